@@ -1,0 +1,170 @@
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from gan_blocks import losses
+
+pytestmark = pytest.mark.every_backend
+
+REAL = np.array([[2.0], [-1.0], [0.5]])
+FAKE = np.array([[-3.0], [1.5], [0.0]])
+
+
+def log_sigmoid(x):
+    return -np.log1p(np.exp(-np.asarray(x, "float64")))
+
+
+# The formulas of the papers, written down once more in NumPy and float64, and
+# worked out by hand where a number stands.
+EXPECTED = {
+    "non_saturating": (
+        -log_sigmoid(REAL).mean() - log_sigmoid(-FAKE).mean(),
+        -log_sigmoid(FAKE).mean(),
+    ),
+    "minimax": (
+        -log_sigmoid(REAL).mean() - log_sigmoid(-FAKE).mean(),
+        log_sigmoid(-FAKE).mean(),
+    ),
+    # (1 + 4 + 0.25) / 6 + (9 + 2.25 + 0) / 6 and (16 + 0.25 + 1) / 6.
+    "least_squares": (16.5 / 6, 17.25 / 6),
+    # (0 + 2 + 0.5) / 3 + (0 + 2.5 + 1) / 3 and -(-3 + 1.5 + 0) / 3.
+    "hinge": (2.0, 0.5),
+    # -0.5 - 0.5 and 0.5.
+    "wasserstein": (-1.0, 0.5),
+    "relativistic_pairing": (
+        -log_sigmoid(REAL - FAKE).mean(),
+        -log_sigmoid(FAKE - REAL).mean(),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_losses_equal_their_formulas(name):
+    loss = losses.get(name)
+    real, fake = (ops.convert_to_tensor(x, "float32") for x in (REAL, FAKE))
+    found = loss.discriminator(real, fake), loss.generator(real, fake)
+    assert all(value.shape == () for value in found)
+    np.testing.assert_allclose(
+        [float(value) for value in found], EXPECTED[name], rtol=2e-6
+    )
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_a_patch_of_logits_counts_as_much_as_a_column(name):
+    loss = losses.get(name)
+    column = np.random.default_rng(0).normal(size=(2, 24, 1)).astype("float32")
+    patch = column.reshape(2, 2, 3, 4, 1)
+    for method in (loss.discriminator, loss.generator):
+        np.testing.assert_allclose(
+            float(method(*patch)), float(method(*column)), rtol=1e-6
+        )
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+@pytest.mark.parametrize("name", EXPECTED)
+@pytest.mark.parametrize("sign", [1, -1])
+def test_huge_logits_stay_finite(name, dtype, sign):
+    loss = losses.get(name)
+    logits = sign * 1e4 * ops.ones((3, 1), dtype), ops.zeros((3, 1), dtype)
+    for real, fake in (logits, logits[::-1], (logits[0], -logits[0])):
+        for method in (loss.discriminator, loss.generator):
+            assert np.isfinite(float(method(real, fake)))
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_a_loss_says_whether_its_generator_looks_at_real_logits(name):
+    loss = losses.get(name)
+    fake = ops.convert_to_tensor(FAKE, "float32")
+    if loss.generator_needs_real_logits:
+        a, b = (loss.generator(real * fake, fake) for real in (0.5, 2.0))
+        assert float(a) != float(b)
+    else:
+        loss.generator(None, fake)
+
+
+def test_smoothing_is_one_sided():
+    loss = losses.NonSaturating(label_smoothing=0.1)
+    expected = (
+        -(0.9 * log_sigmoid(REAL) + 0.1 * log_sigmoid(-REAL)).mean()
+        - log_sigmoid(-FAKE).mean()
+    )
+    found = float(loss.discriminator(REAL, FAKE))
+    assert found == pytest.approx(expected, rel=1e-6)
+    assert float(loss.generator(None, FAKE)) == pytest.approx(
+        -log_sigmoid(FAKE).mean(), rel=1e-6
+    )
+
+
+def test_the_keras_loss_smooths_real_labels_only():
+    loss = losses.LabelSmoothedBinaryCrossentropy(label_smoothing=0.1)
+    real, fake = np.float32(REAL), np.float32(FAKE)
+    on_real = -(0.9 * log_sigmoid(REAL) + 0.1 * log_sigmoid(-REAL))
+    on_fake = -log_sigmoid(-FAKE)
+    assert float(loss(np.ones_like(real), real)) == pytest.approx(
+        on_real.mean(), rel=1e-6
+    )
+    assert float(loss(np.zeros_like(fake), fake)) == pytest.approx(
+        on_fake.mean(), rel=1e-6
+    )
+
+
+def test_the_keras_loss_reduces_as_keras_losses_do():
+    logits = np.random.default_rng(0).normal(size=(5, 2, 3, 1))
+    labels = np.ones_like(logits)
+    plain = losses.LabelSmoothedBinaryCrossentropy(0.0, reduction=None)
+    keras_loss = keras.losses.BinaryCrossentropy(
+        from_logits=True, reduction=None
+    )
+    found = ops.convert_to_numpy(plain(labels, logits))
+    assert found.shape == (5, 2, 3)
+    np.testing.assert_allclose(
+        found, ops.convert_to_numpy(keras_loss(labels, logits)), rtol=1e-5
+    )
+    summed = losses.LabelSmoothedBinaryCrossentropy(0.0, reduction="sum")
+    assert float(summed(labels, logits)) == pytest.approx(found.sum(), rel=1e-5)
+
+
+def test_the_keras_loss_trains_a_plain_keras_model():
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
+    model.compile("sgd", losses.LabelSmoothedBinaryCrossentropy())
+    images = np.random.default_rng(0).normal(size=(32, 4)).astype("float32")
+    labels = (images[:, :1] > 0).astype("float32")
+    history = model.fit(images, labels, epochs=3, verbose=0).history["loss"]
+    assert history[-1] < history[0]
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        losses.NonSaturating(label_smoothing=0.25),
+        losses.LabelSmoothedBinaryCrossentropy(label_smoothing=0.25),
+        losses.RelativisticPairing(),
+    ],
+)
+def test_losses_are_serialised(loss):
+    config = keras.saving.serialize_keras_object(loss)
+    again = keras.saving.deserialize_keras_object(config)
+    assert type(again) is type(loss)
+    assert again.get_config() == loss.get_config()
+
+
+def test_get_takes_names_losses_and_configs():
+    assert isinstance(losses.get("hinge"), losses.Hinge)
+    loss = losses.NonSaturating(label_smoothing=0.1)
+    assert losses.get(loss) is loss
+    again = losses.get(keras.saving.serialize_keras_object(loss))
+    assert again.label_smoothing == 0.1
+
+
+@pytest.mark.parametrize("identifier", ["Hinge", "mse", None, 3, losses.Hinge])
+def test_get_refuses_what_is_no_loss_and_names_the_losses(identifier):
+    with pytest.raises(ValueError, match="relativistic_pairing"):
+        losses.get(identifier)
+
+
+@pytest.mark.parametrize("smoothing", [-0.1, 1.0])
+def test_smoothing_out_of_range_is_refused(smoothing):
+    for loss in (losses.NonSaturating, losses.LabelSmoothedBinaryCrossentropy):
+        with pytest.raises(ValueError, match="label_smoothing"):
+            loss(label_smoothing=smoothing)
