@@ -1,0 +1,5 @@
+"""The GAN."""
+
+from gan_blocks.gan.model import GAN
+
+__all__ = ["GAN"]

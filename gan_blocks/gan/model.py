@@ -1,0 +1,597 @@
+"""The GAN: two networks, one training step, for every Keras backend."""
+
+import inspect
+
+import keras
+import numpy as np
+from keras import ops
+
+from gan_blocks import gradients, losses
+from gan_blocks.gan.networks import compatible, matching_shapes, output_range
+from gan_blocks.gan.optimizers import OptimizerPair, build_for
+from gan_blocks.gan.range_check import RangeCheck
+
+
+@keras.saving.register_keras_serializable(package="gan_blocks")
+class GAN(keras.Model):
+    """A generator and a discriminator that are trained against each other.
+
+    Takes any two built Keras models and trains them under plain `fit`, on
+    TensorFlow, JAX and torch. One training step is one step of the
+    discriminator (or several) and then one of the generator, which shares its
+    forward pass with the discriminator's step.
+
+    Everything that a run needs is part of the model: `save` and
+    `keras.saving.load_model` give back a GAN that goes on exactly where it
+    was, with both optimizers, the noise and the moving average.
+
+    Args:
+        generator: Keras model: latents `(batch, ...)` to images.
+        discriminator: Keras model: images to logits, `(batch, 1)` or patches
+            `(batch, height, width, 1)`. No sigmoid at its end: the losses
+            are computed from logits. What is done to real and generated
+            images alike (augmentation) goes in as its first layers.
+        latent_distribution: `"normal"` (mean 0, deviation 1, the default) or
+            `"uniform"` (from -1 to 1).
+        ema_momentum: Momentum of a moving average of the generator's
+            weights, in (0, 1), updated at every step; `generate` and `call`
+            then show the averaged generator. Batch-norm statistics are
+            averaged alike, so that they belong to the averaged weights. In
+            step `n` the momentum is at most `(1 + n) / (10 + n)`, so that
+            short runs do not show the initial weights. Defaults to `None`:
+            no average.
+        seed: Integer seed of the training noise. Defaults to `None`: drawn
+            from Python's `random`, and so from `keras.utils.set_random_seed`.
+        **kwargs: `name` and so on, as in `keras.Model`.
+
+    Input shape:
+        `fit` and `evaluate` take real images, `(batch, height, width,
+        channels)`, in the range of the generator, from anything that Keras
+        takes: arrays, a `tf.data.Dataset`, a `PyDataset`, a `DataLoader`.
+        `call` and `predict` take latents.
+
+    Logs:
+        `d_loss`, `g_loss`: the adversarial losses, without the penalties;
+        `penalty`: the sum of the penalties, where there are any;
+        `real_score`, `fake_score`: the mean logits. Equal scores mean that
+        the discriminator cannot tell the difference.
+
+    Raises:
+        ValueError: If the networks do not fit each other, or are not built.
+
+    Example:
+
+    ```python
+    import keras
+    import numpy as np
+    import gan_blocks
+
+    generator = keras.Sequential(
+        [keras.Input((8,)), keras.layers.Dense(16, activation="tanh"),
+         keras.layers.Reshape((4, 4, 1))]
+    )
+    discriminator = keras.Sequential(
+        [keras.Input((4, 4, 1)), keras.layers.Flatten(), keras.layers.Dense(1)]
+    )
+    gan = gan_blocks.GAN(generator, discriminator, ema_momentum=0.999)
+    gan.compile(
+        generator_optimizer=keras.optimizers.Adam(2e-4, beta_1=0.5),
+        discriminator_optimizer=keras.optimizers.Adam(2e-4, beta_1=0.5),
+        loss="non_saturating",
+    )
+    gan.fit(np.zeros((32, 4, 4, 1), "float32"), batch_size=8, verbose=0)
+    print(gan.generate(num_images=5, seed=0).shape)
+    ```
+
+    Reference:
+        Goodfellow et al., 2014, Generative Adversarial Nets, algorithm 1,
+        https://arxiv.org/abs/1406.2661
+    """
+
+    def __init__(
+        self,
+        generator,
+        discriminator,
+        latent_distribution="normal",
+        ema_momentum=None,
+        seed=None,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        if latent_distribution not in ("normal", "uniform"):
+            raise ValueError(
+                '`latent_distribution` must be "normal" or "uniform". '
+                f"Received: latent_distribution={latent_distribution!r}"
+            )
+        if ema_momentum is not None and not 0.0 < ema_momentum < 1.0:
+            raise ValueError(
+                "`ema_momentum` must be between 0 and 1, or `None`. "
+                f"Received: ema_momentum={ema_momentum}"
+            )
+        self.latent_shape, self.image_shape = matching_shapes(
+            generator, discriminator
+        )
+        self.generator = generator
+        self.discriminator = discriminator
+        self.latent_distribution = latent_distribution
+        self.ema_momentum = ema_momentum
+        self.seed = seed
+        self.noise = keras.random.SeedGenerator(seed)
+        # Evaluating must not change the noise that training goes on with.
+        self.evaluation_noise = keras.random.SeedGenerator(seed)
+        self.generator_averages = []
+        if ema_momentum is not None:
+            self.generator_averages = [
+                self._average_of(weight) for weight in generator.weights
+            ]
+        self._penalties = []
+        self._image_range = output_range(generator)
+        self.built = True
+
+    # Setting up.
+
+    def compile(
+        self,
+        generator_optimizer,
+        discriminator_optimizer,
+        loss="non_saturating",
+        discriminator_steps=1,
+        penalty=None,
+        **kwargs,
+    ):
+        """Configures the training.
+
+        Args:
+            generator_optimizer: A Keras optimizer or the name of one.
+            discriminator_optimizer: Another one; not the same object.
+            loss: An `AdversarialLoss` or the name of one: see `losses.get`.
+                Defaults to `"non_saturating"`.
+            discriminator_steps: How often the discriminator is trained on
+                each batch, each time against newly generated images, before
+                the generator is trained once. Defaults to 1.
+            penalty: A `Penalty`, a list of them, or any function
+                `(discriminator, real_images, fake_images)` that returns a
+                scalar, added to the discriminator's loss. Defaults to `None`.
+            **kwargs: `run_eagerly`, `steps_per_execution` and `jit_compile`,
+                as in `keras.Model.compile`. As Keras decides by default, XLA
+                is not used by TensorFlow on a machine without accelerators.
+
+        Raises:
+            ValueError: If an argument is not of its kind.
+        """
+        if discriminator_steps < 1:
+            raise ValueError(
+                "`discriminator_steps` must be at least 1. "
+                f"Received: discriminator_steps={discriminator_steps}"
+            )
+        generator_optimizer = keras.optimizers.get(generator_optimizer)
+        discriminator_optimizer = keras.optimizers.get(discriminator_optimizer)
+        if generator_optimizer is discriminator_optimizer:
+            raise ValueError(
+                "`generator_optimizer` and `discriminator_optimizer` must be "
+                f"two objects. Received twice: {generator_optimizer}"
+            )
+        if not isinstance(penalty, (list, tuple)):
+            penalty = [] if penalty is None else [penalty]
+        if not all(callable(one) for one in penalty):
+            raise ValueError(
+                "`penalty` must be a `Penalty`, a function, or a list of "
+                f"them. Received: penalty={penalty}"
+            )
+        self.loss = losses.get(loss)
+        self.discriminator_steps = discriminator_steps
+        self._penalties = list(penalty)
+        # Keras tracks seed generators, and JAX takes their state from there.
+        self._penalty_noise = [
+            one.seed_generator
+            for one in penalty
+            if getattr(one, "seed_generator", None) is not None
+        ]
+        self._make_trackers()
+        super().compile(
+            optimizer=OptimizerPair(
+                build_for(self.generator, generator_optimizer),
+                build_for(self.discriminator, discriminator_optimizer),
+            ),
+            auto_scale_loss=False,
+            **kwargs,
+        )
+        self._compile_kwargs = kwargs
+
+    def _make_trackers(self):
+        names = ["d_loss", "g_loss", "real_score", "fake_score"]
+        names += ["penalty"] if self._penalties else []
+        self._trackers = {name: keras.metrics.Mean(name) for name in names}
+        self._outside = keras.metrics.Mean("outside")
+
+    @property
+    def metrics(self):
+        """The means that are logged (and one that is only looked at)."""
+        if not self.compiled:
+            return []
+        return [*self._trackers.values(), self._outside]
+
+    def get_metrics_result(self):
+        """Returns the logs."""
+        return {
+            name: tracker.result() for name, tracker in self._trackers.items()
+        }
+
+    # Training.
+
+    def fit(self, *args, **kwargs):
+        """Trains on real images; arguments as of `keras.Model.fit`.
+
+        Images out of the generator's range are reported after the first
+        batch, with a warning.
+        """
+        arguments = inspect.signature(super().fit).bind(*args, **kwargs)
+        arguments = arguments.arguments
+        callbacks = arguments.pop("callbacks", None)
+        if isinstance(callbacks, keras.callbacks.CallbackList):
+            callbacks.append(RangeCheck())
+        else:
+            if not isinstance(callbacks, (list, tuple)):
+                callbacks = [] if callbacks is None else [callbacks]
+            callbacks = [*callbacks, RangeCheck()]
+        return super().fit(**arguments, callbacks=callbacks)
+
+    def train_step(self, *args):
+        """Trains on one batch; called by Keras."""
+        return self._run(self._train, *args)
+
+    def test_step(self, *args):
+        """Evaluates one batch; called by Keras."""
+        return self._run(self._evaluate, *args)
+
+    def _run(self, update, *args):
+        """Runs `update(images)`: as it is, or on JAX from state to state."""
+        images = self._images(args[-1])
+        if len(args) == 1:
+            return update(images)
+        state = args[0]
+        variables = [self.trainable_variables, self.non_trainable_variables]
+        if len(state) == 4:  # Training.
+            variables.append(self.optimizer.variables)
+        variables.append(self.metrics_variables)
+        mapping = [
+            pair
+            for group in zip(variables, state, strict=True)
+            for pair in zip(*group, strict=True)
+        ]
+        with keras.StatelessScope(state_mapping=mapping) as scope:
+            logs = update(images)
+            state = tuple(
+                [scope.get_current_value(variable) for variable in group]
+                for group in variables
+            )
+        return logs, state
+
+    def _train(self, real_images):
+        for _ in range(self.discriminator_steps):
+            latents = self._noise_like(real_images, self.noise)
+            fake_images, pullback = self._generate_for_training(latents)
+            self._train_discriminator(real_images, fake_images)
+        self._train_generator(real_images, fake_images, pullback)
+        self.optimizer.iterations.assign_add(1)
+        if self.ema_momentum is not None:
+            self._update_averages()
+        return self.get_metrics_result()
+
+    def _generate_for_training(self, latents):
+        def generate():
+            images = self.generator(latents, training=True)
+            return ops.cast(images, keras.config.floatx()), None
+
+        fake_images, _, pullback = gradients.vjp(
+            generate,
+            self.generator.trainable_variables,
+            self.generator.variables,
+        )
+        return fake_images, pullback
+
+    def _train_discriminator(self, real_images, fake_images):
+        discriminator = self.discriminator
+
+        def penalized_loss():
+            real_logits = discriminator(real_images, training=True)
+            fake_logits = discriminator(fake_images, training=True)
+            loss = self.loss.discriminator(real_logits, fake_logits)
+            penalty = sum(
+                (
+                    penalty(discriminator, real_images, fake_images)
+                    for penalty in self._penalties
+                ),
+                start=ops.zeros_like(loss),
+            )
+            return loss + penalty, {
+                "d_loss": loss,
+                "penalty": penalty,
+                "real_score": ops.mean(real_logits),
+                "fake_score": ops.mean(fake_logits),
+            }
+
+        state = [
+            *discriminator.variables,
+            *(noise.state for noise in self._penalty_noise),
+        ]
+        variables = discriminator.trainable_variables
+        loss, logs, pullback = gradients.vjp(penalized_loss, variables, state)
+        optimizer = self.optimizer.discriminator_optimizer
+        cotangent = gradients.loss_cotangent(loss, optimizer)
+        gradients.apply(optimizer, pullback(cotangent), variables)
+        self._log(logs)
+        if self._image_range is not None:
+            low, high = self._image_range
+            outside = (real_images < low - 1e-3) | (real_images > high + 1e-3)
+            self._outside.update_state(ops.cast(outside, "float32"))
+
+    def _train_generator(self, real_images, fake_images, pullback):
+        discriminator = self.discriminator
+
+        def loss_of(fake_images):
+            real_logits = None
+            if getattr(self.loss, "generator_needs_real_logits", False):
+                real_logits = discriminator(real_images, training=True)
+            fake_logits = discriminator(fake_images, training=True)
+            return self.loss.generator(real_logits, fake_logits)
+
+        loss, pull_to_images = gradients.input_vjp(
+            loss_of, fake_images, discriminator.variables
+        )
+        optimizer = self.optimizer.generator_optimizer
+        cotangent = gradients.loss_cotangent(loss, optimizer)
+        gradients.apply(
+            optimizer,
+            pullback(pull_to_images(cotangent)),
+            self.generator.trainable_variables,
+        )
+        self._log({"g_loss": loss})
+
+    def _evaluate(self, real_images):
+        latents = self._noise_like(real_images, self.evaluation_noise)
+        fake_images = self._sample(latents, training=False)
+        real_logits = self.discriminator(real_images, training=False)
+        fake_logits = self.discriminator(fake_images, training=False)
+        self._log(
+            logs := {
+                "d_loss": self.loss.discriminator(real_logits, fake_logits),
+                "g_loss": self.loss.generator(real_logits, fake_logits),
+                "real_score": ops.mean(real_logits),
+                "fake_score": ops.mean(fake_logits),
+            }
+        )
+        return {name: self._trackers[name].result() for name in logs}
+
+    def _log(self, values):
+        for name, value in values.items():
+            if name in self._trackers:
+                self._trackers[name].update_state(value)
+
+    def _images(self, data):
+        """Returns the images of what the data set yields, or explains."""
+        if isinstance(data, (list, tuple)) and len(data) == 1:
+            (data,) = data
+        if isinstance(data, (list, tuple, dict)):
+            raise ValueError(
+                "A `GAN` is trained on images alone. The data set yields a "
+                f"{type(data).__name__} of {len(data)}; leave out the rest, "
+                "as by `dataset.map(lambda images, labels: images)`."
+            )
+        if not compatible(data.shape[1:], self.image_shape):
+            raise ValueError(
+                "The real images must have the shape of the generated ones, "
+                f"{self.image_shape}. Received images of shape "
+                f"{tuple(data.shape[1:])}"
+            )
+        return ops.cast(data, keras.config.floatx())
+
+    # Sampling.
+
+    def call(self, latents, training=False):
+        """Returns images: latents through the generator.
+
+        Args:
+            latents: Tensor `(batch, ...)` of the generator's input shape.
+            training: Where it is `False`, the default, the averaged generator
+                is used, if there is one.
+        """
+        if training:
+            return self.generator(latents, training=True)
+        return self._sample(latents, training=False)
+
+    def generate(
+        self,
+        num_images=None,
+        latents=None,
+        seed=None,
+        batch_statistics=False,
+        batch_size=64,
+    ):
+        """Generates images; nothing in the model changes.
+
+        Args:
+            num_images: Number of images from new latents.
+            latents: Or the latents themselves, `(number, ...)`.
+            seed: Integer seed of the new latents; the first images of a seed
+                are the same, however many are asked for. Defaults to `None`:
+                different images each time.
+            batch_statistics: Whether batch normalization uses the statistics
+                of the batch, as in training (dropout is active then, too),
+                rather than the moving averages. An image then depends on its
+                batch; batches are filled up with other latents, always the
+                same, so that a few images look like many. Defaults to
+                `False`.
+            batch_size: How many images are generated at a time. Defaults to
+                64.
+
+        Returns:
+            NumPy array of float32 images, `(number, height, width,
+            channels)`, in the generator's range.
+
+        Raises:
+            ValueError: If not exactly one of `num_images` and `latents` is
+                given, or the latents are not of the generator's input shape.
+        """
+        if (num_images is None) == (latents is None):
+            raise ValueError(
+                "Exactly one of `num_images` and `latents` must be given. "
+                f"Received: num_images={num_images}, latents={latents}"
+            )
+        number = len(latents) if num_images is None else num_images
+        fill = -number % batch_size if batch_statistics else 0
+        if latents is None:
+            latents = self.sample_latents(number + fill, seed)
+        else:
+            latents = ops.convert_to_numpy(latents)
+            if latents.shape[1:] != self.latent_shape:
+                raise ValueError(
+                    "`latents` must have the shape (number, "
+                    f"{', '.join(map(str, self.latent_shape))}). Received: "
+                    f"latents of shape {latents.shape}"
+                )
+            others = self.sample_latents(fill, seed=0) if fill else latents[:0]
+            latents = np.concatenate([latents, others])
+        if keras.backend.backend() == "jax":
+            self.jax_state_sync()
+        batches = [
+            self._sample(latents[i : i + batch_size], batch_statistics)
+            for i in range(0, len(latents), batch_size)
+        ]
+        images = [ops.convert_to_numpy(batch) for batch in batches]
+        return np.concatenate(images)[:number].astype("float32")
+
+    def sample_latents(self, number, seed=None):
+        """Draws latents with NumPy, the same ones on every backend.
+
+        Args:
+            number: How many, at least 1.
+            seed: Integer seed. Defaults to `None`: different ones each time.
+
+        Returns:
+            NumPy array of float32, `(number, ...)`.
+        """
+        if number < 1:
+            raise ValueError(
+                f"`number` must be at least 1. Received: number={number}"
+            )
+        random = np.random.default_rng(seed)
+        shape = (number, *self.latent_shape)
+        if self.latent_distribution == "uniform":
+            return random.uniform(-1.0, 1.0, shape).astype("float32")
+        return random.standard_normal(shape).astype("float32")
+
+    def _noise_like(self, images, seed_generator):
+        """Draws one latent per image, as part of the model's state."""
+        shape = (ops.shape(images)[0], *self.latent_shape)
+        if self.latent_distribution == "uniform":
+            return keras.random.uniform(shape, -1.0, 1.0, seed=seed_generator)
+        return keras.random.normal(shape, seed=seed_generator)
+
+    def _sample(self, latents, training):
+        """Runs the (averaged) generator and changes none of its variables."""
+        averages = {
+            id(weight): average
+            for weight, average in zip(
+                self.generator.weights, self.generator_averages, strict=False
+            )
+        }
+        mapping = [
+            (variable, averages.get(id(variable), variable))
+            for variable in self.generator.variables
+        ]
+        with keras.StatelessScope(state_mapping=mapping):
+            return self.generator(latents, training=training)
+
+    def _average_of(self, weight):
+        average = self.add_weight(
+            shape=weight.shape,
+            dtype=weight.dtype,
+            trainable=False,
+            autocast=False,
+            name=f"average_{weight.path.replace('/', '_')}",
+        )
+        # A copy: JAX may not be given the same buffer twice.
+        average.assign(ops.copy(weight))
+        return average
+
+    def _update_averages(self):
+        step = ops.cast(self.optimizer.iterations, "float32")
+        momentum = ops.minimum(self.ema_momentum, (1 + step) / (10 + step))
+        for average, weight in zip(
+            self.generator_averages, self.generator.weights, strict=True
+        ):
+            rate = ops.cast(1.0 - momentum, weight.dtype)
+            average.assign(average + rate * (weight - average))
+
+    # Saving.
+
+    def get_config(self):
+        """Returns the constructor's arguments."""
+        return {
+            "name": self.name,
+            "generator": keras.saving.serialize_keras_object(self.generator),
+            "discriminator": keras.saving.serialize_keras_object(
+                self.discriminator
+            ),
+            "latent_distribution": self.latent_distribution,
+            "ema_momentum": self.ema_momentum,
+            "seed": self.seed,
+        }
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        """Creates the GAN from `get_config`'s dictionary."""
+        networks = {
+            name: keras.saving.deserialize_keras_object(
+                config[name], custom_objects=custom_objects
+            )
+            for name in ("generator", "discriminator")
+        }
+        return cls(**{**config, **networks})
+
+    def get_compile_config(self):
+        """Returns the arguments of `compile`."""
+        if not self.compiled:
+            return {}
+        return keras.saving.serialize_keras_object(
+            {
+                "generator_optimizer": self.optimizer.generator_optimizer,
+                "discriminator_optimizer": (
+                    self.optimizer.discriminator_optimizer
+                ),
+                "loss": self.loss,
+                "discriminator_steps": self.discriminator_steps,
+                "penalty": list(self._penalties),
+                **self._compile_kwargs,
+            }
+        )
+
+    def compile_from_config(self, config):
+        """Compiles with the arguments of `get_compile_config`."""
+        self.compile(**keras.saving.deserialize_keras_object(config))
+
+    def save_own_variables(self, store):
+        """Stores the averages and, as Keras does not, the random seeds."""
+        super().save_own_variables(store)
+        for i, state in enumerate(self._seed_states()):
+            store[f"seed_{i}"] = state
+
+    def load_own_variables(self, store):
+        """Restores what `save_own_variables` stored."""
+        states = self._seed_states()
+        seeds = [key for key in store.keys() if key.startswith("seed_")]
+        if len(seeds) != len(states):
+            raise ValueError(
+                f"The saved GAN has {len(seeds)} random seeds, this one has "
+                f"{len(states)}: they have different layers or penalties."
+            )
+        super().load_own_variables(
+            {key: store[key] for key in store.keys() if key not in seeds}
+        )
+        for i, state in enumerate(states):
+            state.assign(store[f"seed_{i}"])
+
+    def _seed_states(self):
+        weights = {id(weight) for weight in self.weights}
+        return [v for v in self.variables if id(v) not in weights]

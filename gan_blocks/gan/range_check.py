@@ -1,0 +1,29 @@
+"""A warning for real images that the generator can never match."""
+
+import warnings
+
+import keras
+from keras import ops
+
+
+class RangeCheck(keras.callbacks.Callback):
+    """Warns after the first batch of real images out of range."""
+
+    def on_train_begin(self, logs=None):
+        self.checked = False
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self.checked:
+            return
+        self.checked = True
+        gan = self.model
+        share = float(ops.convert_to_numpy(gan._outside.result()))
+        if share > 0.0:
+            low, high = gan._image_range
+            warnings.warn(
+                f"{share:.0%} of the real images' values are outside "
+                f"[{low:g}, {high:g}], the range of the generator's last "
+                "activation. Scale the images to that range, as by "
+                "`images / 127.5 - 1` from 0..255 to [-1, 1].",
+                stacklevel=2,
+            )

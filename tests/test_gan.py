@@ -1,0 +1,607 @@
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from gan_blocks import GAN, layers, penalties
+
+pytestmark = pytest.mark.every_backend
+
+BACKEND = keras.backend.backend()
+
+
+def generator(normalization="batch", latent_dim=6, activation="tanh"):
+    return keras.Sequential(
+        [
+            keras.Input((latent_dim,)),
+            layers.DenseBlock(32, normalization=normalization),
+            keras.layers.Dense(16, activation=activation),
+            keras.layers.Reshape((4, 4, 1)),
+        ]
+    )
+
+
+def discriminator(normalization="batch", image_shape=(4, 4, 1)):
+    return keras.Sequential(
+        [
+            keras.Input(image_shape),
+            layers.StridedConvBlock(8, normalization=normalization),
+            keras.layers.Flatten(),
+            keras.layers.Dense(1),
+        ]
+    )
+
+
+def compiled(gan=None, optimizer=keras.optimizers.SGD, rate=0.05, **options):
+    gan = gan or GAN(generator(), discriminator(), seed=0)
+    gan.compile(optimizer(rate), optimizer(rate), **options)
+    return gan
+
+
+def images(number=32, seed=0):
+    random = np.random.default_rng(seed)
+    return random.uniform(-1, 1, (number, 4, 4, 1)).astype("float32")
+
+
+def values(variables):
+    return [ops.convert_to_numpy(v).copy() for v in variables]
+
+
+def assert_same(before, after):
+    for old, new in zip(before, after, strict=True):
+        np.testing.assert_array_equal(old, new)
+
+
+def assert_changed(before, after):
+    for old, new in zip(before, after, strict=True):
+        assert (old != new).any()
+
+
+# The step.
+
+
+def test_the_discriminators_step_leaves_the_generator_bit_identical():
+    gan = compiled(penalty=[penalties.R1(), penalties.R2()])
+    real, fake = images(seed=0), images(seed=1)
+    before = values(gan.generator.variables)
+    own = values(gan.discriminator.trainable_variables)
+    gan._train_discriminator(*map(ops.convert_to_tensor, (real, fake)))
+    assert_same(before, values(gan.generator.variables))
+    assert_changed(own, values(gan.discriminator.trainable_variables))
+
+
+@pytest.mark.parametrize("loss", ["non_saturating", "relativistic_pairing"])
+def test_the_generators_step_leaves_the_discriminator_bit_identical(loss):
+    gan = compiled(loss=loss)
+    real = ops.convert_to_tensor(images())
+    fake, pullback = gan._generate_for_training(
+        ops.convert_to_tensor(gan.sample_latents(32, seed=0))
+    )
+    before = values(gan.discriminator.variables)
+    own = values(gan.generator.trainable_variables)
+    gan._train_generator(real, fake, pullback)
+    assert_same(before, values(gan.discriminator.variables))
+    assert_changed(own, values(gan.generator.trainable_variables))
+
+
+def test_one_step_equals_algorithm_1_worked_by_hand():
+    """A generator z w and a discriminator a x, with SGD of rate 0.1."""
+    gan = GAN(
+        keras.Sequential(
+            [keras.Input((1,)), keras.layers.Dense(1, use_bias=False)]
+        ),
+        keras.Sequential(
+            [keras.Input((1,)), keras.layers.Dense(1, use_bias=False)]
+        ),
+    )
+    gan.set_weights([np.array([[2.0]]), np.array([[0.5]])])
+    compiled(gan, rate=0.1)
+    gan._noise_like = lambda images, noise: ops.convert_to_tensor([[3.0]])
+    gan.fit(np.array([[1.0]], "float32"), verbose=0, shuffle=False)
+
+    def sigmoid(x):
+        return 1 / (1 + np.exp(-x))
+
+    w, a, z, x = 2.0, 0.5, 3.0, 1.0
+    # d/da of softplus(-a x) + softplus(a w z), then d/dw of
+    # softplus(-a w z) with the new a.
+    a -= 0.1 * (-x * sigmoid(-a * x) + w * z * sigmoid(a * w * z))
+    w -= 0.1 * (-a * z * sigmoid(-a * w * z))
+    np.testing.assert_allclose(
+        [v.item() for v in values(gan.trainable_variables)], [w, a], rtol=1e-6
+    )
+
+
+def test_several_discriminator_steps_each_see_new_images():
+    gan = compiled(discriminator_steps=3)
+    seen = []
+    step = gan._train_discriminator
+    gan._train_discriminator = lambda real, fake: (
+        seen.append(fake),
+        step(real, fake),
+    )
+    gan._train(ops.convert_to_tensor(images(8)))
+    assert len({ops.convert_to_numpy(fake).tobytes() for fake in seen}) == 3
+    optimizer = gan.optimizer
+    assert int(optimizer.iterations) == 1
+    assert int(optimizer.generator_optimizer.iterations) == 1
+    assert int(optimizer.discriminator_optimizer.iterations) == 3
+
+
+class MeanOfReal(penalties.Penalty):
+    def __call__(self, discriminator, real_images, fake_images):
+        return self.weight * ops.mean(real_images)
+
+
+def test_penalties_are_added_up_and_logged_apart_from_the_loss():
+    logs = {}
+    for name, penalty in {
+        "none": None,
+        "one": MeanOfReal(2.0),
+        "two": [MeanOfReal(2.0), MeanOfReal(0.5)],
+        "function": lambda *_: 1.25 * ops.ones(()),
+    }.items():
+        gan = compiled(
+            GAN(generator(), discriminator(), seed=0), penalty=penalty
+        )
+        logs[name] = gan.fit(images() * 0 + 0.5, verbose=0).history
+    assert "penalty" not in logs["none"]
+    assert logs["one"]["penalty"] == [1.0]
+    assert logs["two"]["penalty"] == [1.25]
+    assert logs["function"]["penalty"] == [1.25]
+
+
+def test_a_penalty_changes_what_the_discriminator_learns():
+    weights = []
+    for penalty in (None, penalties.R1(10.0)):
+        keras.utils.set_random_seed(0)
+        gan = compiled(GAN(generator(), discriminator(None), seed=0))
+        gan.compile("sgd", "sgd", penalty=penalty)
+        gan.fit(images(), verbose=0)
+        weights.append(values(gan.discriminator.trainable_variables)[0])
+    assert np.abs(weights[0] - weights[1]).max() > 1e-6
+
+
+def test_the_logs_are_the_losses_and_the_mean_logits():
+    gan = compiled()
+    logs = gan.fit(images(), batch_size=16, epochs=2, verbose=0).history
+    names = {"d_loss", "g_loss", "real_score", "fake_score"}
+    assert set(logs) == names
+    assert all(len(logs[name]) == 2 for name in names)
+
+
+@pytest.mark.parametrize("distribution", ["normal", "uniform"])
+def test_training_noise_is_of_its_distribution(distribution):
+    gan = GAN(generator(), discriminator(), distribution, seed=0)
+    noise = ops.convert_to_numpy(gan._noise_like(np.zeros((9999,)), gan.noise))
+    for latents in (noise, gan.sample_latents(9999, seed=0)):
+        assert latents.shape == (9999, 6)
+        assert abs(latents.mean()) < 0.02
+        if distribution == "normal":
+            assert abs(latents.std() - 1) < 0.02
+            assert np.abs(latents).max() > 3
+        else:
+            assert abs(latents.std() - 1 / np.sqrt(3)) < 0.02
+            assert np.abs(latents).max() <= 1
+
+
+@pytest.mark.skipif(BACKEND == "torch", reason="Keras refuses it on torch")
+def test_steps_per_execution_trains_the_same():
+    results = []
+    for steps in (1, 2):
+        keras.utils.set_random_seed(0)
+        gan = compiled(steps_per_execution=steps)
+        gan.fit(images(), batch_size=8, shuffle=False, verbose=0)
+        results.append(values(gan.weights))
+    assert int(gan.optimizer.iterations) == 4
+    for one, two in zip(*results, strict=True):
+        np.testing.assert_allclose(one, two, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("option", ["run_eagerly", "jit_compile"])
+def test_eager_and_compiled_steps_train_the_same(option):
+    if BACKEND == "torch" and option == "jit_compile":
+        pytest.skip("torch.compile takes a minute")
+    # XLA draws other random numbers than TensorFlow without it.
+    latents = GAN(generator(), discriminator()).sample_latents(16, seed=0)
+    results = []
+    for value in (False, True):
+        keras.utils.set_random_seed(0)
+        gan = compiled(**{option: value}, penalty=penalties.R1())
+        gan._noise_like = lambda *_: ops.convert_to_tensor(latents)
+        assert getattr(gan, option) == value
+        gan.fit(images(), batch_size=16, shuffle=False, verbose=0)
+        results.append(values(gan.weights))
+    for one, two in zip(*results, strict=True):
+        np.testing.assert_allclose(one, two, rtol=1e-4, atol=1e-5)
+
+
+def test_xla_is_not_chosen_by_tensorflow_on_a_cpu():
+    assert compiled().jit_compile == (BACKEND == "jax")
+
+
+# The moving average.
+
+
+def test_the_average_follows_weights_and_statistics_with_its_warm_up():
+    gan = compiled(GAN(generator(), discriminator(), ema_momentum=0.5, seed=0))
+    expected = values(gan.generator.weights)
+    for step in range(1, 13):
+        gan.fit(images(seed=step), batch_size=32, verbose=0)
+        momentum = min(0.5, (1 + step) / (10 + step))
+        for i, weight in enumerate(values(gan.generator.weights)):
+            expected[i] = momentum * expected[i] + (1 - momentum) * weight
+    assert momentum == 0.5  # The warm-up is over.
+    for one, two in zip(
+        expected, values(gan.generator_averages), strict=True
+    ):
+        np.testing.assert_allclose(one, two, rtol=1e-4, atol=1e-6)
+
+
+def test_generate_call_and_predict_show_the_averaged_generator():
+    gan = compiled(GAN(generator(), discriminator(), ema_momentum=0.9, seed=0))
+    gan.fit(images(), batch_size=8, epochs=5, verbose=0)
+    latents = gan.sample_latents(3, seed=0)
+    averaged = generator()
+    averaged.set_weights(values(gan.generator_averages))
+    expected = ops.convert_to_numpy(averaged(latents))
+    plain = ops.convert_to_numpy(gan.generator(latents))
+    assert np.abs(expected - plain).max() > 1e-4
+    for found in (
+        gan.generate(latents=latents),
+        ops.convert_to_numpy(gan(latents)),
+        gan.predict(latents, verbose=0),
+    ):
+        np.testing.assert_allclose(found, expected, atol=1e-6)
+    np.testing.assert_allclose(
+        gan.generate(latents=latents, batch_statistics=True, batch_size=3),
+        ops.convert_to_numpy(averaged(latents, training=True)),
+        atol=1e-5,
+    )
+
+
+def test_the_average_changes_no_training_step():
+    results = []
+    for momentum in (None, 0.9):
+        keras.utils.set_random_seed(0)
+        gan = compiled(
+            GAN(generator(), discriminator(), ema_momentum=momentum, seed=0)
+        )
+        gan.fit(images(), batch_size=8, shuffle=False, verbose=0)
+        results.append(values(gan.trainable_variables))
+    assert_same(*results)
+
+
+# Sampling.
+
+
+def test_generate_gives_the_same_images_however_many_are_asked_for():
+    gan = compiled()
+    for statistics in (False, True):
+        options = {"seed": 3, "batch_size": 4, "batch_statistics": statistics}
+        many = gan.generate(num_images=10, **options)
+        assert many.shape == (10, 4, 4, 1)
+        assert many.dtype == np.float32
+        assert np.abs(many).max() <= 1
+        few = gan.generate(num_images=3, **options)
+        np.testing.assert_allclose(few, many[:3], atol=1e-6)
+
+
+def test_generate_draws_new_images_without_a_seed():
+    gan = compiled()
+    assert (gan.generate(4) != gan.generate(4)).any()
+    assert_same([gan.generate(4, seed=1)], [gan.generate(4, seed=1)])
+
+
+def test_moving_averages_make_an_image_independent_of_its_batch():
+    gan = compiled()
+    gan.fit(images(), batch_size=8, verbose=0)
+    latents = gan.sample_latents(6, seed=0)
+    together = gan.generate(latents=latents)
+    alone = np.concatenate(
+        [gan.generate(latents=latents[i : i + 1]) for i in range(6)]
+    )
+    np.testing.assert_allclose(together, alone, atol=1e-6)
+
+
+def test_one_image_by_batch_statistics_is_not_normalised_away():
+    gan = compiled()
+    a, b = (
+        gan.generate(
+            latents=gan.sample_latents(1, seed=seed), batch_statistics=True
+        )
+        for seed in (1, 2)
+    )
+    assert np.abs(a - b).max() > 1e-3
+
+
+def test_generating_and_evaluating_change_nothing():
+    gan = compiled(GAN(generator(), discriminator(), ema_momentum=0.9, seed=0))
+    gan.fit(images(), verbose=0)
+    noise = gan.evaluation_noise.state
+    state = [v for v in gan.variables if v is not noise]
+    before = values([*state, *gan.optimizer.variables])
+    gan.generate(10, batch_statistics=True)
+    logs = gan.evaluate(images(), verbose=0, return_dict=True)
+    assert set(logs) == {"d_loss", "g_loss", "real_score", "fake_score"}
+    assert_same(before, values([*state, *gan.optimizer.variables]))
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {},
+        {"num_images": 3, "latents": np.zeros((3, 6))},
+        {"latents": np.zeros((3, 7))},
+        {"num_images": 0},
+    ],
+)
+def test_generate_refuses_what_it_cannot_draw(arguments):
+    with pytest.raises(ValueError, match="num_images|latents|number"):
+        compiled().generate(**arguments)
+
+
+# Mixed precision.
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+def test_mixed_precision_trains_and_returns_float32_images(policy):
+    keras.config.set_dtype_policy(policy)
+    gan = compiled(
+        GAN(generator(), discriminator(), ema_momentum=0.9, seed=0),
+        penalty=[penalties.R1(0.1), penalties.GradientPenalty(0.1)],
+    )
+    before = values(gan.trainable_variables)
+    gan.fit(images(), batch_size=16, epochs=3, verbose=0)
+    after = values(gan.trainable_variables)
+    assert_changed(before, after)
+    assert all(np.isfinite(value).all() for value in after)
+    assert gan.generate(2).dtype == np.float32
+
+
+def test_float16_gets_loss_scaling_which_skips_a_step_that_overflows():
+    keras.config.set_dtype_policy("mixed_float16")
+    gan = compiled()
+    optimizer = gan.optimizer.discriminator_optimizer
+    assert isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
+    before = values(gan.discriminator.trainable_variables)
+    scale = float(ops.convert_to_numpy(optimizer.dynamic_scale))
+    with np.errstate(all="ignore"):
+        gan.fit(images() * np.nan, batch_size=32, verbose=0)
+    assert_same(before, values(gan.discriminator.trainable_variables))
+    assert float(ops.convert_to_numpy(optimizer.dynamic_scale)) == scale / 2
+
+
+def test_loss_scaling_leaves_the_step_as_it_is():
+    results = []
+    for scale in (False, True):
+        keras.utils.set_random_seed(0)
+        gan = GAN(generator(), discriminator(), seed=0)
+        optimizers = [keras.optimizers.SGD(0.1) for _ in range(2)]
+        if scale:
+            optimizers = map(keras.optimizers.LossScaleOptimizer, optimizers)
+        gan.compile(*optimizers)
+        gan.fit(images(), batch_size=16, shuffle=False, verbose=0)
+        results.append(values(gan.trainable_variables))
+    for one, two in zip(*results, strict=True):
+        np.testing.assert_allclose(one, two, rtol=1e-5, atol=1e-7)
+
+
+# Keras.
+
+
+def test_learning_rate_callbacks_reach_both_optimizers():
+    gan = compiled(rate=0.5)
+    halve = keras.callbacks.LearningRateScheduler(lambda epoch, rate: rate / 2)
+    gan.fit(images(), epochs=2, verbose=0, callbacks=[halve])
+    for optimizer in gan.optimizer.optimizers:
+        assert float(optimizer.learning_rate.numpy()) == 0.125
+
+
+def test_an_optimizers_own_average_replaces_the_weights_at_the_end():
+    gan = GAN(generator(), discriminator(), seed=0)
+    averaging = keras.optimizers.SGD(0.1, use_ema=True, ema_momentum=0.9)
+    gan.compile(averaging, "sgd")
+    gan.fit(images(), batch_size=8, verbose=0)
+    assert_same(
+        values(gan.generator.trainable_variables),
+        values(averaging._model_variables_moving_average),
+    )
+
+
+def test_a_single_callback_will_do_as_in_keras():
+    class Count(keras.callbacks.Callback):
+        batches = 0
+
+        def on_train_batch_end(self, batch, logs=None):
+            self.batches += 1
+
+    count = Count()
+    compiled().fit(images(), batch_size=8, verbose=0, callbacks=count)
+    assert count.batches == 4
+
+
+def test_summary_counts_both_networks(capsys):
+    gan = compiled()
+    lines = []
+    gan.summary(print_fn=lines.append)
+    count = gan.generator.count_params() + gan.discriminator.count_params()
+    assert gan.count_params() == count
+
+
+# What is refused.
+
+
+@pytest.mark.parametrize(
+    ("networks", "message"),
+    [
+        (
+            (generator(), discriminator(image_shape=(8, 8, 1))),
+            r"\(4, 4, 1\).*\(8, 8, 1\)",
+        ),
+        (
+            (generator(), discriminator(image_shape=(4, 4, 3))),
+            r"\(4, 4, 1\).*\(4, 4, 3\)",
+        ),
+        (
+            (
+                generator(),
+                keras.Sequential(
+                    [
+                        keras.Input((4, 4, 1)),
+                        keras.layers.Flatten(),
+                        keras.layers.Dense(10),
+                    ]
+                ),
+            ),
+            r"logits of shape \(batch, 1\).*\('batch', 10\)",
+        ),
+        (
+            (
+                generator(),
+                keras.Sequential(
+                    [
+                        discriminator(),
+                        keras.layers.Activation("sigmoid"),
+                    ]
+                ),
+            ),
+            "ends in sigmoid",
+        ),
+        (
+            (keras.Sequential([keras.layers.Dense(4)]), discriminator()),
+            "`generator` must be built",
+        ),
+    ],
+)
+def test_networks_that_do_not_fit_are_refused_with_both_shapes(
+    networks, message
+):
+    with pytest.raises(ValueError, match=message):
+        GAN(*networks)
+
+
+def test_networks_of_several_inputs_or_outputs_are_refused():
+    latents = keras.Input((6,))
+    image = generator()(latents)
+    two_outputs = keras.Model(latents, [image, image])
+    with pytest.raises(ValueError, match="generator.*one output"):
+        GAN(two_outputs, discriminator())
+    inputs = keras.Input((4, 4, 1)), keras.Input((3,))
+    logit = keras.layers.Dense(1)(keras.layers.Flatten()(inputs[0]))
+    with pytest.raises(ValueError, match="discriminator.*one input"):
+        GAN(generator(), keras.Model(inputs, logit))
+
+
+def test_regularizers_that_would_be_ignored_are_refused():
+    network = keras.Sequential(
+        [
+            keras.Input((4, 4, 1)),
+            keras.layers.Flatten(),
+            keras.layers.Dense(1, kernel_regularizer="l2"),
+        ]
+    )
+    with pytest.raises(ValueError, match="weight_decay"):
+        GAN(generator(), network)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"latent_distribution": "gaussian"},
+        {"ema_momentum": 1.0},
+        {"ema_momentum": 0.0},
+    ],
+)
+def test_a_gan_refuses_arguments_out_of_range(arguments):
+    with pytest.raises(ValueError, match=next(iter(arguments))):
+        GAN(generator(), discriminator(), **arguments)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [{"discriminator_steps": 0}, {"penalty": 3}, {"loss": "l2"}],
+)
+def test_compile_refuses_arguments_of_the_wrong_kind(arguments):
+    with pytest.raises(ValueError, match=next(iter(arguments))):
+        GAN(generator(), discriminator()).compile("adam", "adam", **arguments)
+
+
+def test_one_optimizer_for_both_networks_is_refused():
+    optimizer = keras.optimizers.Adam()
+    with pytest.raises(ValueError, match="two objects"):
+        GAN(generator(), discriminator()).compile(optimizer, optimizer)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"x": images(), "y": np.zeros(32)}, "images alone.*tuple of 2"),
+        ({"x": {"image": images()}}, "images alone.*dict of 1"),
+        ({"x": np.zeros((8, 5, 5, 1))}, r"\(4, 4, 1\).*\(5, 5, 1\)"),
+    ],
+)
+def test_data_that_is_not_images_of_the_right_shape_is_refused(
+    arguments, message
+):
+    with pytest.raises(ValueError, match=message):
+        compiled().fit(**arguments, verbose=0)
+
+
+@pytest.mark.parametrize(
+    ("activation", "scale", "warns"),
+    [
+        ("tanh", 255.0, True),
+        ("tanh", 1.0, False),
+        ("sigmoid", 1.0, True),
+        ("linear", 255.0, False),
+    ],
+)
+def test_images_out_of_the_generators_range_are_reported_once(
+    activation, scale, warns, recwarn
+):
+    gan = compiled(GAN(generator(activation=activation), discriminator()))
+    gan.fit(images() * scale, batch_size=8, epochs=2, verbose=0)
+    found = [str(w.message) for w in recwarn if "range" in str(w.message)]
+    assert len(found) == warns
+    if warns:
+        assert "outside [" in found[0]
+
+
+class Subclassed(keras.Model):
+    """A model whose shapes Keras does not know by itself."""
+
+    def __init__(self, units, shape):
+        super().__init__()
+        self.inner = keras.layers.Dense(units)
+        self.reshape = keras.layers.Reshape(shape)
+
+    def build(self, input_shape):
+        self.inner.build(input_shape)
+
+    def call(self, inputs):
+        return self.reshape(self.inner(inputs))
+
+
+def test_subclassed_models_will_do_once_they_are_built():
+    network = Subclassed(16, (4, 4, 1))
+    with pytest.raises(ValueError, match="must be built"):
+        GAN(network, discriminator())
+    network.build((None, 6))
+    gan = compiled(GAN(network, discriminator(), ema_momentum=0.9))
+    gan.fit(images(), verbose=0)
+    assert gan.generate(3).shape == (3, 4, 4, 1)
+
+
+def test_patch_logits_are_trained_on():
+    patches = keras.Sequential(
+        [
+            keras.Input((4, 4, 1)),
+            layers.StridedConvBlock(8),
+            keras.layers.Conv2D(1, 1),
+        ]
+    )
+    gan = compiled(GAN(generator(), patches), loss="hinge")
+    before = values(patches.trainable_variables)
+    gan.fit(images(), verbose=0)
+    assert_changed(before, values(patches.trainable_variables))
