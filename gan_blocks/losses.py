@@ -122,8 +122,9 @@ class LabelSmoothedBinaryCrossentropy(keras.losses.Loss):
 
     def call(self, y_true, y_pred):
         """Returns the loss of each sample: the mean over the last axis."""
-        labels = (1.0 - self.label_smoothing) * ops.cast(y_true, y_pred.dtype)
-        return ops.mean(_cross_entropy(labels, y_pred), axis=-1)
+        logits = ops.convert_to_tensor(y_pred)
+        labels = (1.0 - self.label_smoothing) * ops.cast(y_true, logits.dtype)
+        return ops.mean(_cross_entropy(labels, logits), axis=-1)
 
     def get_config(self):
         """Returns the constructor's arguments."""

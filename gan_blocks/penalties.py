@@ -91,7 +91,7 @@ class R1(Penalty):
 
     discriminator = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
     images = keras.ops.ones((4, 2))
-    print(float(gan_blocks.penalties.R1()(discriminator, images, images)))
+    print(gan_blocks.penalties.R1()(discriminator, images, images))
     ```
 
     Reference:
@@ -124,7 +124,7 @@ class R2(Penalty):
 
     discriminator = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
     images = keras.ops.ones((4, 2))
-    print(float(gan_blocks.penalties.R2()(discriminator, images, images)))
+    print(gan_blocks.penalties.R2()(discriminator, images, images))
     ```
 
     Reference:
@@ -163,7 +163,7 @@ class GradientPenalty(Penalty):
     discriminator = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
     images = keras.ops.ones((4, 2))
     penalty = gan_blocks.penalties.GradientPenalty(seed=0)
-    print(float(penalty(discriminator, images, -images)))
+    print(penalty(discriminator, images, -images))
     ```
 
     Reference:

@@ -18,21 +18,38 @@ pytestmark = pytest.mark.skipif(
 )
 
 
+@pytest.fixture(scope="module")
+def portable_tests(tmp_path_factory):
+    """Starts the portable tests on both of the others, side by side."""
+    folder = tmp_path_factory.mktemp("portable")
+    runs = {}
+    for backend in ("jax", "torch"):
+        if importlib.util.find_spec(backend) is None:
+            continue
+        with open(folder / backend, "w") as output:
+            runs[backend] = subprocess.Popen(
+                [sys.executable, "-m", "pytest", "-m", "every_backend", TESTS]
+                + ["-q", "-p", "no:cacheprovider"],
+                env={**os.environ, "KERAS_BACKEND": backend},
+                cwd=TESTS.parent,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+    return folder, runs
+
+
 @pytest.mark.parametrize("backend", ["jax", "torch"])
-def test_the_portable_tests_pass_on_the_other_backends_too(backend):
-    if importlib.util.find_spec(backend) is None:
+def test_the_portable_tests_pass_on_the_other_backends_too(
+    backend, portable_tests
+):
+    folder, runs = portable_tests
+    if backend not in runs:
         pytest.skip(f"{backend} is not installed")
-    run = subprocess.run(
-        [sys.executable, "-m", "pytest", "-m", "every_backend", TESTS]
-        + ["-q", "-p", "no:cacheprovider"],
-        env={**os.environ, "KERAS_BACKEND": backend},
-        cwd=TESTS.parent,
-        capture_output=True,
-        text=True,
-    )
-    print(run.stdout[-8000:])  # Shown where the test fails.
-    assert run.returncode == 0, run.stderr[-2000:]
-    assert " passed" in run.stdout
+    status = runs[backend].wait()
+    output = (folder / backend).read_text()
+    print(output[-8000:])  # Shown where the test fails.
+    assert status == 0
+    assert " passed" in output
 
 
 @pytest.fixture(scope="module", params=["sgd", "adam"])

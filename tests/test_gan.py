@@ -232,9 +232,7 @@ def test_the_average_follows_weights_and_statistics_with_its_warm_up():
         for i, weight in enumerate(values(gan.generator.weights)):
             expected[i] = momentum * expected[i] + (1 - momentum) * weight
     assert momentum == 0.5  # The warm-up is over.
-    for one, two in zip(
-        expected, values(gan.generator_averages), strict=True
-    ):
+    for one, two in zip(expected, values(gan.generator_averages), strict=True):
         np.testing.assert_allclose(one, two, rtol=1e-4, atol=1e-6)
 
 

@@ -1,0 +1,6 @@
+"""Images from arrays, folders, archives and TFDS, in batches for training."""
+
+from gan_blocks.datasets.batching import batches
+from gan_blocks.datasets.loading import load
+
+__all__ = ["batches", "load"]

@@ -1,0 +1,55 @@
+"""Pictures that need no download."""
+
+import numpy as np
+from PIL import Image
+
+# 2.5 pixels for each of theirs: 20 for all 8, as MNIST's, centred in 28.
+_CELLS_ACROSS = 28 / 2.5
+
+
+def digits():
+    """Returns 1,797 handwritten digits in the format of MNIST.
+
+    A real data set to try a GAN on within minutes and without a network. The
+    digits come with scikit-learn, at 8 by 8 pixels and 17 shades of grey. They
+    are enlarged to 20 by 20 smoothly and framed, white on black, as MNIST's
+    are, so that what was written for one runs with the other; they stay
+    blurrier than MNIST's, and are 33 times fewer.
+
+    Returns:
+        Array of uint8 and shape `(1797, 28, 28, 1)`.
+
+    Raises:
+        ImportError: If scikit-learn is not installed.
+
+    Example:
+
+    ```python
+    from gan_blocks import samples
+
+    digits = samples.digits()
+    assert digits.shape == (1797, 28, 28, 1)
+    ```
+
+    Reference:
+        Alpaydin and Kaynak, 1998, Optical Recognition of Handwritten Digits,
+        UCI Machine Learning Repository, https://doi.org/10.24432/C50P49
+    """
+    try:
+        from sklearn.datasets import load_digits
+    except ImportError as error:
+        raise ImportError(
+            "`digits` needs scikit-learn: pip install 'gan-blocks[samples]'"
+        ) from error
+    small = np.rint(load_digits().images * (255 / 16)).astype(np.uint8)
+    # Framed first, so that strokes end softly at the edge too.
+    framed = np.pad(small, ((0, 0), (2, 2), (2, 2)))
+    first = (framed.shape[1] - _CELLS_ACROSS) / 2
+    last = first + _CELLS_ACROSS
+    large = [
+        Image.fromarray(image).resize(
+            (28, 28), Image.Resampling.BICUBIC, box=(first, first, last, last)
+        )
+        for image in framed
+    ]
+    return np.stack(large)[..., np.newaxis]

@@ -1,0 +1,353 @@
+import functools
+
+import keras
+import numpy as np
+import pytest
+
+from gan_blocks import layers, networks
+
+every_backend = pytest.mark.every_backend
+
+
+@pytest.fixture
+def mixed_precision():
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    yield
+    keras.config.set_dtype_policy(policy)
+
+
+@pytest.fixture
+def channels_first():
+    data_format = keras.config.image_data_format()
+    keras.config.set_image_data_format("channels_first")
+    yield
+    keras.config.set_image_data_format(data_format)
+
+
+def call(model, inputs):
+    try:
+        return model(inputs)
+    except Exception as error:
+        if "NHWC" not in str(error):
+            raise
+        pytest.skip("TensorFlow on this CPU convolves channels-last only")
+
+
+def shapes(model):
+    return [
+        layer.output.shape[1:]
+        for layer in model.layers
+        if len(layer.output.shape) == 4
+    ]
+
+
+@pytest.mark.parametrize(
+    "size, start, doublings",
+    [
+        ((8, 8), (4, 4), 1),
+        ((28, 28), (7, 7), 2),
+        ((64, 64), (4, 4), 4),
+        ((96, 96), (6, 6), 4),
+        ((128, 128), (4, 4), 5),
+        ((48, 64), (6, 8), 3),
+        ((80, 32), (10, 4), 3),
+    ],
+)
+def test_dcgan_starts_from_4_to_7_pixels_and_doubles(size, start, doublings):
+    generator = networks.dcgan_generator((*size, 3), base_filters=2)
+    maps = shapes(generator)
+    assert maps[1] == (*start, 2 * 2**doublings)
+    for small, large in zip(maps[1:-2], maps[2:-1], strict=True):
+        assert large[:2] == (2 * small[0], 2 * small[1])
+        assert large[2] in (small[2] // 2, 3)
+    assert len(maps) == doublings + 3
+    assert generator.name == "generator"
+    assert generator.input_shape == (None, 100)
+    assert generator.output_shape == (None, *size, 3)
+
+    discriminator = networks.dcgan_discriminator((*size, 3), base_filters=2)
+    assert shapes(discriminator) == [
+        (size[0] >> i, size[1] >> i, 2**i) for i in range(1, doublings + 1)
+    ]
+    assert discriminator.name == "discriminator"
+    assert discriminator.input_shape == (None, *size, 3)
+    assert discriminator.output_shape == (None, 1)
+
+
+def test_dcgan_at_64_pixels_has_the_filters_and_parameters_of_the_paper():
+    kernel = 4 * 4
+    generator = networks.dcgan_generator((64, 64, 3))
+    assert [shape[-1] for shape in shapes(generator)[1:-1]] == [
+        1024,
+        512,
+        256,
+        128,
+        3,
+    ]
+    hidden = [1024, 512, 256, 128]
+    expected = 100 * kernel * 1024 + sum(4 * n for n in hidden)
+    expected += sum(kernel * n * n // 2 for n in hidden[:-1])
+    assert generator.count_params() == expected + kernel * 128 * 3 + 3
+
+    discriminator = networks.dcgan_discriminator((64, 64, 3))
+    expected = kernel * 3 * 64 + 64 + sum(4 * n for n in [128, 256, 512])
+    expected += sum(kernel * n * 2 * n for n in [64, 128, 256])
+    assert discriminator.count_params() == expected + 4 * 4 * 512 + 1
+
+
+def test_max_filters_caps_every_map():
+    generator = networks.dcgan_generator(
+        (64, 64, 3), base_filters=8, max_filters=16
+    )
+    assert [s[-1] for s in shapes(generator)[1:-1]] == [16, 16, 16, 16, 3]
+    discriminator = networks.dcgan_discriminator(
+        (64, 64, 3), base_filters=8, max_filters=16
+    )
+    assert [s[-1] for s in shapes(discriminator)] == [8, 16, 16, 16]
+
+
+def test_only_the_ends_of_a_dcgan_go_without_normalization():
+    generator = networks.dcgan_generator((32, 32, 3), base_filters=2)
+    discriminator = networks.dcgan_discriminator((32, 32, 3), base_filters=2)
+    for model, blocks in (
+        (generator, ["batch", "batch", "batch", None]),
+        (discriminator, [None, "batch", "batch"]),
+    ):
+        assert blocks == [
+            layer.normalization
+            for layer in model.layers
+            if hasattr(layer, "normalization")
+        ]
+
+
+@pytest.mark.parametrize(
+    "size, nearest",
+    [
+        ((100, 100), "nearest: 96 x 96 and 112 x 112 pixels.*100 x 100"),
+        ((31, 31), "nearest: 28 x 28 and 32 x 32 pixels"),
+        ((50, 64), "nearest: 48 x 64 and 56 x 64 pixels"),
+        ((63, 100), "nearest: 56 x 96 and 64 x 112 pixels"),
+        ((5, 5), "nearest: 8 x 8 pixels"),
+        ((4, 30), "nearest: 8 x 30 pixels"),
+    ],
+)
+def test_a_size_out_of_reach_is_refused_with_sizes_within(size, nearest):
+    for build in (networks.dcgan_generator, networks.dcgan_discriminator):
+        with pytest.raises(ValueError, match=nearest):
+            build((*size, 1))
+
+
+def test_every_size_is_within_reach_or_near_two_that_are():
+    for height in range(1, 80):
+        for width in range(1, 80, 7):
+            try:
+                k = networks._doublings(height, width)
+            except ValueError as error:
+                text = str(error).split("nearest: ")[1].split(" pixels")[0]
+                for size in text.split(" and "):
+                    assert networks._doublings(*map(int, size.split(" x ")))
+            else:
+                assert k > 0 and height % 2**k == width % 2**k == 0
+                assert 4 <= min(height, width) >> k <= 7
+
+
+class Double(keras.layers.Layer):
+    """A user's block, which has heard of filters only."""
+
+    def __init__(self, filters):
+        super().__init__()
+        self.convolution = keras.layers.Conv2D(4 * filters, 1)
+
+    def build(self, input_shape):
+        self.convolution.build(input_shape)
+
+    def call(self, inputs):
+        outputs = self.convolution(inputs)
+        batch, height, width, channels = outputs.shape
+        outputs = keras.ops.reshape(
+            outputs, (-1, height, width, 2, 2, channels // 4)
+        )
+        outputs = keras.ops.transpose(outputs, (0, 1, 3, 2, 4, 5))
+        return keras.ops.reshape(
+            outputs, (-1, 2 * height, 2 * width, channels // 4)
+        )
+
+
+class Halve(keras.layers.Conv2D):
+    def __init__(self, filters):
+        super().__init__(filters, 2, strides=2, activation="relu")
+
+
+def test_a_block_of_the_users_own_needs_filters_only():
+    generator = networks.dcgan_generator(
+        (16, 16, 3), base_filters=2, block=Double
+    )
+    assert sum(isinstance(n, Double) for n in generator.layers) == 1
+    discriminator = networks.dcgan_discriminator(
+        (16, 16, 3), base_filters=2, block=Halve
+    )
+    assert sum(isinstance(n, Halve) for n in discriminator.layers) == 1
+    logits = discriminator(generator(np.ones((2, 100), "float32")))
+    assert tuple(logits.shape) == (2, 1)
+
+
+def test_a_block_may_be_one_of_ours_with_other_arguments():
+    generator = networks.dcgan_generator(
+        (16, 16, 3),
+        base_filters=2,
+        block=functools.partial(layers.ResizeConvBlock, activation="relu"),
+        last_block=layers.ResizeConvBlock,
+    )
+    resized = [
+        n for n in generator.layers if isinstance(n, layers.ResizeConvBlock)
+    ]
+    assert [n.activation for n in resized] == ["relu", None]
+    critic = networks.dcgan_discriminator(
+        (16, 16, 3),
+        base_filters=2,
+        block=functools.partial(layers.StridedConvBlock, normalization="layer"),
+    )
+    assert [n.normalization for n in critic.layers[:2]] == [None, "layer"]
+
+
+@pytest.mark.parametrize("argument", ["block", "last_block"])
+def test_a_generator_block_that_does_not_double_is_refused(argument):
+    def same(filters, **arguments):
+        return keras.layers.Conv2D(filters, 3, padding="same")
+
+    with pytest.raises(ValueError, match=r"must double.*\(8, 8, 3\)"):
+        networks.dcgan_generator((16, 16, 3), **{argument: same})
+
+
+@every_backend
+def test_mlps_take_images_and_points():
+    for shape in ((2,), (6, 5, 1)):
+        generator = networks.mlp_generator(shape, 7, units=(5, 4))
+        discriminator = networks.mlp_discriminator(shape, units=(4, 5))
+        size = int(np.prod(shape))
+        assert generator.count_params() == 7 * 5 + 5 + 5 * 4 + 4 + 5 * size
+        assert discriminator.count_params() == 4 * size + 4 + 5 * 4 + 5 + 6
+        assert generator.output_shape == (None, *shape)
+        logits = discriminator(generator(np.ones((3, 7), "float32")))
+        assert tuple(logits.shape) == (3, 1)
+
+
+def test_mlps_take_a_block_of_the_users_own():
+    block = functools.partial(layers.DenseBlock, activation="relu", dropout=0.3)
+    generator = networks.mlp_generator((2,), 3, units=(4,), block=block)
+    discriminator = networks.mlp_discriminator((2,), units=(4,), block=block)
+    for stage in (generator.layers[0], discriminator.layers[1]):
+        assert (stage.activation, stage.dropout) == ("relu", 0.3)
+        assert stage.normalization == "batch"
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        functools.partial(networks.mlp_generator, (2,), 4, units=(8,)),
+        functools.partial(
+            networks.dcgan_generator, (8, 8, 1), 4, base_filters=2
+        ),
+    ],
+)
+def test_outputs_are_limited_only_by_the_chosen_activation(build):
+    latents = np.random.default_rng(0).normal(size=(64, 4)) * 1e4
+    outputs = keras.ops.convert_to_numpy(build()(latents))
+    assert np.abs(outputs).max() <= 1.0
+    model = build(output_activation=None)
+    model.set_weights([w * 100 for w in model.get_weights()])
+    outputs = keras.ops.convert_to_numpy(model(latents))
+    assert np.abs(outputs).max() > 1.0
+
+
+@every_backend
+@pytest.mark.parametrize("family", ["dcgan", "mlp"])
+def test_images_and_logits_are_float32_under_mixed_precision(
+    family, mixed_precision
+):
+    small = {"base_filters": 2} if family == "dcgan" else {"units": (4,)}
+    generator = getattr(networks, f"{family}_generator")((8, 8, 1), **small)
+    discriminator = getattr(networks, f"{family}_discriminator")(
+        (8, 8, 1), **small
+    )
+    assert generator.layers[1].compute_dtype == "bfloat16"
+    assert discriminator.layers[1].compute_dtype == "bfloat16"
+    images = generator(np.ones((2, 100), "float32"))
+    logits = discriminator(images)
+    for tensor in (images, logits):
+        assert keras.backend.standardize_dtype(tensor.dtype) == "float32"
+
+
+@every_backend
+def test_dcgan_follows_the_data_format_that_keras_is_set_to(channels_first):
+    generator = networks.dcgan_generator((3, 8, 12), base_filters=2)
+    discriminator = networks.dcgan_discriminator((3, 8, 12), base_filters=2)
+    assert shapes(generator)[1] == (4, 4, 6)
+    assert generator.output_shape == (None, 3, 8, 12)
+    images = call(generator, np.ones((2, 100), "float32"))
+    assert tuple(images.shape) == (2, 3, 8, 12)
+    assert tuple(discriminator(images).shape) == (2, 1)
+
+
+@every_backend
+@pytest.mark.parametrize(
+    "build",
+    [
+        functools.partial(networks.dcgan_generator, (8, 8, 1), base_filters=2),
+        functools.partial(
+            networks.dcgan_discriminator, (8, 8, 1), base_filters=2
+        ),
+        functools.partial(networks.mlp_generator, (2,), units=(4,)),
+        functools.partial(networks.mlp_discriminator, (2,), units=(4,)),
+    ],
+)
+def test_networks_survive_saving_and_cloning(build, tmp_path):
+    model = build()
+    inputs = np.random.default_rng(0).normal(size=(3, *model.input_shape[1:]))
+    expected = keras.ops.convert_to_numpy(model(inputs))
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    cloned = keras.models.clone_model(model)
+    cloned.set_weights(model.get_weights())
+    for other in (loaded, cloned):
+        assert other.name == model.name
+        np.testing.assert_array_equal(
+            keras.ops.convert_to_numpy(other(inputs)), expected
+        )
+
+
+@pytest.mark.parametrize(
+    "build, message",
+    [
+        (
+            lambda: networks.dcgan_generator((28,)),
+            r"`image_shape` must have three.*\(28,\)",
+        ),
+        (
+            lambda: networks.dcgan_discriminator((None, 28, 1)),
+            "`image_shape` must be .*None",
+        ),
+        (lambda: networks.mlp_generator(()), "`image_shape` must be"),
+        (
+            lambda: networks.dcgan_generator((28, 28, 1), latent_dim=0),
+            "`latent_dim` must be .*latent_dim=0",
+        ),
+        (
+            lambda: networks.mlp_generator((2,), latent_dim=1.5),
+            "`latent_dim` must be .*latent_dim=1.5",
+        ),
+        (
+            lambda: networks.dcgan_discriminator((28, 28, 1), base_filters=0),
+            "`base_filters` must be",
+        ),
+        (
+            lambda: networks.dcgan_generator((28, 28, 1), max_filters=-1),
+            "`max_filters` must be",
+        ),
+        (lambda: networks.mlp_discriminator((2,), units=(4, 0)), "units"),
+    ],
+)
+def test_what_cannot_be_is_refused_by_name(build, message):
+    with pytest.raises(ValueError, match=message):
+        build()
