@@ -115,77 +115,63 @@ def train(arguments, build_gan, sample, grids, image_size, channels):
         image_size: Pixels, as in `datasets.load`.
         channels: 1 or 3.
     """
-    output = arguments.output
-    checkpoints = output / _CHECKPOINTS
-    latest = callbacks.latest_checkpoint(checkpoints)
-    if arguments.resume and latest is None:
-        _fail(f"there is no checkpoint in {checkpoints} to resume from")
-    if not arguments.resume and (output / "arguments.json").exists():
-        _fail(
-            f"{output} holds a run: --resume goes on with it, --output FOLDER "
-            "begins another"
-        )
-    real_images = _load(arguments.data, sample, image_size, channels)
-    if arguments.batch_size > len(real_images):
-        _fail(
-            f"--batch-size {arguments.batch_size} is more than the "
-            f"{len(real_images)} pictures of {arguments.data}"
-        )
+    latest = _checkpoint_to_resume(arguments)
+    real_images = _load(arguments, sample, image_size, channels)
     steps = arguments.steps_per_epoch
     steps = steps or len(real_images) // arguments.batch_size
     keras.utils.set_random_seed(arguments.seed)
-    if arguments.resume:
-        gan = keras.saving.load_model(latest)
-    else:
-        gan = build_gan(arguments.seed)
-    done = int(gan.optimizer.iterations)
+    gan = keras.saving.load_model(latest) if latest else None
+    gan = gan or build_gan(arguments.seed)
+    epochs_done = int(gan.optimizer.iterations) // steps
+    if epochs_done >= arguments.epochs:
+        _fail(
+            f"all {arguments.epochs} epochs are done; --resume --epochs "
+            f"{2 * arguments.epochs} goes on to twice as many"
+        )
+    _prepare(arguments, epochs_done)
+    if not latest:
+        picture = images.grid(real_images[:100], 10, 10)
+        images.save_png(picture, arguments.output / "real.png")
+    print(
+        f"{len(real_images)} pictures, {steps} steps of "
+        f"{arguments.batch_size} an epoch, {arguments.epochs} epochs"
+        + (f", {epochs_done} of them done" if epochs_done else "")
+        + f".\nGrids and checkpoints: {arguments.output.resolve()}",
+        flush=True,
+    )
+    _fit(gan, real_images, steps, arguments, grids)
+    latest = callbacks.latest_checkpoint(arguments.output / _CHECKPOINTS)
+    print(
+        f"Done. Grids: {arguments.output / 'grids'}\nMore pictures: python "
+        f"{sys.argv[0]} --generate 64 --checkpoint {latest}"
+    )
+
+
+def _fit(gan, real_images, steps, arguments, grids):
+    """Trains from the batch and the epoch that the GAN has come to."""
+    steps_done = int(gan.optimizer.iterations)
     dataset = datasets.batches(
         real_images,
         arguments.batch_size,
         seed=arguments.seed,
         repeat=True,
-        skip=done,
+        skip=steps_done,
     )
-    _write_arguments(arguments)
-    _keep_epochs(output / "history.csv", done // steps)
-    real = images.grid(real_images[:100], 10, 10) if not done else None
-    if real is not None:
-        images.save_png(real, output / "real.png")
     stop = callbacks.StopOnDivergence()
-    print(
-        f"{len(real_images)} pictures, {steps} steps of "
-        f"{arguments.batch_size} an epoch, {arguments.epochs} epochs"
-        + (f", {done // steps} of them done" if done else "")
-        + f".\nGrids and checkpoints: {output.resolve()}"
-    )
     try:
         gan.fit(
             dataset,
             epochs=arguments.epochs,
-            initial_epoch=done // steps,
+            initial_epoch=steps_done // steps,
             steps_per_epoch=steps,
             shuffle=False,  # Done by `batches`.
             verbose=1 if sys.stdout.isatty() else 2,
-            callbacks=[
-                stop,
-                grids(output / "grids"),
-                callbacks.EpochCheckpoint(checkpoints, 1, keep=3),
-                keras.callbacks.LambdaCallback(
-                    on_epoch_end=lambda epoch, logs: _append(
-                        output / "history.csv", {"epoch": epoch + 1, **logs}
-                    )
-                ),
-            ],
+            callbacks=[stop, *_recorders(arguments.output, grids)],
         )
     except KeyboardInterrupt:
         _fail("stopped; --resume goes on from the last checkpoint", status=130)
     if stop.diverged:
         _fail(stop.message)
-    print(
-        f"Done. Grids: {output / 'grids'}\n"
-        f"More pictures: python {sys.argv[0]} --generate 64 "
-        f"--checkpoint {callbacks.latest_checkpoint(checkpoints)}"
-    )
 
 
 def generate(arguments, batch_statistics=False):
@@ -212,17 +198,61 @@ def generate(arguments, batch_statistics=False):
     print(f"{arguments.generate} pictures: {arguments.output / name}")
 
 
-def _load(data, sample, image_size, channels):
+def _checkpoint_to_resume(arguments):
+    """Returns the checkpoint to go on from; `None` begins anew."""
+    output = arguments.output
+    if not arguments.resume:
+        if (output / "arguments.json").exists():
+            _fail(
+                f"{output} holds a run: --resume goes on with it, --output "
+                "FOLDER begins another"
+            )
+        return None
+    latest = callbacks.latest_checkpoint(output / _CHECKPOINTS)
+    if latest is None:
+        _fail(f"there is no checkpoint in {output / _CHECKPOINTS}")
+    return latest
+
+
+def _load(arguments, sample, image_size, channels):
+    data, batch_size = arguments.data, arguments.batch_size
     try:
         if data == "sample":
-            return sample()
-        return datasets.load(data, image_size, channels, verbose=True)
+            real_images = sample()
+        else:
+            real_images = datasets.load(
+                data, image_size, channels, verbose=True
+            )
     except (ValueError, OSError, ImportError) as error:
         _fail(f"--data {data}: {error}")
+    if batch_size > len(real_images):
+        _fail(
+            f"--batch-size {batch_size} is more than the {len(real_images)} "
+            f"pictures of {data}"
+        )
+    return real_images
 
 
-def _write_arguments(arguments):
+def _recorders(output, grids):
+    """Returns the callbacks that leave something in the run's folder."""
+    history = output / "history.csv"
+    return [
+        grids(output / "grids"),
+        callbacks.EpochCheckpoint(
+            output / _CHECKPOINTS, every_n_epochs=1, keep=3
+        ),
+        keras.callbacks.LambdaCallback(
+            on_epoch_end=lambda epoch, logs: _append(
+                history, {"epoch": epoch + 1, **logs}
+            )
+        ),
+    ]
+
+
+def _prepare(arguments, epochs_done):
+    """Makes the folder of the run and writes down its arguments."""
     arguments.output.mkdir(parents=True, exist_ok=True)
+    _keep_epochs(arguments.output / "history.csv", epochs_done)
     values = {
         name: str(value) if isinstance(value, os.PathLike) else value
         for name, value in vars(arguments).items()

@@ -1,3 +1,8 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
 import keras
 import numpy as np
 import pytest
@@ -603,3 +608,38 @@ def test_patch_logits_are_trained_on():
     before = values(patches.trainable_variables)
     gan.fit(images(), verbose=0)
     assert_changed(before, values(patches.trainable_variables))
+
+
+@pytest.mark.skipif(BACKEND != "tensorflow", reason="tf.distribute")
+def test_two_replicas_train_as_one_does():
+    script = Path(__file__).parent / "train_on_replicas.py"
+    run = subprocess.run(
+        [sys.executable, script], capture_output=True, text=True
+    )
+    assert run.returncode == 0, run.stderr[-2000:]
+    result = json.loads(run.stdout.splitlines()[-1])
+    assert result["replicas"] == 2
+    assert result["weights"] < 1e-6
+    one, two = result["logs"]
+    for name, (value,) in one.items():
+        assert two[name] == [pytest.approx(value, rel=1e-5, abs=1e-6)]
+
+
+def test_spectral_normalization_changes_with_the_discriminator_only():
+    """Keras' layer overwrites its kernel whenever it is called in training."""
+    network = keras.Sequential(
+        [
+            keras.Input((4, 4, 1)),
+            keras.layers.Flatten(),
+            keras.layers.SpectralNormalization(keras.layers.Dense(1)),
+        ]
+    )
+    gan = compiled(GAN(generator(), network), loss="hinge")
+    fake, pullback = gan._generate_for_training(
+        ops.convert_to_tensor(gan.sample_latents(8, seed=0))
+    )
+    before = values(network.variables)
+    gan._train_generator(ops.convert_to_tensor(images(8)), fake, pullback)
+    assert_same(before, values(network.variables))
+    gan._train_discriminator(ops.convert_to_tensor(images(8)), fake)
+    assert_changed(before[:1], values(network.variables)[:1])

@@ -146,6 +146,21 @@ def test_weights_of_a_gan_with_other_noise_are_refused(tmp_path):
         compiled().load_weights(tmp_path / "gan.weights.h5")
 
 
+@pytest.mark.every_backend
+def test_compiling_anew_with_other_penalties_does_not_matter(tmp_path):
+    gan = compiled(penalty=penalties.GradientPenalty())
+    gan.compile("adam", "adam")
+    train(gan)
+    gan.save(tmp_path / "gan.keras")
+    again = keras.saving.load_model(tmp_path / "gan.keras")
+    train(gan)
+    train(again)
+    for one, two in zip(gan.weights, again.weights, strict=True):
+        np.testing.assert_array_equal(
+            ops.convert_to_numpy(one), ops.convert_to_numpy(two)
+        )
+
+
 def test_backup_and_restore_goes_on_with_both_optimizers(tmp_path):
     class Interrupt(keras.callbacks.Callback):
         def on_epoch_end(self, epoch, logs=None):

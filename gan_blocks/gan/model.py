@@ -3,17 +3,17 @@
 import inspect
 
 import keras
-import numpy as np
 from keras import ops
 
 from gan_blocks import gradients, losses
-from gan_blocks.gan.networks import compatible, matching_shapes, output_range
+from gan_blocks.gan.matching import compatible, matching_shapes, output_range
 from gan_blocks.gan.optimizers import OptimizerPair, build_for
 from gan_blocks.gan.range_check import RangeCheck
+from gan_blocks.gan.sampling import Sampler
 
 
 @keras.saving.register_keras_serializable(package="gan_blocks")
-class GAN(keras.Model):
+class GAN(Sampler):
     """A generator and a discriminator that are trained against each other.
 
     Takes any two built Keras models and trains them under plain `fit`, on
@@ -97,34 +97,22 @@ class GAN(keras.Model):
         seed=None,
         **kwargs,
     ):
-        super().__init__(**kwargs)
-        if latent_distribution not in ("normal", "uniform"):
-            raise ValueError(
-                '`latent_distribution` must be "normal" or "uniform". '
-                f"Received: latent_distribution={latent_distribution!r}"
-            )
-        if ema_momentum is not None and not 0.0 < ema_momentum < 1.0:
-            raise ValueError(
-                "`ema_momentum` must be between 0 and 1, or `None`. "
-                f"Received: ema_momentum={ema_momentum}"
-            )
-        self.latent_shape, self.image_shape = matching_shapes(
-            generator, discriminator
+        latent_shape, image_shape = matching_shapes(generator, discriminator)
+        super().__init__(
+            generator,
+            latent_shape,
+            latent_distribution,
+            ema_momentum,
+            **kwargs,
         )
-        self.generator = generator
         self.discriminator = discriminator
-        self.latent_distribution = latent_distribution
-        self.ema_momentum = ema_momentum
+        self.image_shape = image_shape
         self.seed = seed
         self.noise = keras.random.SeedGenerator(seed)
         # Evaluating must not change the noise that training goes on with.
         self.evaluation_noise = keras.random.SeedGenerator(seed)
-        self.generator_averages = []
-        if ema_momentum is not None:
-            self.generator_averages = [
-                self._average_of(weight) for weight in generator.weights
-            ]
         self._penalties = []
+        self._penalty_noise = []
         self._image_range = output_range(generator)
         self.built = True
 
@@ -275,7 +263,7 @@ class GAN(keras.Model):
         self._train_generator(real_images, fake_images, pullback)
         self.optimizer.iterations.assign_add(1)
         if self.ema_momentum is not None:
-            self._update_averages()
+            self._update_averages(self.optimizer.iterations)
         return self.get_metrics_result()
 
     def _generate_for_training(self, latents):
@@ -386,144 +374,6 @@ class GAN(keras.Model):
             )
         return ops.cast(data, keras.config.floatx())
 
-    # Sampling.
-
-    def call(self, latents, training=False):
-        """Returns images: latents through the generator.
-
-        Args:
-            latents: Tensor `(batch, ...)` of the generator's input shape.
-            training: Where it is `False`, the default, the averaged generator
-                is used, if there is one.
-        """
-        if training:
-            return self.generator(latents, training=True)
-        return self._sample(latents, training=False)
-
-    def generate(
-        self,
-        num_images=None,
-        latents=None,
-        seed=None,
-        batch_statistics=False,
-        batch_size=64,
-    ):
-        """Generates images; nothing in the model changes.
-
-        Args:
-            num_images: Number of images from new latents.
-            latents: Or the latents themselves, `(number, ...)`.
-            seed: Integer seed of the new latents; the first images of a seed
-                are the same, however many are asked for. Defaults to `None`:
-                different images each time.
-            batch_statistics: Whether batch normalization uses the statistics
-                of the batch, as in training (dropout is active then, too),
-                rather than the moving averages. An image then depends on its
-                batch; batches are filled up with other latents, always the
-                same, so that a few images look like many. Defaults to
-                `False`.
-            batch_size: How many images are generated at a time. Defaults to
-                64.
-
-        Returns:
-            NumPy array of float32 images, `(number, height, width,
-            channels)`, in the generator's range.
-
-        Raises:
-            ValueError: If not exactly one of `num_images` and `latents` is
-                given, or the latents are not of the generator's input shape.
-        """
-        if (num_images is None) == (latents is None):
-            raise ValueError(
-                "Exactly one of `num_images` and `latents` must be given. "
-                f"Received: num_images={num_images}, latents={latents}"
-            )
-        number = len(latents) if num_images is None else num_images
-        fill = -number % batch_size if batch_statistics else 0
-        if latents is None:
-            latents = self.sample_latents(number + fill, seed)
-        else:
-            latents = ops.convert_to_numpy(latents)
-            if latents.shape[1:] != self.latent_shape:
-                raise ValueError(
-                    "`latents` must have the shape (number, "
-                    f"{', '.join(map(str, self.latent_shape))}). Received: "
-                    f"latents of shape {latents.shape}"
-                )
-            others = self.sample_latents(fill, seed=0) if fill else latents[:0]
-            latents = np.concatenate([latents, others])
-        if keras.backend.backend() == "jax":
-            self.jax_state_sync()
-        batches = [
-            self._sample(latents[i : i + batch_size], batch_statistics)
-            for i in range(0, len(latents), batch_size)
-        ]
-        images = [ops.convert_to_numpy(batch) for batch in batches]
-        return np.concatenate(images)[:number].astype("float32")
-
-    def sample_latents(self, number, seed=None):
-        """Draws latents with NumPy, the same ones on every backend.
-
-        Args:
-            number: How many, at least 1.
-            seed: Integer seed. Defaults to `None`: different ones each time.
-
-        Returns:
-            NumPy array of float32, `(number, ...)`.
-        """
-        if number < 1:
-            raise ValueError(
-                f"`number` must be at least 1. Received: number={number}"
-            )
-        random = np.random.default_rng(seed)
-        shape = (number, *self.latent_shape)
-        if self.latent_distribution == "uniform":
-            return random.uniform(-1.0, 1.0, shape).astype("float32")
-        return random.standard_normal(shape).astype("float32")
-
-    def _noise_like(self, images, seed_generator):
-        """Draws one latent per image, as part of the model's state."""
-        shape = (ops.shape(images)[0], *self.latent_shape)
-        if self.latent_distribution == "uniform":
-            return keras.random.uniform(shape, -1.0, 1.0, seed=seed_generator)
-        return keras.random.normal(shape, seed=seed_generator)
-
-    def _sample(self, latents, training):
-        """Runs the (averaged) generator and changes none of its variables."""
-        averages = {
-            id(weight): average
-            for weight, average in zip(
-                self.generator.weights, self.generator_averages, strict=False
-            )
-        }
-        mapping = [
-            (variable, averages.get(id(variable), variable))
-            for variable in self.generator.variables
-        ]
-        with keras.StatelessScope(state_mapping=mapping):
-            return self.generator(latents, training=training)
-
-    def _average_of(self, weight):
-        average = self.add_weight(
-            shape=weight.shape,
-            dtype=weight.dtype,
-            trainable=False,
-            autocast=False,
-            name=f"average_{weight.path.replace('/', '_')}",
-        )
-        # A copy: JAX may not be given the same buffer twice.
-        average.assign(ops.copy(weight))
-        return average
-
-    def _update_averages(self):
-        step = ops.cast(self.optimizer.iterations, "float32")
-        momentum = ops.minimum(self.ema_momentum, (1 + step) / (10 + step))
-        for average, weight in zip(
-            self.generator_averages, self.generator.weights, strict=True
-        ):
-            rate = ops.cast(1.0 - momentum, weight.dtype)
-            average.assign(average + rate * (weight - average))
-
     # Saving.
 
     def get_config(self):
@@ -593,5 +443,18 @@ class GAN(keras.Model):
             state.assign(store[f"seed_{i}"])
 
     def _seed_states(self):
+        """Returns the random state of all that draws random numbers."""
         weights = {id(weight) for weight in self.weights}
-        return [v for v in self.variables if id(v) not in weights]
+        return [
+            variable
+            for network in (self.generator, self.discriminator)
+            for variable in network.variables
+            if id(variable) not in weights
+        ] + [
+            noise.state
+            for noise in (
+                self.noise,
+                self.evaluation_noise,
+                *self._penalty_noise,
+            )
+        ]

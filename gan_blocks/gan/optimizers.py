@@ -46,6 +46,7 @@ class OptimizerPair(keras.optimizers.Optimizer):
 
     @property
     def variables(self):
+        """All state of both, and the count of training steps."""
         return [
             self.iterations,
             *(v for one in self.optimizers for v in one.variables),
@@ -53,11 +54,13 @@ class OptimizerPair(keras.optimizers.Optimizer):
 
     @property
     def learning_rate(self):
+        """Raises an error: there are two."""
         raise AttributeError(
             "A GAN has two learning rates: see `gan.optimizer.optimizers`."
         )
 
     def finalize_variable_values(self, var_list):
+        """Lets each put its own averages in place at the end of training."""
         for optimizer in self.optimizers:
             known = {id(v) for v in optimizer._trainable_variables}
             optimizer.finalize_variable_values(
@@ -65,7 +68,9 @@ class OptimizerPair(keras.optimizers.Optimizer):
             )
 
     def save_own_variables(self, store):
+        """Stores the count; Keras goes on to both optimizers by itself."""
         store["iterations"] = ops.convert_to_numpy(self.iterations)
 
     def load_own_variables(self, store):
+        """Restores the count."""
         self.iterations.assign(store["iterations"])

@@ -10,9 +10,11 @@ class RangeCheck(keras.callbacks.Callback):
     """Warns after the first batch of real images out of range."""
 
     def on_train_begin(self, logs=None):
+        """Asks for one look."""
         self.checked = False
 
     def on_train_batch_end(self, batch, logs=None):
+        """Looks at the first batch."""
         if self.checked:
             return
         self.checked = True

@@ -69,6 +69,7 @@ def _output_shape(network, input_shape, name):
 
 
 def compatible(shape, other):
+    """Whether two shapes may be the same, `None` standing for any size."""
     return len(shape) == len(other) and all(
         a == b or a is None or b is None
         for a, b in zip(shape, other, strict=True)
