@@ -424,6 +424,39 @@ def test_a_single_callback_will_do_as_in_keras():
     assert count.batches == 4
 
 
+class Batches(keras.utils.PyDataset):
+    def __len__(self):
+        return 3
+
+    def __getitem__(self, index):
+        return images(8, seed=index)
+
+
+@pytest.mark.parametrize(
+    "data", [images(20), Batches()], ids=["odd batch", "PyDataset"]
+)
+def test_fit_takes_what_keras_takes(data):
+    gan = compiled()
+    batch_size = 8 if isinstance(data, np.ndarray) else None
+    logs = gan.fit(data, batch_size=batch_size, shuffle=False, verbose=0)
+    assert int(gan.optimizer.iterations) == 3
+    assert np.isfinite(logs.history["g_loss"]).all()
+
+
+def test_batches_can_be_trained_and_tested_one_by_one():
+    gan = compiled()
+    before = values(gan.trainable_variables)
+    logs = gan.train_on_batch(images(), return_dict=True)
+    assert_changed(before, values(gan.trainable_variables))
+    assert np.isfinite(logs["d_loss"])
+    assert np.isfinite(gan.test_on_batch(images(), return_dict=True)["g_loss"])
+
+
+def test_fit_evaluates_validation_images():
+    logs = compiled().fit(images(), validation_data=images(), verbose=0)
+    assert {"d_loss", "val_d_loss", "val_fake_score"} <= set(logs.history)
+
+
 def test_summary_counts_both_networks(capsys):
     gan = compiled()
     lines = []
@@ -540,7 +573,8 @@ def test_one_optimizer_for_both_networks_is_refused():
     ("arguments", "message"),
     [
         ({"x": images(), "y": np.zeros(32)}, "images alone.*tuple of 2"),
-        ({"x": {"image": images()}}, "images alone.*dict of 1"),
+        ({"x": {"image": images()}}, "images alone"),
+        ({"x": [images(), images()]}, "images alone"),
         ({"x": np.zeros((8, 5, 5, 1))}, r"\(4, 4, 1\).*\(5, 5, 1\)"),
     ],
 )

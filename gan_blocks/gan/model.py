@@ -358,21 +358,22 @@ class GAN(Sampler):
 
     def _images(self, data):
         """Returns the images of what the data set yields, or explains."""
-        if isinstance(data, (list, tuple)) and len(data) == 1:
-            (data,) = data
-        if isinstance(data, (list, tuple, dict)):
+        images, *rest = keras.utils.unpack_x_y_sample_weight(data)
+        if not all(one is None for one in rest) or isinstance(
+            images, (list, tuple, dict)
+        ):
             raise ValueError(
                 "A `GAN` is trained on images alone. The data set yields a "
                 f"{type(data).__name__} of {len(data)}; leave out the rest, "
                 "as by `dataset.map(lambda images, labels: images)`."
             )
-        if not compatible(data.shape[1:], self.image_shape):
+        if not compatible(images.shape[1:], self.image_shape):
             raise ValueError(
                 "The real images must have the shape of the generated ones, "
                 f"{self.image_shape}. Received images of shape "
-                f"{tuple(data.shape[1:])}"
+                f"{tuple(images.shape[1:])}"
             )
-        return ops.cast(data, keras.config.floatx())
+        return ops.cast(images, keras.config.floatx())
 
     # Saving.
 
