@@ -4,11 +4,12 @@
 
 All three train the networks of `recipes/digits_dcgan.py` on batches of 128:
 
-- ours: `GAN`, through the same compiled function that `fit` calls;
-- same update: a `tf.function` that makes the very same update by hand;
-- two passes: the step that most tutorials make: generate, train the
-  discriminator on real and generated images in one batch, generate again,
-  train the generator.
+- ours: `GAN`, through the compiled function that `fit` calls;
+- same update: a bare `tf.function` that makes the very same update by hand,
+  and logs nothing;
+- two passes: a `keras.Model` with the `train_step` of most tutorials, through
+  the compiled function that `fit` calls: generate, train the discriminator on
+  real and generated images in one batch, generate again, train the generator.
 
 They take turns, so that a machine whose speed drifts slows all three alike;
 ratios are taken round by round.
@@ -92,31 +93,50 @@ def same_update(dataset):
     return step
 
 
-def two_passes(dataset):
-    generator, discriminator, g_optimizer, d_optimizer = parts()
-    iterator = iter(dataset)
-    labels = tf.concat([tf.ones((BATCH_SIZE, 1)), tf.zeros((BATCH_SIZE, 1))], 0)
-    labels = tf.reshape(labels, (-1, 1, 1, 1))
-    loss = keras.losses.BinaryCrossentropy(from_logits=True)
+class TwoPasses(keras.Model):
+    """The step of most Keras tutorials, under the trainer that ours is under.
 
-    @tf.function
-    def step():
-        real = iterator.get_next()
-        fake = generator(latents(), training=True)
+    It logs the two losses; ours also logs the scores.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.generator, self.discriminator, self.g_optimizer, optimizer = (
+            parts()
+        )
+        self.compile(optimizer, keras.losses.BinaryCrossentropy(True))
+        self.d_loss = keras.metrics.Mean("d_loss")
+        self.g_loss = keras.metrics.Mean("g_loss")
+
+    @property
+    def metrics(self):
+        return [self.d_loss, self.g_loss]
+
+    def train_step(self, real):
+        fake = self.generator(latents(), training=True)
         both = tf.concat([real, fake], 0)
+        labels = tf.repeat([1.0, 0.0], BATCH_SIZE)[:, None, None, None]
         with tf.GradientTape() as tape:
-            d_loss = loss(labels, discriminator(both, training=True))
-        variables = discriminator.trainable_variables
-        d_optimizer.apply(tape.gradient(d_loss, variables), variables)
+            logits = self.discriminator(both, training=True)
+            d_loss = self.loss(labels, logits)
+        variables = self.discriminator.trainable_variables
+        self.optimizer.apply(tape.gradient(d_loss, variables), variables)
         with tf.GradientTape() as tape:
-            fake = generator(latents(), training=True)
-            logits = discriminator(fake, training=True)
-            g_loss = loss(tf.ones_like(logits), logits)
-        variables = generator.trainable_variables
-        g_optimizer.apply(tape.gradient(g_loss, variables), variables)
-        return d_loss, g_loss
+            fake = self.generator(latents(), training=True)
+            logits = self.discriminator(fake, training=True)
+            g_loss = self.loss(tf.ones_like(logits), logits)
+        variables = self.generator.trainable_variables
+        self.g_optimizer.apply(tape.gradient(g_loss, variables), variables)
+        self.d_loss.update_state(d_loss)
+        self.g_loss.update_state(g_loss)
+        return {"d_loss": self.d_loss.result(), "g_loss": self.g_loss.result()}
 
-    return step
+
+def two_passes(dataset):
+    model = TwoPasses()
+    model.make_train_function()
+    iterator = iter(dataset)
+    return lambda: model.train_function(iterator)
 
 
 def seconds(step, number):
