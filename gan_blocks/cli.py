@@ -125,8 +125,8 @@ def train(arguments, build_gan, sample, grids, image_size, channels):
     epochs_done = int(gan.optimizer.iterations) // steps
     if epochs_done >= arguments.epochs:
         _fail(
-            f"all {arguments.epochs} epochs are done; --resume --epochs "
-            f"{2 * arguments.epochs} goes on to twice as many"
+            f"{epochs_done} epochs are done already; --resume --epochs "
+            f"{2 * epochs_done} goes on to twice as many"
         )
     _prepare(arguments, epochs_done)
     if not latest:

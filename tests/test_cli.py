@@ -147,6 +147,17 @@ def test_a_folder_that_holds_a_run_is_not_written_over(tmp_path, capsys):
     assert "--resume goes on with it" in capsys.readouterr().err
 
 
+def test_a_run_that_has_all_its_epochs_says_how_to_make_it_longer(
+    tmp_path, capsys
+):
+    run("--output", tmp_path, "--epochs", 2)
+    with pytest.raises(SystemExit):
+        run("--output", tmp_path, "--resume")
+    message = capsys.readouterr().err
+    assert "2 epochs are done already" in message
+    assert "--epochs 4" in message
+
+
 def test_a_run_that_diverges_says_so_and_fails(tmp_path, capsys):
     def diverging(seed):
         gan = build_gan(seed)
