@@ -412,15 +412,26 @@ def test_an_optimizers_own_average_replaces_the_weights_at_the_end():
     )
 
 
-def test_a_single_callback_will_do_as_in_keras():
-    class Count(keras.callbacks.Callback):
-        batches = 0
+class Count(keras.callbacks.Callback):
+    batches = 0
 
-        def on_train_batch_end(self, batch, logs=None):
-            self.batches += 1
+    def on_train_batch_end(self, batch, logs=None):
+        self.batches += 1
 
+
+@pytest.mark.parametrize("kind", ["one", "list", "CallbackList"])
+def test_fit_takes_callbacks_in_every_form_that_keras_takes(kind):
+    gan = compiled()
     count = Count()
-    compiled().fit(images(), batch_size=8, verbose=0, callbacks=count)
+    callbacks = {
+        "one": count,
+        "list": [count],
+        "CallbackList": keras.callbacks.CallbackList(
+            [count], add_history=True, model=gan
+        ),
+    }[kind]
+    with pytest.warns(UserWarning, match="outside"):
+        gan.fit(images() * 9, batch_size=8, verbose=0, callbacks=callbacks)
     assert count.batches == 4
 
 
@@ -585,6 +596,7 @@ def test_data_that_is_not_images_of_the_right_shape_is_refused(
         compiled().fit(**arguments, verbose=0)
 
 
+@pytest.mark.parametrize("batch_size", [8, 32])
 @pytest.mark.parametrize(
     ("activation", "scale", "warns"),
     [
@@ -595,10 +607,10 @@ def test_data_that_is_not_images_of_the_right_shape_is_refused(
     ],
 )
 def test_images_out_of_the_generators_range_are_reported_once(
-    activation, scale, warns, recwarn
+    activation, scale, warns, batch_size, recwarn
 ):
     gan = compiled(GAN(generator(activation=activation), discriminator()))
-    gan.fit(images() * scale, batch_size=8, epochs=2, verbose=0)
+    gan.fit(images() * scale, batch_size=batch_size, epochs=2, verbose=0)
     found = [str(w.message) for w in recwarn if "range" in str(w.message)]
     assert len(found) == warns
     if warns:

@@ -216,12 +216,14 @@ class GAN(Sampler):
         arguments = inspect.signature(super().fit).bind(*args, **kwargs)
         arguments = arguments.arguments
         callbacks = arguments.pop("callbacks", None)
+        check = RangeCheck()
         if isinstance(callbacks, keras.callbacks.CallbackList):
-            callbacks.append(RangeCheck())
+            check.set_model(self)
+            callbacks.callbacks.append(check)
         else:
             if not isinstance(callbacks, (list, tuple)):
                 callbacks = [] if callbacks is None else [callbacks]
-            callbacks = [*callbacks, RangeCheck()]
+            callbacks = [*callbacks, check]
         return super().fit(**arguments, callbacks=callbacks)
 
     def train_step(self, *args):

@@ -7,14 +7,26 @@ from keras import ops
 
 
 class RangeCheck(keras.callbacks.Callback):
-    """Warns after the first batch of real images out of range."""
+    """Warns once, after the first batch, if real images are out of range.
+
+    It looks when the next batch begins, or the epoch ends: Keras would wait
+    for the logs of every batch if a callback looked at batches as they end.
+    """
 
     def on_train_begin(self, logs=None):
         """Asks for one look."""
         self.checked = False
 
-    def on_train_batch_end(self, batch, logs=None):
-        """Looks at the first batch."""
+    def on_train_batch_begin(self, batch, logs=None):
+        """Looks once a batch is done."""
+        if batch > 0:
+            self._check()
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Looks, if the epoch had a single batch."""
+        self._check()
+
+    def _check(self):
         if self.checked:
             return
         self.checked = True
