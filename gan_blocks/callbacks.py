@@ -6,7 +6,6 @@ import numbers
 import os
 import pathlib
 import re
-import tempfile
 import zipfile
 
 import keras
@@ -255,15 +254,11 @@ class EpochCheckpoint(keras.callbacks.Callback):
                 "%s was not saved: some weights are NaN or infinite.", path
             )
             return
-        with tempfile.TemporaryDirectory(
-            dir=self.directory, prefix=".unfinished_"
-        ) as folder:
-            aside = pathlib.Path(folder, path.name)
+        with images.written_aside(path) as aside:
             model.save(aside)
             # On the disk before older checkpoints are given up for it.
             with open(aside, "rb+") as file:
                 os.fsync(file.fileno())
-            os.replace(aside, path)
         self._remove_old(epoch)
 
     def _remove_old(self, newest):

@@ -203,13 +203,39 @@ def save_png(image, path):
         raise ValueError(
             f"`path` must end in '.png'. Received: path={str(path)!r}"
         )
-    with _written_aside(path) as aside:
+    with written_aside(path) as aside:
         image.save(aside, format="PNG")
 
 
 @contextlib.contextmanager
-def _written_aside(path):
-    """Gives a path to write to, which becomes `path` if all goes well."""
+def written_aside(path):
+    """Gives a path to write to, which becomes `path` if all goes well.
+
+    For files that must never be seen half written. A write that fails, or is
+    interrupted, leaves what was at `path` and nothing else behind. Missing
+    folders are made.
+
+    Args:
+        path: `pathlib.Path` of the file.
+
+    Yields:
+        `pathlib.Path` of the same name, in a new folder on the same disk.
+
+    Example:
+
+    ```python
+    import pathlib
+    import tempfile
+
+    from gan_blocks import images
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = pathlib.Path(folder, "notes.txt")
+        with images.written_aside(path) as aside:
+            aside.write_text("whole")
+        assert path.read_text() == "whole"
+    ```
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     # In the same folder, because only a move within one disk is atomic.
     with tempfile.TemporaryDirectory(
@@ -276,7 +302,7 @@ def animation(paths, path, frames_per_second=10):
     durations = [round(1000 / frames_per_second)] * len(files)
     durations[-1] += _HOLD_LAST_FRAME
     first = _read_frame(files[0])
-    with _written_aside(path) as aside:
+    with written_aside(path) as aside:
         first.save(
             aside,
             save_all=True,

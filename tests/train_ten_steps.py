@@ -29,7 +29,7 @@ class TableGAN(gan_blocks.GAN):
         return ops.take(self.table, self.optimizer.iterations, axis=0)
 
 
-def build(penalty):
+def build():
     generator = keras.Sequential(
         [
             keras.Input((1, 1, 8)),
@@ -65,7 +65,7 @@ def build(penalty):
 def main():
     path, optimizer = sys.argv[1:]
     penalty = gan_blocks.penalties.R1(0.1)
-    gan, random = build(penalty)
+    gan, random = build()
     gan.compile(
         OPTIMIZERS[optimizer](), OPTIMIZERS[optimizer](), penalty=penalty
     )
