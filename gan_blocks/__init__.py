@@ -3,6 +3,7 @@
 from gan_blocks import (
     callbacks,
     datasets,
+    faces,
     gradients,
     images,
     layers,
@@ -19,6 +20,7 @@ __all__ = [
     "GAN",
     "callbacks",
     "datasets",
+    "faces",
     "gradients",
     "images",
     "layers",

@@ -1,0 +1,6 @@
+"""Photographs with landmarks become faces: upright, centred, of one size."""
+
+from gan_blocks.faces.alignment import align, read_landmarks
+from gan_blocks.faces.preparation import has_landmarks, prepare
+
+__all__ = ["align", "has_landmarks", "prepare", "read_landmarks"]
