@@ -60,7 +60,8 @@ def batches(number):
 def train(model, callback, number=6, **options):
     options = {"batch_size": 2, "verbose": 0, "shuffle": False} | options
     x, y = batches(number)
-    return model.fit(x, y, callbacks=[callback], **options)
+    # One that is in no list Keras would call from another thread, later.
+    return model.fit(x, y, callbacks=keras.tree.flatten(callback), **options)
 
 
 def names(folder):
@@ -75,6 +76,21 @@ def epochs(*numbers):
     return [f"epoch_{number:04d}.keras" for number in numbers]
 
 
+class StopAfter(keras.callbacks.Callback):
+    """Stops training when a batch of an epoch, counted from 1, is done."""
+
+    def __init__(self, epoch, batch):
+        super().__init__()
+        self.place = epoch, batch
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epoch = epoch + 1
+
+    def on_train_batch_end(self, batch, logs=None):
+        if (self.epoch, batch + 1) == self.place:
+            self.model.stop_training = True
+
+
 def test_grids_are_saved_every_n_batches_across_epochs(tmp_path):
     pictures = callbacks.ImageGrid(tmp_path / "run", every_n_batches=4)
     train(make_model(), pictures, number=6, epochs=3)
@@ -86,10 +102,10 @@ def test_a_grid_is_saved_every_10_batches_if_nothing_is_said(tmp_path):
     assert names(tmp_path) == steps(10, 20)
 
 
-def test_grids_are_saved_every_n_epochs(tmp_path):
+def test_grids_are_saved_after_the_first_epoch_and_every_n(tmp_path):
     pictures = callbacks.ImageGrid(tmp_path, every_n_epochs=2)
     train(make_model(), pictures, number=2, epochs=5)
-    assert names(tmp_path) == ["epoch_0002.png", "epoch_0004.png"]
+    assert names(tmp_path) == [f"epoch_000{epoch}.png" for epoch in (1, 2, 4)]
 
 
 def test_a_grid_shows_what_the_model_makes_at_that_very_step(tmp_path):
@@ -379,7 +395,7 @@ def test_the_old_checkpoint_goes_only_once_the_new_one_is_there(
         original(source, target)
 
     original = os.replace
-    monkeypatch.setattr(callbacks.os, "replace", replace)
+    monkeypatch.setattr(os, "replace", replace)
     train(model, checkpoint, number=1, initial_epoch=1, epochs=2)
     assert seen == [epochs(1)]
     assert names(tmp_path) == epochs(2)
@@ -432,6 +448,111 @@ def test_the_latest_checkpoint_is_the_newest_complete_one(tmp_path):
     half = whole.read_bytes()[: whole.stat().st_size // 2]
     (tmp_path / "epoch_0003.keras").write_bytes(half)
     assert callbacks.latest_checkpoint(tmp_path) == whole
+
+
+def test_training_that_stops_in_mid_epoch_is_saved_under_its_place(tmp_path):
+    checkpoint = callbacks.EpochCheckpoint(tmp_path)
+    train(make_model(), [checkpoint, StopAfter(3, 4)], number=6, epochs=9)
+    assert names(tmp_path) == ["epoch_0002_step_0000016.keras"]
+    loaded = keras.saving.load_model(callbacks.latest_checkpoint(tmp_path))
+    assert keras.ops.convert_to_numpy(loaded.optimizer.iterations) == 16
+
+
+@pytest.mark.parametrize("batch", [1, 6])
+def test_the_last_batch_alone_makes_an_epoch_whole(tmp_path, batch):
+    checkpoint = callbacks.EpochCheckpoint(tmp_path, every_n_epochs=2)
+    train(make_model(), [StopAfter(2, batch), checkpoint], number=6, epochs=9)
+    place = {1: "epoch_0001_step_0000007", 6: "epoch_0002"}[batch]
+    assert names(tmp_path) == [f"{place}.keras"]
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_training_that_stops_between_epochs_has_whole_ones(tmp_path, first):
+    # The loss does not grow.
+    stop = keras.callbacks.EarlyStopping("loss", mode="max")
+    both = [callbacks.EpochCheckpoint(tmp_path), stop]
+    train(make_model(), both[:: -1 if first else 1], number=3, epochs=9)
+    assert names(tmp_path) == epochs(2)
+
+
+def test_the_rest_of_an_epoch_makes_it_whole(tmp_path):
+    checkpoint = callbacks.EpochCheckpoint(tmp_path, every_n_epochs=2)
+    model = make_model()
+    train(model, [checkpoint, StopAfter(2, 2)], number=6, epochs=9)
+    rest = {"number": 4, "initial_epoch": 1, "epochs": 2}
+    train(model, [checkpoint, StopAfter(2, 1)], **rest)
+    partial = ["epoch_0001_step_0000008.keras", "epoch_0001_step_0000009.keras"]
+    assert names(tmp_path) == partial
+    train(model, checkpoint, **rest | {"number": 3})
+    assert names(tmp_path) == [*partial, *epochs(2)]
+
+
+def test_a_run_stopped_in_mid_epoch_goes_on_as_if_it_had_not_been(tmp_path):
+    def build():
+        model = make_model()
+        # Its averages take the weights' place when training ends.
+        optimizer = keras.optimizers.SGD(0.1, 0.9, use_ema=True)
+        model.compile(optimizer, "mean_squared_error")
+        return model
+
+    x, y = batches(6)
+    options = {"batch_size": 2, "verbose": 0, "shuffle": False}
+    whole = build()
+    whole.fit(x, y, **options)
+    checkpoint = callbacks.EpochCheckpoint(tmp_path)
+    both = [StopAfter(1, 2), checkpoint]
+    build().fit(x, y, callbacks=both, **options)
+    resumed = keras.saving.load_model(callbacks.latest_checkpoint(tmp_path))
+    resumed.fit(x[4:], y[4:], **options)
+    for one, other in zip(whole.weights, resumed.weights, strict=True):
+        np.testing.assert_allclose(
+            keras.ops.convert_to_numpy(one),
+            keras.ops.convert_to_numpy(other),
+            rtol=1e-6,
+        )
+
+
+@several_steps
+@pytest.mark.parametrize("executed", [4, 8])
+def test_the_last_execution_of_an_epoch_makes_it_whole(tmp_path, executed):
+    model = make_model(steps_per_execution=4)
+    both = [callbacks.EpochCheckpoint(tmp_path), StopAfter(1, executed)]
+    train(model, both, number=6, epochs=3)
+    place = {4: "epoch_0000_step_0000004", 8: "epoch_0001"}[executed]
+    assert names(tmp_path) == [f"{place}.keras"]
+
+
+def test_an_epoch_of_unknown_length_counts_as_whole(tmp_path):
+    x, y = batches(6)
+    pairs = ((x[i : i + 2], y[i : i + 2]) for i in range(0, 12, 2))
+    both = [callbacks.EpochCheckpoint(tmp_path), StopAfter(1, 3)]
+    make_model().fit(pairs, shuffle=False, verbose=0, callbacks=both)
+    assert names(tmp_path) == epochs(1)
+
+
+def test_keep_and_latest_take_both_kinds_of_checkpoints_in_order(tmp_path):
+    checkpoint = callbacks.EpochCheckpoint(tmp_path, 1, keep=2)
+    both = [checkpoint, StopAfter(3, 2)]
+    model = make_model()
+    train(model, both, number=3, epochs=9)
+    partial = "epoch_0002_step_0000008.keras"
+    assert names(tmp_path) == [*epochs(2), partial]
+    assert callbacks.latest_checkpoint(tmp_path) == tmp_path / partial
+    train(model, checkpoint, number=1, initial_epoch=2, epochs=3)
+    assert names(tmp_path) == [partial, *epochs(3)]
+    assert callbacks.latest_checkpoint(tmp_path).name == epochs(3)[0]
+    train(model, checkpoint, number=3, initial_epoch=3, epochs=4)
+    assert names(tmp_path) == epochs(3, 4)
+
+
+def test_what_diverges_in_mid_epoch_is_not_saved(tmp_path, caplog):
+    x, y = batches(6)
+    y[2 * 4] = np.nan
+    both = [callbacks.StopOnDivergence(), callbacks.EpochCheckpoint(tmp_path)]
+    options = {"batch_size": 2, "verbose": 0, "shuffle": False}
+    make_model().fit(x, y, callbacks=both, epochs=3, **options)
+    assert names(tmp_path) == []
+    assert "epoch_0000_step_0000005.keras was not saved" in caplog.text
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
