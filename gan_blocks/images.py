@@ -11,8 +11,8 @@ import numpy as np
 from PIL import Image
 
 _MODES = {1: "L", 3: "RGB", 4: "RGBA"}
-_HOLD_LAST_FRAME = 2000  # milliseconds
 _FASTEST = 50  # frames a second; viewers slow a GIF down beyond this
+_LONGEST_HOLD = 60  # seconds; an animated PNG can store 65 of them
 
 
 def to_uint8(images):
@@ -246,27 +246,31 @@ def written_aside(path):
         os.replace(aside, path)
 
 
-def animation(paths, path, frames_per_second=10):
-    """Makes an animation of the pictures that were saved during a run.
+def animation(frames, path, frames_per_second=10, hold_last=2.0):
+    """Makes an animation of pictures, which repeats for ever.
 
-    The last frame is held for two seconds more, then the animation repeats.
-    Frames are read one at a time, but until the file is written a byte of
-    memory is needed for each pixel of each frame of a GIF, and one for each
-    of its colours in other formats; of a very long run, give every tenth
-    picture. A WebP is the smallest and quickest to make, a PNG keeps every
-    pixel, a GIF is shown anywhere but has 256 colours and takes about a tenth
-    of a second for a frame of 256 by 256 colour pixels.
+    Of the grids that were saved during a run, say, or of the images on a way
+    through the latents. Files are read one at a time, but until the animation
+    is written a byte of memory is needed for each pixel of each frame of a
+    GIF, and one for each of its colours in other formats; of a very long run,
+    give every tenth picture. A WebP is the smallest and quickest to make, a
+    PNG keeps every pixel, a GIF is shown anywhere but has 256 colours a frame
+    and takes about a fifth of a second for one of 256 by 256 colour pixels.
 
     Args:
-        paths: The frames in order: a list of image files of one size, or a
-            folder, whose `.png` files are taken in the order of their names.
+        frames: The frames in order, all of one size: a list of image files or
+            of `PIL.Image.Image`, as made by `grid`; or a folder, whose `.png`
+            files are taken in the order of their names.
         path: Where to save the animation; the name must end in `.gif`,
             `.webp` or `.png`. Missing folders are made.
         frames_per_second: Speed, above 0 and at most 50. Defaults to 10.
+        hold_last: Seconds that the last frame is shown longer than the
+            others, from 0 to 60. Defaults to 2, so that the end of a run can
+            be looked at; 0 is for frames that end where they began.
 
     Raises:
         ValueError: If there are no frames, they differ in size, `path` ends in
-            something else or `frames_per_second` is out of range.
+            something else or a number is out of range.
         FileNotFoundError: If a frame does not exist.
 
     Example:
@@ -279,16 +283,16 @@ def animation(paths, path, frames_per_second=10):
 
     from gan_blocks import images
 
+    noise = np.random.default_rng(0).uniform(-1, 1, (3, 4, 8, 8, 1))
+    pictures = [images.grid(four) for four in noise]
     with tempfile.TemporaryDirectory() as folder:
-        for step in range(3):
-            noise = np.random.default_rng(step).uniform(-1, 1, (4, 8, 8, 1))
-            images.save_png(images.grid(noise), f"{folder}/{step}.png")
-        images.animation(folder, f"{folder}/run.gif")
+        images.animation(pictures, f"{folder}/run.gif")
         assert pathlib.Path(folder, "run.gif").exists()
     ```
     """
     path = pathlib.Path(path)
-    if path.suffix.lower() not in (".gif", ".webp", ".png"):
+    kind = path.suffix.lower()
+    if kind not in (".gif", ".webp", ".png"):
         raise ValueError(
             "`path` must end in '.gif', '.webp' or '.png'. "
             f"Received: path={str(path)!r}"
@@ -298,38 +302,57 @@ def animation(paths, path, frames_per_second=10):
             f"`frames_per_second` must be above 0 and at most {_FASTEST}. "
             f"Received: frames_per_second={frames_per_second}"
         )
-    files = _frame_files(paths, path)
-    durations = [round(1000 / frames_per_second)] * len(files)
-    durations[-1] += _HOLD_LAST_FRAME
-    first = _read_frame(files[0])
+    if not 0 <= hold_last <= _LONGEST_HOLD:
+        raise ValueError(
+            f"`hold_last` must be from 0 to {_LONGEST_HOLD} seconds. "
+            f"Received: hold_last={hold_last}"
+        )
+    first, *others = _listed(frames, path)
+    first = _read_frame(first)
+    durations = [round(1000 / frames_per_second)] * (1 + len(others))
+    durations[-1] += round(1000 * hold_last)
     with written_aside(path) as aside:
-        first.save(
+        _as_stored(first, kind).save(
             aside,
             save_all=True,
-            append_images=_Frames(first, files[1:]),
+            append_images=_Frames(first, others, kind),
             duration=durations,
             loop=0,
         )
 
 
-def _frame_files(paths, path):
-    if isinstance(paths, str | os.PathLike):
+def _listed(frames, path):
+    if isinstance(frames, str | os.PathLike):
         # An animated PNG may lie among its own frames.
-        files = sorted(pathlib.Path(paths).glob("*.png"))
-        files = [file for file in files if file.absolute() != path.absolute()]
+        files = sorted(pathlib.Path(frames).glob("*.png"))
+        listed = [file for file in files if file.absolute() != path.absolute()]
     else:
-        files = list(paths)
-    if not files:
+        listed = list(frames)
+    if not listed:
         raise ValueError(
-            "`paths` must give at least one frame: image files, or a folder "
-            f"that holds '.png' files. Received: paths={paths!r}"
+            "`frames` must give at least one frame: image files, pictures, or "
+            f"a folder that holds '.png' files. Received: frames={frames!r}"
         )
-    return files
+    return listed
 
 
-def _read_frame(file):
-    with Image.open(file) as image:
-        return image.convert("L" if image.mode == "L" else "RGB")
+def _read_frame(frame):
+    if not isinstance(frame, Image.Image):
+        with Image.open(frame) as image:
+            return _read_frame(image)
+    return frame.convert("L" if frame.mode == "L" else "RGB")
+
+
+def _as_stored(frame, kind):
+    """Chooses the 256 colours of a GIF's frame; other kinds keep all colours.
+
+    Pillow chooses them by median cut alone, which leaves bands on smooth
+    surfaces and drops small patches of colour, such as eyes. K-means mends
+    that; Pillow stops it once fewer pixels than `kmeans` change their colour.
+    """
+    if kind != ".gif" or frame.mode == "L":
+        return frame
+    return frame.quantize(kmeans=frame.width * frame.height // 20)
 
 
 class _Frames:
@@ -338,16 +361,17 @@ class _Frames:
     Not a generator, because Pillow goes through the frames of a PNG twice.
     """
 
-    def __init__(self, first, files):
+    def __init__(self, first, others, kind):
         self.first = first
-        self.files = files
+        self.others = others
+        self.kind = kind
 
     def __iter__(self):
-        for file in self.files:
-            frame = _read_frame(file)
+        for other in self.others:
+            frame = _read_frame(other)
             if frame.size != self.first.size:
                 raise ValueError(
-                    "`paths` must give frames of one size. Received: "
-                    f"{self.first.size} and {file} of {frame.size}"
+                    "`frames` must be of one size. Received: "
+                    f"{self.first.size} and {other} of {frame.size}"
                 )
-            yield frame.convert(self.first.mode)
+            yield _as_stored(frame.convert(self.first.mode), self.kind)

@@ -243,6 +243,77 @@ def test_a_grey_animated_gif_keeps_every_pixel(tmp_path):
             assert (frame[..., 0] == np.asarray(original)).all()
 
 
+def smooth_frames(number, size=64):
+    """Colours that run into one another and wander, as an interpolation's."""
+    y, x = np.mgrid[0:size, 0:size] / size
+    colours = [
+        np.stack([np.sin(3 * x + t), np.cos(2 * y - t), np.sin(x + y)], -1)
+        for t in np.arange(number) / 8
+    ]
+    return [images.grid(colour[None]) for colour in colours]
+
+
+@pytest.mark.parametrize("extension", [".gif", ".webp", ".png"])
+def test_pictures_in_memory_make_the_animation_of_their_files(
+    tmp_path, extension
+):
+    paths = save_frames(tmp_path, 3)
+    pictures = [Image.open(path) for path in paths]
+    before = [picture.tobytes() for picture in pictures]
+    films = tmp_path / f"files{extension}", tmp_path / f"memory{extension}"
+    images.animation(paths, films[0])
+    images.animation(iter(pictures), films[1])
+    assert films[0].read_bytes() == films[1].read_bytes()
+    assert [picture.tobytes() for picture in pictures] == before
+    assert {picture.mode for picture in pictures} == {"RGB"}
+
+
+@pytest.mark.parametrize("extension", [".gif", ".webp", ".png"])
+@pytest.mark.parametrize(
+    "options, last",
+    [({}, 2100), ({"hold_last": 0}, 100), ({"hold_last": 0.5}, 600)],
+)
+def test_the_last_frame_is_held_as_long_as_wanted(
+    tmp_path, extension, options, last
+):
+    path = tmp_path / f"run{extension}"
+    images.animation(smooth_frames(3, size=8), path, **options)
+    assert read_frames(path)[1] == [100, 100, last]
+
+
+@pytest.mark.parametrize("seconds", [-1, 61, float("nan")])
+def test_an_animation_refuses_to_hold_for_impossible_times(tmp_path, seconds):
+    with pytest.raises(ValueError, match=f"`hold_last`.*={seconds}"):
+        images.animation(
+            smooth_frames(1), tmp_path / "run.gif", hold_last=seconds
+        )
+
+
+def test_a_gif_keeps_smooth_colours_closer_than_pillow_does(tmp_path):
+    pictures = smooth_frames(6)
+    images.animation(pictures, tmp_path / "ours.gif")
+    pictures[0].save(
+        tmp_path / "plain.gif", save_all=True, append_images=pictures[1:]
+    )
+    originals = np.stack([np.asarray(picture, float) for picture in pictures])
+    ours, plain = (
+        np.stack(read_frames(tmp_path / name)[0]) - originals
+        for name in ("ours.gif", "plain.gif")
+    )
+    assert (ours**2).mean() < 0.9 * (plain**2).mean()
+    assert np.abs(ours).max() < np.abs(plain).max()
+
+
+def test_a_gif_keeps_every_pixel_of_few_colours(tmp_path):
+    colours = noise(1, height=1, width=200)[0, 0]
+    chosen = np.random.default_rng(0).integers(0, 200, (2, 32, 32))
+    pictures = [Image.fromarray(colours[which]) for which in chosen]
+    images.animation(pictures, tmp_path / "run.gif")
+    frames, _ = read_frames(tmp_path / "run.gif")
+    for frame, picture in zip(frames, pictures, strict=True):
+        assert (frame == np.asarray(picture)).all()
+
+
 def test_frames_that_repeat_are_held_as_long(tmp_path):
     paths = save_frames(tmp_path, 2)
     path = tmp_path / "run.gif"
@@ -272,7 +343,7 @@ def test_one_frame_is_an_animation_too(tmp_path):
 
 def test_an_animation_needs_frames(tmp_path):
     for paths in ([], tmp_path):
-        with pytest.raises(ValueError, match="`paths`.*at least one frame"):
+        with pytest.raises(ValueError, match="`frames`.*at least one frame"):
             images.animation(paths, tmp_path / "run.gif")
     with pytest.raises(FileNotFoundError):
         images.animation([tmp_path / "none.png"], tmp_path / "run.gif")
