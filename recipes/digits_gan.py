@@ -14,14 +14,14 @@ is saved after each epoch.
 
 import keras
 
-from gan_blocks import GAN, callbacks, cli, samples
+from gan_blocks import GAN, callbacks, cli, datasets, samples
 
 LATENT_DIM = 100
 UNITS = 128
-EPOCHS = 100
-BATCH_SIZE = 128
 LEARNING_RATE = 2e-4
 BETA_1 = 0.5
+
+SOURCE = {"data": "tfds:mnist", "epochs": 100, "batch_size": 128}
 
 
 def build_gan(seed=None):
@@ -55,23 +55,30 @@ def build_gan(seed=None):
     return gan
 
 
-def main():
-    """Trains, resumes or generates, as the command line says."""
-    arguments = cli.parse_arguments(
-        __doc__, data="tfds:mnist", epochs=EPOCHS, batch_size=BATCH_SIZE
-    )
-    if arguments.generate:
-        cli.generate(arguments)
-        return
-    cli.train(
-        arguments,
-        build_gan,
-        sample=samples.digits,
-        grids=lambda folder: callbacks.ImageGrid(
-            folder, every_n_epochs=1, rows=10, columns=10
+def load_images(data):
+    """Returns the real images as an array of uint8."""
+    if data == "sample":
+        return samples.digits()
+    return datasets.load(data, image_size=28, channels=1, verbose=True)
+
+
+def recorders(output):
+    """Returns the callbacks that save pictures and checkpoints."""
+    return [
+        callbacks.ImageGrid(
+            output / "grids", every_n_epochs=1, rows=10, columns=10
         ),
-        image_size=28,
-        channels=1,
+        callbacks.EpochCheckpoint(
+            output / "checkpoints", every_n_epochs=1, keep=3
+        ),
+    ]
+
+
+def main():
+    """Trains, resumes or draws, as the command line says."""
+    arguments = cli.parse_arguments(__doc__, SOURCE)
+    cli.run(
+        arguments, build_gan, lambda: load_images(arguments.data), recorders
     )
 
 

@@ -1,12 +1,17 @@
+import csv
 import json
+import re
+import signal
 
 import keras
 import numpy as np
 import pytest
+from PIL import Image
 
 from gan_blocks import GAN, callbacks, cli
 
 EPOCHS = 3
+DEFAULTS = {"data": "sample", "epochs": EPOCHS, "batch_size": 8}
 
 
 def build_gan(seed=None):
@@ -32,75 +37,165 @@ def build_gan(seed=None):
     return gan
 
 
-def sample():
+def load_images():
     return np.random.default_rng(0).integers(0, 256, (40, 8, 8, 1), np.uint8)
 
 
-def run(*words, build=build_gan):
-    arguments = cli.parse_arguments(
-        "A recipe.",
-        data="sample",
-        epochs=EPOCHS,
-        batch_size=8,
-        argv=[str(word) for word in words],
-    )
-    if arguments.generate:
-        return cli.generate(arguments)
-    return cli.train(
-        arguments,
-        build,
-        sample=sample,
-        grids=lambda folder: callbacks.ImageGrid(
-            folder, every_n_batches=5, rows=2, columns=2
+def recorders(output):
+    return [
+        callbacks.ImageGrid(
+            output / "grids", every_n_batches=5, rows=2, columns=2
         ),
-        image_size=8,
-        channels=1,
-    )
+        callbacks.EpochCheckpoint(
+            output / "checkpoints", every_n_epochs=1, keep=3
+        ),
+    ]
+
+
+def parse(*words, defaults=DEFAULTS, sample=None):
+    argv = [str(word) for word in words]
+    return cli.parse_arguments("A recipe.", defaults, sample, argv)
+
+
+def run(*words, build=build_gan, images=load_images, recorders=recorders):
+    cli.run(parse(*words), build, images, recorders)
 
 
 def names(folder):
     return sorted(path.name for path in folder.iterdir())
 
 
+def table(run):
+    with open(run / "history.csv", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def load(run, name):
+    return keras.saving.load_model(run / "checkpoints" / f"{name}.keras")
+
+
+def assert_equal(one, other):
+    for a, b in zip(one.variables, other.variables, strict=True):
+        np.testing.assert_array_equal(a.numpy(), b.numpy())
+
+
 def test_a_run_leaves_all_that_belongs_to_it(tmp_path, capsys):
-    run("--output", tmp_path / "run")
-    assert names(tmp_path / "run") == [
+    output = tmp_path / "run"
+    run("--output", output)
+    assert names(output) == [
         "arguments.json",
         "checkpoints",
+        "generated_64_seed_0.png",
         "grids",
         "history.csv",
         "real.png",
     ]
-    assert names(tmp_path / "run" / "grids") == [
+    assert names(output / "grids") == [
         f"step_00000{step:02}.png" for step in (5, 10, 15)
     ]
-    history = (tmp_path / "run" / "history.csv").read_text().splitlines()
-    assert len(history) == 1 + EPOCHS
-    assert "g_loss" in history[0]
-    arguments = json.loads((tmp_path / "run" / "arguments.json").read_text())
+    rows = table(output)
+    assert [row["step"] for row in rows] == ["5", "10", "15"]
+    assert float(rows[-1]["g_loss"]) > 0
+    arguments = json.loads((output / "arguments.json").read_text())
     assert arguments["batch_size"] == 8
-    assert "40 pictures, 5 steps of 8 an epoch" in capsys.readouterr().out
+    text = capsys.readouterr().out
+    assert "40 pictures, 5 steps of 8 an epoch" in text
+    for path in (
+        "generated_64_seed_0.png",
+        "grids",
+        "checkpoints/epoch_0003.keras",
+        "history.csv",
+    ):
+        assert str(output / path) in text
 
 
 def test_a_resumed_run_ends_as_one_that_was_never_stopped(tmp_path):
     run("--output", tmp_path / "whole", "--seed", 3)
     run("--output", tmp_path / "parts", "--seed", 3, "--epochs", 2)
-    # What an epoch that was cut short leaves behind.
+    # What a run that was killed after its last checkpoint leaves behind.
     history = tmp_path / "parts" / "history.csv"
-    history.write_text(history.read_text() + "2,0,0,0,0\n")
+    history.write_text(history.read_text() + "3,15,0,0,0,0\n")
     run("--output", tmp_path / "parts", "--resume", "--epochs", EPOCHS)
     whole, parts = (
-        keras.saving.load_model(
-            tmp_path / name / "checkpoints" / "epoch_0003.keras"
-        )
-        for name in ("whole", "parts")
+        load(tmp_path / name, "epoch_0003") for name in ("whole", "parts")
     )
-    for one, two in zip(whole.variables, parts.variables, strict=True):
-        np.testing.assert_array_equal(one.numpy(), two.numpy())
+    assert_equal(whole, parts)
     expected = (tmp_path / "whole" / "history.csv").read_text()
     assert history.read_text() == expected
     arguments = json.loads((tmp_path / "parts" / "arguments.json").read_text())
     assert (arguments["seed"], arguments["epochs"]) == (3, EPOCHS)
+
+
+class Interrupt(keras.callbacks.Callback):
+    """Sends signals to this process in a certain step of the run."""
+
+    def __init__(self, step, *signals):
+        super().__init__()
+        self.step = step
+        self.signals = signals
+        self.count = 0
+
+    def on_train_batch_begin(self, batch, logs=None):
+        self.count += 1
+        if self.count == self.step:
+            for number in self.signals:
+                signal.raise_signal(number)
+
+
+def interrupted(*arguments):
+    return lambda output: [*recorders(output), Interrupt(*arguments)]
+
+
+def test_a_run_stopped_in_mid_epoch_goes_on_with_nothing_repeated(
+    tmp_path, capsys
+):
+    run("--output", tmp_path / "whole", "--seed", 3)
+    parts = tmp_path / "parts"
+    words = ("--output", parts, "--seed", 3)
+    with pytest.raises(SystemExit) as exit_:
+        run(*words, recorders=interrupted(7, signal.SIGTERM))
+    assert exit_.value.code == 128 + signal.SIGTERM
+    message = capsys.readouterr().err
+    assert "stopped by SIGTERM after step 7, which is saved" in message
+    assert f"--resume --output {parts}" in message
+    assert "epoch_0001_step_0000007.keras" in names(parts / "checkpoints")
+    with pytest.raises(SystemExit):
+        run(
+            *("--output", parts, "--resume"),
+            recorders=interrupted(2, signal.SIGINT),
+        )
+    assert "1 of them done and 2 steps more" in capsys.readouterr().out
+    run("--output", parts, "--resume")
+    assert_equal(
+        load(parts, "epoch_0003"), load(tmp_path / "whole", "epoch_0003")
+    )
+    rows = [(row["epoch"], row["step"]) for row in table(parts)]
+    assert rows == [
+        *(("1", "5"), ("2", "7"), ("2", "9"), ("2", "10"), ("3", "15")),
+    ]
+    assert names(parts / "grids") == names(tmp_path / "whole" / "grids")
+
+
+def test_a_run_stopped_in_its_first_epoch_goes_on(tmp_path):
+    with pytest.raises(SystemExit):
+        run(
+            *("--output", tmp_path, "--epochs", 1),
+            recorders=interrupted(2, signal.SIGINT),
+        )
+    assert names(tmp_path / "checkpoints") == ["epoch_0000_step_0000002.keras"]
+    run("--output", tmp_path, "--resume")
+    assert "epoch_0001.keras" in names(tmp_path / "checkpoints")
+
+
+def test_ctrl_c_before_training_leaves_no_traceback(tmp_path, capsys):
+    def interrupted():
+        raise KeyboardInterrupt
+
+    with pytest.raises(SystemExit) as exit_:
+        run("--output", tmp_path / "run", images=interrupted)
+    assert exit_.value.code == 130
+    assert "nothing since the last checkpoint" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
 
 
 def test_generate_draws_from_a_checkpoint_without_data(tmp_path, capsys):
@@ -118,25 +213,112 @@ def test_generate_draws_from_a_checkpoint_without_data(tmp_path, capsys):
     assert (other / path.name).read_bytes() == first
 
 
+def test_interpolate_draws_strips_and_an_animation_that_closes(
+    tmp_path, capsys
+):
+    run("--output", tmp_path, "--epochs", 1)
+    run("--output", tmp_path, "--interpolate", 3, "--seed", 5)
+    strips = tmp_path / "interpolated_3_seed_5.png"
+    text = capsys.readouterr().out
+    assert str(strips) in text and str(strips.with_suffix(".gif")) in text
+    gan = load(tmp_path, "epoch_0001")
+    latents = gan.sample_latents(3, seed=5)
+    ends = (gan.generate(latents=latents)[..., 0] + 1) * 127.5
+    with Image.open(strips) as picture:
+        pixels = np.asarray(picture).astype(float)
+    assert pixels.shape == (3 * 8, 8 * 8)
+    for row, end in enumerate(ends):
+        tile = pixels[8 * row : 8 * row + 8, :8]
+        np.testing.assert_allclose(tile, end, atol=1)
+    with Image.open(strips.with_suffix(".gif")) as animation:
+        frames = []
+        for i in range(animation.n_frames):
+            animation.seek(i)
+            frames.append(np.asarray(animation.convert("L")).astype(float))
+    assert np.ptp(frames, axis=0).max() > 5
+    steps = np.abs(np.diff([*frames, frames[0]], axis=0)).mean((1, 2))
+    assert steps[-1] < 3 * np.median(steps)  # The last is next to the first.
+
+
+def test_settings_become_flags_only_where_the_recipe_has_them(capsys):
+    with pytest.raises(SystemExit):
+        parse("--image-size", 32)
+    with pytest.raises(SystemExit):
+        parse("--flip")
+    capsys.readouterr()
+    assert parse().flip is False
+    sized = {**DEFAULTS, "image_size": 64, "flip": True}
+    assert vars(parse(defaults=sized)).items() >= sized.items()
+    arguments = parse("--image-size", 32, "--no-flip", defaults=sized)
+    assert (arguments.image_size, arguments.flip) == (32, False)
+
+
+def test_the_sample_has_settings_of_its_own_which_flags_replace(capsys):
+    sample = {"epochs": 7, "batch_size": 5}
+    assert parse(sample=sample).epochs == 7
+    arguments = parse("--epochs", 4, sample=sample)
+    assert (arguments.epochs, arguments.batch_size) == (4, 5)
+    arguments = parse("--data", "photographs", sample=sample)
+    assert (arguments.epochs, arguments.batch_size) == (EPOCHS, 8)
+    with pytest.raises(SystemExit):
+        parse("--help", sample=sample)
+    text = re.sub(r"\s+", " ", capsys.readouterr().out)
+    assert f"(default: {EPOCHS}; with --data sample 7)" in text
+
+
+def test_flip_mirrors_what_is_trained_on(tmp_path, monkeypatch):
+    calls = []
+    batches = cli.datasets.batches
+
+    def spy(*args, **kwargs):
+        calls.append(kwargs)
+        return batches(*args, **kwargs)
+
+    monkeypatch.setattr(cli.datasets, "batches", spy)
+    arguments = parse(
+        *("--flip", "--output", tmp_path, "--epochs", 1),
+        defaults={**DEFAULTS, "flip": False},
+    )
+    cli.run(arguments, build_gan, load_images, recorders)
+    assert calls[0]["flip"] is True
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--data", "nowhere"], "nowhere"),
+        (["--data", "nowhere"], "--data nowhere: no such pictures"),
         (["--batch-size", "41"], "more than the 40 pictures"),
         (["--resume"], "no run in"),
         (["--generate", "4"], "no checkpoint in"),
         (["--generate", "4", "--checkpoint", "no.keras"], "no file no.keras"),
         (["--checkpoint", "no.keras"], "goes with --generate"),
         (["--epochs", "0"], "not at least 1"),
+        (["--interpolate", "1"], "not at least 2"),
+        (["--epochs", "many"], "invalid"),
     ],
 )
 def test_what_cannot_be_done_is_said_in_one_line(
     tmp_path, words, message, capsys
 ):
+    def images():
+        if "nowhere" in words:
+            raise FileNotFoundError("no such pictures")
+        return load_images()
+
     with pytest.raises(SystemExit) as exit_:
-        run("--output", tmp_path / "run", *words)
+        run("--output", tmp_path / "run", *words, images=images)
     assert exit_.value.code != 0
     assert message in capsys.readouterr().err.splitlines()[-1]
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_gan_that_cannot_be_built_is_said_in_one_line(tmp_path, capsys):
+    def build(seed):
+        raise ValueError("`image_size` must be even")
+
+    with pytest.raises(SystemExit):
+        run("--output", tmp_path / "run", build=build)
+    assert "`image_size` must be even" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
 
 
@@ -168,26 +350,3 @@ def test_a_run_that_diverges_says_so_and_fails(tmp_path, capsys):
         run("--output", tmp_path, build=diverging)
     assert exit_.value.code == 1
     assert "Training stopped at epoch 1" in capsys.readouterr().err
-
-
-def test_ctrl_c_says_how_to_go_on(tmp_path, capsys):
-    def interrupted(seed):
-        gan = build_gan(seed)
-        step = gan._train
-        calls = []
-
-        def train(images):
-            calls.append(1)
-            if len(calls) == 7:
-                raise KeyboardInterrupt
-            return step(images)
-
-        gan._train = train
-        gan.compile("adam", "adam", run_eagerly=True)
-        return gan
-
-    with pytest.raises(SystemExit) as exit_:
-        run("--output", tmp_path, build=interrupted)
-    assert exit_.value.code == 130
-    assert "--resume" in capsys.readouterr().err
-    assert names(tmp_path / "checkpoints") == ["epoch_0001.keras"]

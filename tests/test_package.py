@@ -24,9 +24,10 @@ ALLOWED = {
     "gan": "keras numpy losses penalties gradients",
     "images": "numpy PIL",
     "callbacks": "keras IPython images",
-    "datasets": "keras numpy PIL tensorflow tensorflow_datasets images",
-    "samples": "numpy PIL sklearn",
-    "cli": "keras callbacks datasets images",
+    "datasets": "keras numpy PIL tensorflow tensorflow_datasets images samples",
+    "samples": "numpy PIL sklearn skimage",
+    "faces": "keras numpy PIL images",
+    "cli": "keras numpy callbacks datasets images",
 }
 
 
