@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gan_blocks import GAN, callbacks, cli
+from gan_blocks import GAN, callbacks, cli, datasets
 
 EPOCHS = 3
 DEFAULTS = {"data": "sample", "epochs": EPOCHS, "batch_size": 8}
@@ -176,6 +176,12 @@ def test_a_run_stopped_in_mid_epoch_goes_on_with_nothing_repeated(
     assert names(parts / "grids") == names(tmp_path / "whole" / "grids")
 
 
+def test_a_run_stopped_in_its_last_step_is_done(tmp_path, capsys):
+    run("--output", tmp_path, recorders=interrupted(15, signal.SIGTERM))
+    assert "3 epochs are done" in capsys.readouterr().out
+    assert "epoch_0003.keras" in names(tmp_path / "checkpoints")
+
+
 def test_a_run_stopped_in_its_first_epoch_goes_on(tmp_path):
     with pytest.raises(SystemExit):
         run(
@@ -268,13 +274,13 @@ def test_the_sample_has_settings_of_its_own_which_flags_replace(capsys):
 
 def test_flip_mirrors_what_is_trained_on(tmp_path, monkeypatch):
     calls = []
-    batches = cli.datasets.batches
+    batches = datasets.batches
 
     def spy(*args, **kwargs):
         calls.append(kwargs)
         return batches(*args, **kwargs)
 
-    monkeypatch.setattr(cli.datasets, "batches", spy)
+    monkeypatch.setattr(datasets, "batches", spy)
     arguments = parse(
         *("--flip", "--output", tmp_path, "--epochs", 1),
         defaults={**DEFAULTS, "flip": False},

@@ -126,13 +126,13 @@ class StopOnSignal(keras.callbacks.Callback):
     model.compile(optimizer="sgd", loss="mean_squared_error")
     data = np.zeros((8, 2)), np.zeros((8, 1))
     stop = callbacks.StopOnSignal()
-    press = keras.callbacks.LambdaCallback(
+    kill = keras.callbacks.LambdaCallback(
         on_train_batch_begin=lambda batch, logs: (
-            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(signal.SIGTERM)
         )
     )
-    model.fit(*data, batch_size=2, callbacks=[press, stop], verbose=0)
-    assert stop.signal == signal.SIGINT
+    model.fit(*data, batch_size=2, callbacks=[kill, stop], verbose=0)
+    assert stop.signal == signal.SIGTERM
     assert int(model.optimizer.iterations) == 1
     ```
     """

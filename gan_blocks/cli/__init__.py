@@ -1,0 +1,29 @@
+"""The command line that all recipes share."""
+
+from gan_blocks.cli.arguments import fail, parse_arguments
+from gan_blocks.cli.drawing import generate, interpolate
+from gan_blocks.cli.training import train
+
+__all__ = ["parse_arguments", "run"]
+
+
+def run(arguments, build_gan, load_images, recorders):
+    """Trains, resumes or draws, as the command line says.
+
+    Args:
+        arguments: Of `parse_arguments`.
+        build_gan: Function of a seed that returns a compiled `GAN`.
+        load_images: Function without arguments that returns the real images,
+            an array of uint8 as of `datasets.load`.
+        recorders: Function of a folder that returns the callbacks which save
+            pictures and checkpoints in it, the latter in `checkpoints`.
+    """
+    try:
+        if arguments.generate:
+            generate(arguments)
+        elif arguments.interpolate:
+            interpolate(arguments)
+        else:
+            train(arguments, build_gan, load_images, recorders)
+    except KeyboardInterrupt:
+        fail("stopped at once; nothing since the last checkpoint is saved", 130)

@@ -1,0 +1,61 @@
+"""Pictures from a trained model, without any data."""
+
+import keras
+import numpy as np
+
+from gan_blocks import callbacks, images
+from gan_blocks.cli.arguments import fail
+
+CHECKPOINTS = "checkpoints"  # The folder of them in that of the run.
+
+_STRIP_STEPS = 8  # From one latent to the next, in a strip of pictures
+_FRAME_STEPS = 24  # and in an animation,
+_FRAMES_PER_SECOND = 20
+_FRAME_SIZE = 128  # which smaller pictures are enlarged to.
+
+
+def generate(arguments):
+    """Draws pictures with a trained generator; `arguments` as of `run`."""
+    gan = _trained(arguments)
+    path = draw(gan, arguments.generate, arguments)
+    print(f"{arguments.generate} pictures: {path}")
+
+
+def interpolate(arguments):
+    """Draws the way through some latents; `arguments` as of `run`."""
+    gan = _trained(arguments)
+    number, seed = arguments.interpolate, arguments.seed
+    latents = gan.sample_latents(number, seed)
+    path = arguments.output / f"interpolated_{number}_seed_{seed}.png"
+    way = gan.interpolate_latents(latents, _STRIP_STEPS, closed=True)
+    strips = images.grid(gan.generate(latents=way), number, _STRIP_STEPS)
+    images.save_png(strips, path)
+    way = gan.interpolate_latents(latents, _FRAME_STEPS, closed=True)
+    frames = gan.generate(latents=way)
+    scale = max(1, _FRAME_SIZE // frames.shape[1])
+    images.animation(
+        [images.grid(frame[np.newaxis], scale=scale) for frame in frames],
+        path.with_suffix(".gif"),
+        _FRAMES_PER_SECOND,
+        hold_last=0,
+    )
+    print(f"strips: {path}\nanimation: {path.with_suffix('.gif')}")
+
+
+def draw(gan, number, arguments):
+    """Saves a grid of new images; returns its path."""
+    path = arguments.output / f"generated_{number}_seed_{arguments.seed}.png"
+    generated = gan.generate(number, seed=arguments.seed)
+    images.save_png(images.grid(generated), path)
+    return path
+
+
+def _trained(arguments):
+    """Loads the GAN that is to draw."""
+    path = arguments.checkpoint
+    path = path or callbacks.latest_checkpoint(arguments.output / CHECKPOINTS)
+    if path is None:
+        fail(f"there is no checkpoint in {arguments.output}; see --checkpoint")
+    if not path.is_file():
+        fail(f"there is no file {path}")
+    return keras.saving.load_model(path)

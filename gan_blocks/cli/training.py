@@ -1,0 +1,162 @@
+"""Training, from the first step or from where a run was stopped."""
+
+import json
+import os
+import sys
+
+import keras
+
+from gan_blocks import callbacks, datasets, images
+from gan_blocks.cli.arguments import fail
+from gan_blocks.cli.drawing import CHECKPOINTS, draw
+from gan_blocks.cli.history import HistoryTable, keep_steps
+
+# What belongs to one use of the command line rather than to the run.
+_NOT_OF_THE_RUN = ("resume", "generate", "interpolate", "checkpoint", "output")
+
+
+def train(arguments, build_gan, load_images, recorders):
+    """Trains a recipe's GAN, or resumes it; arguments as of `run`."""
+    latest = _checkpoint_to_resume(arguments)
+    real_images = _load(arguments, load_images)
+    steps = arguments.steps_per_epoch
+    steps = steps or len(real_images) // arguments.batch_size
+    keras.utils.set_random_seed(arguments.seed)
+    gan = (
+        keras.saving.load_model(latest)
+        if latest
+        else _built(build_gan, arguments.seed)
+    )
+    steps_done = int(gan.optimizer.iterations)
+    epochs_done, steps_into = divmod(steps_done, steps)
+    if epochs_done >= arguments.epochs:
+        fail(
+            f"{epochs_done} epochs are done already; --resume --epochs "
+            f"{2 * epochs_done} goes on to twice as many"
+        )
+    _prepare(arguments, steps_done)
+    if not latest:
+        picture = images.grid(real_images[:100], 10, 10)
+        images.save_png(picture, arguments.output / "real.png")
+    done = f", {epochs_done} of them done" if steps_done else ""
+    done += f" and {steps_into} steps more" if steps_into else ""
+    print(
+        f"{len(real_images)} pictures, {steps} steps of "
+        f"{arguments.batch_size} an epoch, {arguments.epochs} epochs{done}.\n"
+        f"Pictures and checkpoints: {arguments.output.resolve()}",
+        flush=True,
+    )
+    _fit(gan, real_images, steps, arguments, recorders)
+    _say_what_is_there(arguments, gan)
+
+
+def _fit(gan, real_images, steps, arguments, recorders):
+    """Trains from the step that the GAN has come to."""
+    diverged = callbacks.StopOnDivergence()
+    stop = callbacks.StopOnSignal()
+    recording = [
+        *recorders(arguments.output),
+        HistoryTable(arguments.output / "history.csv"),
+    ]
+    while True:
+        steps_done = int(gan.optimizer.iterations)
+        epoch, step = divmod(steps_done, steps)
+        if diverged.diverged:
+            fail(diverged.message)
+        if epoch >= arguments.epochs:
+            return
+        if stop.signal:
+            fail(
+                f"stopped by {stop.signal.name} after step {steps_done}, which "
+                f"is saved; to go on: python {sys.argv[0]} --resume --output "
+                f"{arguments.output}",
+                status=128 + stop.signal,
+            )
+        dataset = datasets.batches(
+            real_images,
+            arguments.batch_size,
+            seed=arguments.seed,
+            repeat=True,
+            skip=steps_done,
+            flip=arguments.flip,
+        )
+        gan.fit(
+            dataset,
+            initial_epoch=epoch,
+            # An epoch that was stopped in its middle is ended first.
+            epochs=epoch + 1 if step else arguments.epochs,
+            steps_per_epoch=steps - step,
+            shuffle=False,  # Done by `batches`.
+            verbose=1 if sys.stdout.isatty() else 2,
+            callbacks=[diverged, *recording, stop],
+        )
+
+
+def _say_what_is_there(arguments, gan):
+    output = arguments.output
+    checkpoint = callbacks.latest_checkpoint(output / CHECKPOINTS)
+    picture = draw(gan, 64, arguments)
+    print(
+        f"\n{arguments.epochs} epochs are done.\n"
+        f"64 pictures: {picture}\n"
+        f"pictures of the run: {output / 'grids'}\n"
+        f"trained model: {checkpoint}\n"
+        f"losses and scores: {output / 'history.csv'}\n"
+        f"more pictures: python {sys.argv[0]} --generate 64 --seed 1 "
+        f"--output {output}\n"
+        f"between pictures: python {sys.argv[0]} --interpolate 8 "
+        f"--output {output}\n"
+        f"longer: python {sys.argv[0]} --resume --epochs "
+        f"{2 * arguments.epochs} --output {output}",
+        flush=True,
+    )
+
+
+def _checkpoint_to_resume(arguments):
+    """Returns the checkpoint to go on from; `None` begins anew."""
+    output = arguments.output
+    if not arguments.resume:
+        if (output / "arguments.json").exists():
+            fail(
+                f"{output} holds a run: --resume goes on with it, --output "
+                "FOLDER begins another"
+            )
+        return None
+    latest = callbacks.latest_checkpoint(output / CHECKPOINTS)
+    if latest is None:
+        fail(f"there is no checkpoint in {output / CHECKPOINTS}")
+    return latest
+
+
+def _load(arguments, load_images):
+    data, batch_size = arguments.data, arguments.batch_size
+    try:
+        real_images = load_images()
+    except (ValueError, OSError, ImportError) as error:
+        fail(f"--data {data}: {error}")
+    if batch_size > len(real_images):
+        fail(
+            f"--batch-size {batch_size} is more than the {len(real_images)} "
+            f"pictures of {data}"
+        )
+    return real_images
+
+
+def _built(build_gan, seed):
+    try:
+        return build_gan(seed)
+    except ValueError as error:
+        fail(error)
+
+
+def _prepare(arguments, steps_done):
+    """Makes the folder of the run and writes down its arguments."""
+    arguments.output.mkdir(parents=True, exist_ok=True)
+    keep_steps(arguments.output / "history.csv", steps_done)
+    values = {
+        name: str(value) if isinstance(value, os.PathLike) else value
+        for name, value in vars(arguments).items()
+        if name not in _NOT_OF_THE_RUN
+    }
+    text = json.dumps(values, indent=2) + "\n"
+    (arguments.output / "arguments.json").write_text(text)
