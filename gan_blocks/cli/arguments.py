@@ -46,94 +46,74 @@ def _parser(description, defaults, sample):
         description=description,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-
-    def add(flag, text, **options):
-        parser.add_argument(flag, help=text, **options)
-
-    def setting(flag, text, kind=_positive):
-        name = flag[2:].replace("-", "_")
-        if name not in defaults:
-            return
-        value = defaults[name]
-        text += f" (default: {value}"
-        if name in sample:
-            text += f"; with --data sample {sample[name]}"
-        add(flag, text + ")", type=kind, default=value)
-
-    setting(
-        "--data",
-        "pictures to learn from: a file (.npy, .npz, idx, .zip), a folder, "
-        "tfds:NAME, or 'sample' for a set that needs no download",
-        str,
-    )
-    setting("--epochs", "passes over the pictures")
-    setting("--batch-size", "pictures per training step")
-    setting("--image-size", "height and width of the pictures in pixels")
-    setting(
-        "--filters",
-        "channels of the discriminator's first convolution; all others follow",
-    )
-    setting("--generator-rate", "learning rate of the generator", float)
-    setting("--discriminator-rate", "learning rate of the discriminator", float)
-    setting(
-        "--crop",
-        "how much of the height and width of each picture's centred square to "
-        "keep, from 0 to 1",
-        float,
-    )
-    if "flip" in defaults:
-        add(
-            "--flip",
-            "mirror half of the pictures, left to right",
-            action=argparse.BooleanOptionalAction,
-        )
-    parser.set_defaults(flip=defaults.get("flip", False))
-    add(
-        "--steps-per-epoch",
-        "training steps that make an epoch (default: one pass over the "
-        "pictures)",
-        type=_positive,
-    )
-    add(
+    _add_settings(parser, defaults, sample)
+    parser.add_argument(
         "--output",
-        "folder of the run: grids of pictures, checkpoints, history.csv, "
-        f"arguments.json (default: runs/{recipe})",
         type=pathlib.Path,
         default=pathlib.Path("runs", recipe),
+        help="folder of the run: grids of pictures, checkpoints, history.csv, "
+        f"arguments.json (default: runs/{recipe})",
     )
-    add(
-        "--seed",
-        "seed of weights, noise and order of the pictures (default: 0)",
-        type=int,
-        default=0,
-    )
-    add(
+    parser.add_argument(
         "--resume",
-        "go on from the last checkpoint in --output, with the arguments of "
-        "that run; --epochs 40 makes it longer",
         action="store_true",
+        help="go on from the last checkpoint in --output, with the arguments "
+        "of that run; --epochs 40 makes it longer",
     )
-    add(
+    parser.add_argument(
         "--generate",
-        "train nothing: draw N pictures with a trained generator",
         type=_positive,
         metavar="N",
+        help="train nothing: draw N pictures with a trained generator",
     )
-    add(
+    parser.add_argument(
         "--interpolate",
-        "train nothing: draw what lies between N pictures of a trained "
-        "generator, as strips and as an animation",
         type=_at_least_two,
         metavar="N",
+        help="train nothing: draw what lies between N pictures of a trained "
+        "generator, as strips and as an animation",
     )
-    add(
+    parser.add_argument(
         "--checkpoint",
-        "saved model for --generate and --interpolate (default: the last one "
-        "in --output)",
         type=pathlib.Path,
         metavar="FILE",
+        help="saved model for --generate and --interpolate (default: the last "
+        "one in --output)",
     )
     return parser
+
+
+def _add_settings(parser, defaults, sample):
+    """Adds the flags of what makes a run; those that its recipe has."""
+    for name, (kind, text) in _SETTINGS.items():
+        if name not in defaults:
+            continue
+        text += f" (default: {defaults[name]}"
+        if name in sample:
+            text += f"; with --data sample {sample[name]}"
+        flag = "--" + name.replace("_", "-")
+        parser.add_argument(
+            flag, type=kind, default=defaults[name], help=text + ")"
+        )
+    if "flip" in defaults:
+        parser.add_argument(
+            "--flip",
+            action=argparse.BooleanOptionalAction,
+            help="mirror half of the pictures, left to right",
+        )
+    parser.set_defaults(flip=defaults.get("flip", False))
+    parser.add_argument(
+        "--steps-per-epoch",
+        type=_positive,
+        help="training steps that make an epoch (default: one pass over the "
+        "pictures)",
+    )
+    parser.add_argument(
+        "--seed",
+        type=int,
+        default=0,
+        help="seed of weights, noise and order of the pictures (default: 0)",
+    )
 
 
 def _positive(word):
@@ -154,3 +134,27 @@ def fail(message, status=1):
     """Ends the process with a message of one line."""
     print(f"{sys.argv[0]}: {message}", file=sys.stderr)
     raise SystemExit(status)
+
+
+# The settings that a recipe may have: what they are read with, and their help.
+_SETTINGS = {
+    "data": (
+        str,
+        "pictures to learn from: a file (.npy, .npz, idx, .zip), a folder, "
+        "tfds:NAME, or 'sample' for a set that needs no download",
+    ),
+    "epochs": (_positive, "passes over the pictures"),
+    "batch_size": (_positive, "pictures per training step"),
+    "image_size": (_positive, "height and width of the pictures in pixels"),
+    "filters": (
+        _positive,
+        "channels of the discriminator's first convolution; all others follow",
+    ),
+    "generator_rate": (float, "learning rate of the generator"),
+    "discriminator_rate": (float, "learning rate of the discriminator"),
+    "crop": (
+        float,
+        "how much of the height and width of each picture's centred square to "
+        "keep, from 0 to 1",
+    ),
+}

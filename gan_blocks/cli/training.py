@@ -18,15 +18,15 @@ _NOT_OF_THE_RUN = ("resume", "generate", "interpolate", "checkpoint", "output")
 def train(arguments, build_gan, load_images, recorders):
     """Trains a recipe's GAN, or resumes it; arguments as of `run`."""
     latest = _checkpoint_to_resume(arguments)
-    real_images = _load(arguments, load_images)
-    steps = arguments.steps_per_epoch
-    steps = steps or len(real_images) // arguments.batch_size
     keras.utils.set_random_seed(arguments.seed)
     gan = (
         keras.saving.load_model(latest)
         if latest
         else _built(build_gan, arguments.seed)
     )
+    real_images = _load(arguments, load_images)
+    steps = arguments.steps_per_epoch
+    steps = steps or len(real_images) // arguments.batch_size
     steps_done = int(gan.optimizer.iterations)
     epochs_done, steps_into = divmod(steps_done, steps)
     if epochs_done >= arguments.epochs:
