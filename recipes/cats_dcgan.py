@@ -46,7 +46,7 @@ SOURCE = {
 # With fewer filters an Adam step of the same size changes a network less, and
 # at the source's rate the discriminator falls behind.
 SAMPLE = {
-    "epochs": 14,
+    "epochs": 12,
     "batch_size": 32,
     "image_size": 48,
     "filters": 16,
