@@ -45,6 +45,21 @@ def cat_attributes(seed, index):
     return dict(zip([*CAT_ATTRIBUTES, *_RANGES], values, strict=True))
 
 
+def value_names(attributes):
+    """Returns the names of the values that a cat has of `CAT_ATTRIBUTES`.
+
+    Args:
+        attributes: Dictionary, as `cat_attributes` makes it.
+
+    Returns:
+        Dictionary from each attribute's name to that of its value.
+    """
+    return {
+        name: values[attributes[name]]
+        for name, values in CAT_ATTRIBUTES.items()
+    }
+
+
 def check_arguments(number, image_size, seed):
     """Raises a `ValueError` for an argument that is not such an integer."""
     for name, value, least in (

@@ -10,9 +10,9 @@ from PIL import Image, ImageDraw, ImageOps
 
 from gan_blocks.samples import cat_shapes as shapes
 from gan_blocks.samples.cat_attributes import (
-    CAT_ATTRIBUTES,
     cat_attributes,
     check_arguments,
+    value_names,
 )
 
 
@@ -211,10 +211,7 @@ def draw_cat(attributes, image_size):
     Returns:
         A `PIL.Image.Image` in colour.
     """
-    names = {
-        name: values[attributes[name]]
-        for name, values in CAT_ATTRIBUTES.items()
-    }
+    names = value_names(attributes)
     fur = _FURS[names["fur"]]
     # Drawn large and averaged, because Pillow's own edges are not smooth.
     times = max(_LEAST_TIMES, math.ceil(_LEAST_CANVAS / image_size))

@@ -7,9 +7,9 @@ from PIL import Image, ImageDraw
 
 from gan_blocks.samples import cat_shapes as shapes
 from gan_blocks.samples.cat_attributes import (
-    CAT_ATTRIBUTES,
     cat_attributes,
     check_arguments,
+    value_names,
 )
 
 _WIDTH = 0.11  # of a line: 1.5 of 28 pixels, about as in Quick, Draw!
@@ -74,10 +74,7 @@ def draw_lines(attributes, generator, image_size):
     Returns:
         A `PIL.Image.Image` in grey.
     """
-    names = {
-        name: values[attributes[name]]
-        for name, values in CAT_ATTRIBUTES.items()
-    }
+    names = value_names(attributes)
     times = max(_LEAST_TIMES, math.ceil(_LEAST_CANVAS / image_size))
     canvas = Image.new("L", (times * image_size,) * 2)
     hand = _Hand(canvas, attributes, generator)
