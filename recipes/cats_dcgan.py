@@ -179,7 +179,7 @@ def main():
             generator_rate=arguments.generator_rate,
             discriminator_rate=arguments.discriminator_rate,
         ),
-        functools.partial(load_images, arguments),
+        load_images,
         recorders,
     )
     drawing = arguments.generate or arguments.interpolate

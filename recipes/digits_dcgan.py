@@ -72,11 +72,11 @@ def build_gan(seed=None):
     return gan
 
 
-def load_images(data):
+def load_images(arguments):
     """Returns the real images as an array of uint8."""
-    if data == "sample":
+    if arguments.data == "sample":
         return samples.digits()
-    return datasets.load(data, image_size=28, channels=1, verbose=True)
+    return datasets.load(arguments.data, 28, channels=1, verbose=True)
 
 
 def recorders(output):
@@ -94,9 +94,7 @@ def recorders(output):
 def main():
     """Trains, resumes or draws, as the command line says."""
     arguments = cli.parse_arguments(__doc__, SOURCE)
-    cli.run(
-        arguments, build_gan, lambda: load_images(arguments.data), recorders
-    )
+    cli.run(arguments, build_gan, load_images, recorders)
 
 
 if __name__ == "__main__":

@@ -39,7 +39,9 @@ SOURCE = {
 SAMPLE = {"epochs": 300, "crop": 1.0}
 
 
-def build_gan(seed=None, image_size=28, filters=64):
+def build_gan(
+    seed=None, image_size=SOURCE["image_size"], filters=SOURCE["filters"]
+):
     """Returns the source's two networks as a compiled `GAN`.
 
     Args:
@@ -192,7 +194,7 @@ def main():
             image_size=arguments.image_size,
             filters=arguments.filters,
         ),
-        functools.partial(load_images, arguments),
+        load_images,
         recorders,
     )
 

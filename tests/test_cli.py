@@ -37,7 +37,7 @@ def build_gan(seed=None):
     return gan
 
 
-def load_images():
+def load_images(arguments):
     return np.random.default_rng(0).integers(0, 256, (40, 8, 8, 1), np.uint8)
 
 
@@ -194,7 +194,7 @@ def test_a_run_stopped_in_its_first_epoch_goes_on(tmp_path):
 
 
 def test_ctrl_c_before_training_leaves_no_traceback(tmp_path, capsys):
-    def interrupted():
+    def interrupted(arguments):
         raise KeyboardInterrupt
 
     with pytest.raises(SystemExit) as exit_:
@@ -306,10 +306,10 @@ def test_flip_mirrors_what_is_trained_on(tmp_path, monkeypatch):
 def test_what_cannot_be_done_is_said_in_one_line(
     tmp_path, words, message, capsys
 ):
-    def images():
+    def images(arguments):
         if "nowhere" in words:
             raise FileNotFoundError("no such pictures")
-        return load_images()
+        return load_images(arguments)
 
     with pytest.raises(SystemExit) as exit_:
         run("--output", tmp_path / "run", *words, images=images)

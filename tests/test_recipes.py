@@ -413,7 +413,9 @@ def read(name, monkeypatch, *words):
     monkeypatch.setattr(
         recipe.cli,
         "run",
-        lambda arguments, build, images, recorders: found.append(images()),
+        lambda arguments, build, images, recorders: found.append(
+            images(arguments)
+        ),
     )
     recipe.main()
     return found[0]
@@ -507,7 +509,7 @@ def test_without_arguments_the_cats_are_drawn_ones(monkeypatch):
         recipe.cli,
         "run",
         lambda arguments, build, images, recorders: found.append(
-            (arguments, images())
+            (arguments, images(arguments))
         ),
     )
     recipe.main()

@@ -13,8 +13,8 @@ def run(arguments, build_gan, load_images, recorders):
     Args:
         arguments: Of `parse_arguments`.
         build_gan: Function of a seed that returns a compiled `GAN`.
-        load_images: Function without arguments that returns the real images,
-            an array of uint8 as of `datasets.load`.
+        load_images: Function of the arguments that returns the real images, an
+            array of uint8 as of `datasets.load`.
         recorders: Function of a folder that returns the callbacks which save
             pictures and checkpoints in it, the latter in `checkpoints`.
     """

@@ -6,6 +6,40 @@ import pathlib
 import sys
 
 
+def _at_least(least):
+    def number(word):
+        value = int(word)
+        if value < least:
+            raise argparse.ArgumentTypeError(f"{word} is not at least {least}")
+        return value
+
+    return number
+
+
+# The settings that a recipe may have: what they are read with, and their help.
+_SETTINGS = {
+    "data": (
+        str,
+        "pictures to learn from: a file (.npy, .npz, idx, .zip), a folder, "
+        "tfds:NAME, or 'sample' for a set that needs no download",
+    ),
+    "epochs": (_at_least(1), "passes over the pictures"),
+    "batch_size": (_at_least(1), "pictures per training step"),
+    "image_size": (_at_least(1), "height and width of the pictures in pixels"),
+    "filters": (
+        _at_least(1),
+        "channels of the discriminator's first convolution; all others follow",
+    ),
+    "generator_rate": (float, "learning rate of the generator"),
+    "discriminator_rate": (float, "learning rate of the discriminator"),
+    "crop": (
+        float,
+        "how much of the height and width of each picture's centred square to "
+        "keep, from 0 to 1",
+    ),
+}
+
+
 def parse_arguments(description, defaults, sample=None, argv=None):
     """Reads the command line of a recipe.
 
@@ -25,7 +59,8 @@ def parse_arguments(description, defaults, sample=None, argv=None):
         `checkpoint`. With `--resume` what is not on the command line is as it
         was in the run that is resumed.
     """
-    parser = _parser(description, defaults, sample or {})
+    sample = sample or {}
+    parser = _parser(description, defaults, sample)
     arguments = parser.parse_args(argv)
     drawing = arguments.generate or arguments.interpolate
     if arguments.checkpoint and not drawing:
@@ -36,7 +71,7 @@ def parse_arguments(description, defaults, sample=None, argv=None):
             parser.error(f"--resume: there is no run in {arguments.output}")
         parser.set_defaults(**json.loads(saved.read_text()))
     elif arguments.data == "sample":
-        parser.set_defaults(**(sample or {}))
+        parser.set_defaults(**sample)
     return parser.parse_args(argv)
 
 
@@ -62,13 +97,13 @@ def _parser(description, defaults, sample):
     )
     parser.add_argument(
         "--generate",
-        type=_positive,
+        type=_at_least(1),
         metavar="N",
         help="train nothing: draw N pictures with a trained generator",
     )
     parser.add_argument(
         "--interpolate",
-        type=_at_least_two,
+        type=_at_least(2),
         metavar="N",
         help="train nothing: draw what lies between N pictures of a trained "
         "generator, as strips and as an animation",
@@ -104,7 +139,7 @@ def _add_settings(parser, defaults, sample):
     parser.set_defaults(flip=defaults.get("flip", False))
     parser.add_argument(
         "--steps-per-epoch",
-        type=_positive,
+        type=_at_least(1),
         help="training steps that make an epoch (default: one pass over the "
         "pictures)",
     )
@@ -116,45 +151,7 @@ def _add_settings(parser, defaults, sample):
     )
 
 
-def _positive(word):
-    number = int(word)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{word} is not at least 1")
-    return number
-
-
-def _at_least_two(word):
-    number = int(word)
-    if number < 2:
-        raise argparse.ArgumentTypeError(f"{word} is not at least 2")
-    return number
-
-
 def fail(message, status=1):
     """Ends the process with a message of one line."""
     print(f"{sys.argv[0]}: {message}", file=sys.stderr)
     raise SystemExit(status)
-
-
-# The settings that a recipe may have: what they are read with, and their help.
-_SETTINGS = {
-    "data": (
-        str,
-        "pictures to learn from: a file (.npy, .npz, idx, .zip), a folder, "
-        "tfds:NAME, or 'sample' for a set that needs no download",
-    ),
-    "epochs": (_positive, "passes over the pictures"),
-    "batch_size": (_positive, "pictures per training step"),
-    "image_size": (_positive, "height and width of the pictures in pixels"),
-    "filters": (
-        _positive,
-        "channels of the discriminator's first convolution; all others follow",
-    ),
-    "generator_rate": (float, "learning rate of the generator"),
-    "discriminator_rate": (float, "learning rate of the discriminator"),
-    "crop": (
-        float,
-        "how much of the height and width of each picture's centred square to "
-        "keep, from 0 to 1",
-    ),
-}

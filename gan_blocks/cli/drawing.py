@@ -8,10 +8,10 @@ from gan_blocks.cli.arguments import fail
 
 CHECKPOINTS = "checkpoints"  # The folder of them in that of the run.
 
-_STRIP_STEPS = 8  # From one latent to the next, in a strip of pictures
-_FRAME_STEPS = 24  # and in an animation,
+_FRAME_STEPS = 24  # From one latent to the next, in an animation.
+_FRAMES_A_TILE = 3  # Strips of pictures have fewer of them.
 _FRAMES_PER_SECOND = 20
-_FRAME_SIZE = 128  # which smaller pictures are enlarged to.
+_FRAME_SIZE = 128  # Smaller pictures are enlarged to that.
 
 
 def generate(arguments):
@@ -27,11 +27,10 @@ def interpolate(arguments):
     number, seed = arguments.interpolate, arguments.seed
     latents = gan.sample_latents(number, seed)
     path = arguments.output / f"interpolated_{number}_seed_{seed}.png"
-    way = gan.interpolate_latents(latents, _STRIP_STEPS, closed=True)
-    strips = images.grid(gan.generate(latents=way), number, _STRIP_STEPS)
-    images.save_png(strips, path)
     way = gan.interpolate_latents(latents, _FRAME_STEPS, closed=True)
     frames = gan.generate(latents=way)
+    strips = images.grid(frames[::_FRAMES_A_TILE], rows=number)
+    images.save_png(strips, path)
     scale = max(1, _FRAME_SIZE // frames.shape[1])
     images.animation(
         [images.grid(frame[np.newaxis], scale=scale) for frame in frames],
