@@ -5,12 +5,14 @@ import math
 import numbers
 import os
 import pathlib
+import shutil
 import tempfile
 
 import numpy as np
 from PIL import Image
 
 _MODES = {1: "L", 3: "RGB", 4: "RGBA"}
+_UNFINISHED = ".unfinished_"
 _FASTEST = 50  # frames a second; viewers slow a GIF down beyond this
 _LONGEST_HOLD = 60  # seconds; an animated PNG can store 65 of them
 
@@ -211,12 +213,14 @@ def save_png(image, path):
 def written_aside(path):
     """Gives a path to write to, which becomes `path` if all goes well.
 
-    For files that must never be seen half written. A write that fails, or is
-    interrupted, leaves what was at `path` and nothing else behind. Missing
-    folders are made.
+    For files that must never be seen half written, even after the power
+    failed: what was written is on the disk before it is moved. A write that
+    fails, or is interrupted, leaves what was at `path` and nothing else
+    behind; `remove_unfinished` clears up after a process that was killed in
+    the middle of one. Missing folders are made.
 
     Args:
-        path: `pathlib.Path` of the file.
+        path: `pathlib.Path` of the file, or of a new folder.
 
     Yields:
         `pathlib.Path` of the same name, in a new folder on the same disk.
@@ -239,11 +243,36 @@ def written_aside(path):
     path.parent.mkdir(parents=True, exist_ok=True)
     # In the same folder, because only a move within one disk is atomic.
     with tempfile.TemporaryDirectory(
-        dir=path.parent, prefix=".unfinished_"
+        dir=path.parent, prefix=_UNFINISHED
     ) as folder:
         aside = pathlib.Path(folder, path.name)
         yield aside
+        if aside.is_file():
+            with open(aside, "rb+") as file:
+                os.fsync(file.fileno())
         os.replace(aside, path)
+
+
+def remove_unfinished(folder):
+    """Removes what a killed process left of files that it was writing.
+
+    For folders in which nobody is writing now.
+
+    Args:
+        folder: `pathlib.Path` of the folder; it need not exist.
+
+    Example:
+
+    ```python
+    import pathlib
+
+    from gan_blocks import images
+
+    images.remove_unfinished(pathlib.Path("a_folder_of_a_killed_run"))
+    ```
+    """
+    for unfinished in folder.glob(f"{_UNFINISHED}*"):
+        shutil.rmtree(unfinished, ignore_errors=True)
 
 
 def animation(frames, path, frames_per_second=10, hold_last=2.0):

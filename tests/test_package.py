@@ -23,11 +23,11 @@ ALLOWED = {
     "penalties": "keras gradients",
     "gan": "keras numpy losses penalties gradients",
     "images": "numpy PIL",
-    "callbacks": "keras IPython images",
+    "callbacks": "keras IPython gan_blocks images",
     "datasets": "keras numpy PIL tensorflow tensorflow_datasets images samples",
     "samples": "numpy PIL sklearn skimage",
     "faces": "keras numpy PIL images",
-    "cli": "keras numpy callbacks datasets images",
+    "cli": "keras numpy GAN callbacks datasets images",
 }
 
 

@@ -1,18 +1,25 @@
 """Checkpoints, from which a run can be continued."""
 
+import json
 import logging
-import os
 import pathlib
-import re
 import zipfile
 
 import keras
 
+import gan_blocks
 from gan_blocks import images
 from gan_blocks.callbacks import counts
+from gan_blocks.callbacks.divergence import is_finite
+from gan_blocks.callbacks.resuming import (
+    MANIFEST,
+    checkpoints,
+    latest_checkpoint,
+    place,
+)
+from gan_blocks.callbacks.writing import WarnOnce
 
 _logger = logging.getLogger(__package__)
-_NAME = re.compile(r"epoch_(\d{4,})(?:_step_(\d{7,}))?\.keras")
 
 
 class EpochCheckpoint(keras.callbacks.Callback):
@@ -22,32 +29,40 @@ class EpochCheckpoint(keras.callbacks.Callback):
     `epoch_0005.keras` is the end of epoch 5. Where training is stopped in the
     middle of an epoch, by `StopOnSignal` for example, the model is saved as
     `epoch_0005_step_0000923.keras`: 5 epochs are whole, and the model's
-    optimizer has counted 923 steps (`iterations`) in all. The next `fit` can
-    then do the rest of epoch 6 (`initial_epoch=5, epochs=6` and
-    `steps_per_epoch` the steps that are left of it), which ends in
+    optimizer has counted 923 steps (`iterations`) in all. `rest_of_run` tells
+    the next `fit` to do the rest of epoch 6, which ends in
     `epoch_0006.keras`. An epoch of unknown length, that of a dataset which
     does not tell its cardinality without `steps_per_epoch`, counts as whole
     wherever it is stopped.
 
-    Each file is written aside and then moved into place: a save that is cut
-    short, by a full disk or Ctrl-C, leaves no broken file. (A process that is
-    killed in the middle of it leaves a folder `.unfinished_*`, which can go.)
-    A model whose weights are not all finite is not worth continuing and is not
+    A checkpoint is whole or absent. It is written aside, flushed to the disk
+    and then moved into place, so that a save which is cut short, by a full
+    disk, Ctrl-C or the end of the power, leaves those from before and no
+    broken file; what a killed process left behind is cleared up when the next
+    training begins. A save that fails ends training with an error, because
+    whatever is trained after it could be lost. `latest_checkpoint` finds the
+    file to continue from, and notices if it was damaged later.
+
+    A model of which anything is not finite is not worth continuing and is not
     saved, so that a run that diverged does not push out the checkpoints from
-    before; a warning is logged instead. `latest_checkpoint` finds the file to
-    continue from.
+    before; a warning of the logger `gan_blocks.callbacks` says so.
 
     Args:
-        directory: Folder for the files; made when training begins.
+        directory: Folder for the files of one run; made when training begins.
         every_n_epochs: Save after every so many epochs. Defaults to 5. When
             `fit` ends at an epoch in between, or in the middle of one, that
             is saved too.
         keep: How many checkpoints to keep, of both kinds together, counted
             back from the one just saved. Older ones are removed, files with
             other names never are. By default all are kept.
+        arguments: Dictionary of what the run was started with, kept in each
+            checkpoint for `read_manifest`; what JSON does not know is stored
+            as text. Defaults to `None`: nothing.
 
     Raises:
         ValueError: If `every_n_epochs` or `keep` is not a positive integer.
+        OSError: In training, if a checkpoint cannot be written; it names the
+            last whole one.
 
     Example:
 
@@ -74,7 +89,7 @@ class EpochCheckpoint(keras.callbacks.Callback):
     ```
     """
 
-    def __init__(self, directory, every_n_epochs=5, keep=None):
+    def __init__(self, directory, every_n_epochs=5, keep=None, arguments=None):
         super().__init__()
         counts.check_positive("every_n_epochs", every_n_epochs)
         if keep is not None:
@@ -82,12 +97,15 @@ class EpochCheckpoint(keras.callbacks.Callback):
         self.directory = pathlib.Path(directory)
         self.every_n_epochs = every_n_epochs
         self.keep = keep
+        self.arguments = arguments
         self._unsaved = None
         self._last_batch = 0
 
     def on_train_begin(self, logs=None):
         """Makes the folder, before any time has been spent on training."""
         self.directory.mkdir(parents=True, exist_ok=True)
+        images.remove_unfinished(self.directory)
+        self._removed = WarnOnce("Old checkpoints cannot be removed")
         self._unsaved = None
 
     def on_train_batch_begin(self, batch, logs=None):
@@ -126,17 +144,33 @@ class EpochCheckpoint(keras.callbacks.Callback):
         if step is not None:
             name += f"_step_{step:07d}"
         path = self.directory / f"{name}.keras"
-        if not _is_finite(model):
+        if not is_finite(model):
             _logger.warning(
                 "%s was not saved: some weights are NaN or infinite.", path
             )
             return
-        with images.written_aside(path) as aside:
-            model.save(aside)
-            # On the disk before older checkpoints are given up for it.
-            with open(aside, "rb+") as file:
-                os.fsync(file.fileno())
+        try:
+            with images.written_aside(path) as aside:
+                model.save(aside)
+                self._add_manifest(aside, epoch)
+        except OSError as error:
+            raise OSError(
+                f"The checkpoint {path} could not be saved ({error}). The "
+                f"last whole one is {latest_checkpoint(self.directory)}."
+            ) from error
         self._remove_older_than(path)
+
+    def _add_manifest(self, path, epoch):
+        manifest = {
+            "gan_blocks": gan_blocks.__version__,
+            "keras": keras.version(),
+            "backend": keras.backend.backend(),
+            "epoch": epoch,
+            "step": counts.iterations(self.model),
+            "arguments": self.arguments,
+        }
+        with zipfile.ZipFile(path, "a") as archive:
+            archive.writestr(MANIFEST, json.dumps(manifest, default=str))
 
     def _remove_older_than(self, path):
         if self.keep is None:
@@ -144,54 +178,9 @@ class EpochCheckpoint(keras.callbacks.Callback):
         # Later ones would be those of an earlier run in the same folder.
         own = [
             other
-            for other in _checkpoints(self.directory)
-            if _place(other) <= _place(path)
+            for other in checkpoints(self.directory)
+            if place(other) <= place(path)
         ]
         for old in own[: -self.keep]:
-            old.unlink(missing_ok=True)
-
-
-def latest_checkpoint(directory):
-    """Finds the checkpoint to continue a run from.
-
-    Args:
-        directory: The folder that was given to `EpochCheckpoint`. It need not
-            exist.
-
-    Returns:
-        The `pathlib.Path` of the checkpoint with the highest epoch and, in the
-        middle of it, the highest step; `None` if there is none. A file that
-        was cut short, by a copy that did not finish for example, is passed
-        over.
-
-    Example:
-
-    ```python
-    from gan_blocks import callbacks
-
-    assert callbacks.latest_checkpoint("a_folder_that_is_not_there") is None
-    ```
-    """
-    for path in reversed(_checkpoints(pathlib.Path(directory))):
-        if zipfile.is_zipfile(path):
-            return path
-    return None
-
-
-def _is_finite(model):
-    return all(
-        bool(keras.ops.all(keras.ops.isfinite(weight)))
-        for weight in model.weights
-    )
-
-
-def _checkpoints(directory):
-    """Returns the paths of the checkpoints, oldest first."""
-    return sorted(filter(_place, directory.glob("epoch_*.keras")), key=_place)
-
-
-def _place(path):
-    """Returns the epoch and the step in a checkpoint's name, if it is one."""
-    match = _NAME.fullmatch(path.name)
-    # A whole epoch comes before all steps of the next.
-    return match and (int(match[1]), int(match[2] or -1))
+            with self._removed():
+                old.unlink(missing_ok=True)

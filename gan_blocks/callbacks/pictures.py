@@ -6,6 +6,7 @@ import keras
 
 from gan_blocks import images
 from gan_blocks.callbacks import counts
+from gan_blocks.callbacks.writing import WarnOnce
 
 
 class ImageGrid(keras.callbacks.Callback):
@@ -21,6 +22,10 @@ class ImageGrid(keras.callbacks.Callback):
     model's `optimizer.iterations`, so that a run that is continued goes on
     where it was. With `steps_per_execution`, the grid is saved at the first
     opportunity after a step was due, under the number of the step reached.
+
+    A picture that cannot be written, because the disk is full or the folder
+    may not be written to, is a warning of the logger `gan_blocks.callbacks`,
+    once; training goes on, and so do the attempts.
 
     Args:
         directory: Folder for the files; made when training begins.
@@ -114,7 +119,12 @@ class ImageGrid(keras.callbacks.Callback):
                     f"`ImageGrid` needs a model with a method `{method}`, as "
                     f"a `GAN` has it. Received: a {type(self.model).__name__}"
                 )
-        self.directory.mkdir(parents=True, exist_ok=True)
+        self._written = WarnOnce(
+            f"Pictures cannot be written to {self.directory}"
+        )
+        with self._written():
+            self.directory.mkdir(parents=True, exist_ok=True)
+            images.remove_unfinished(self.directory)
         self._step = None
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -157,7 +167,8 @@ class ImageGrid(keras.callbacks.Callback):
         latents = model.sample_latents(number, self.seed)
         generated = model.generate(latents=latents, **options)
         picture = images.grid(generated, self.rows, self.columns)
-        images.save_png(picture, self.directory / name)
+        with self._written():
+            images.save_png(picture, self.directory / name)
         if self._display is None:
             return
         if self._shown is None:

@@ -2,6 +2,7 @@
 
 from gan_blocks.cli.arguments import fail, parse_arguments
 from gan_blocks.cli.drawing import generate, interpolate
+from gan_blocks.cli.output import output_that_may_fail
 from gan_blocks.cli.training import train
 
 __all__ = ["parse_arguments", "run"]
@@ -16,14 +17,16 @@ def run(arguments, build_gan, load_images, recorders):
         load_images: Function of the arguments that returns the real images, an
             array of uint8 as of `datasets.load`.
         recorders: Function of a folder that returns the callbacks which save
-            pictures and checkpoints in it, the latter in `checkpoints`.
+            pictures and checkpoints in it, the latter in `checkpoints` and
+            last, so that nothing is missing if a run is killed between two.
     """
     try:
-        if arguments.generate:
-            generate(arguments)
-        elif arguments.interpolate:
-            interpolate(arguments)
-        else:
-            train(arguments, build_gan, load_images, recorders)
+        with output_that_may_fail():
+            if arguments.generate:
+                generate(arguments)
+            elif arguments.interpolate:
+                interpolate(arguments)
+            else:
+                train(arguments, build_gan, load_images, recorders)
     except KeyboardInterrupt:
         fail("stopped at once; nothing since the last checkpoint is saved", 130)

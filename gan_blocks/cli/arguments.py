@@ -1,9 +1,12 @@
 """The words after a recipe's name."""
 
 import argparse
+import contextlib
 import json
 import pathlib
 import sys
+
+ARGUMENTS = "arguments.json"  # The file of them in the folder of a run.
 
 
 def _at_least(least):
@@ -55,9 +58,9 @@ def parse_arguments(description, defaults, sample=None, argv=None):
 
     Returns:
         `argparse.Namespace` with these settings and `steps_per_epoch`,
-        `output` (a path), `seed`, `resume`, `generate`, `interpolate` and
-        `checkpoint`. With `--resume` what is not on the command line is as it
-        was in the run that is resumed.
+        `output` (a path), `seed`, `rollbacks`, `resume`, `generate`,
+        `interpolate` and `checkpoint`. With `--resume` what is not on the
+        command line is as it was in the run that is resumed.
     """
     sample = sample or {}
     parser = _parser(description, defaults, sample)
@@ -66,13 +69,23 @@ def parse_arguments(description, defaults, sample=None, argv=None):
     if arguments.checkpoint and not drawing:
         parser.error("--checkpoint FILE goes with --generate or --interpolate")
     if arguments.resume:
-        saved = arguments.output / "arguments.json"
-        if not saved.is_file():
-            parser.error(f"--resume: there is no run in {arguments.output}")
-        parser.set_defaults(**json.loads(saved.read_text()))
+        parser.set_defaults(**_arguments_of_the_run(arguments.output, parser))
     elif arguments.data == "sample":
         parser.set_defaults(**sample)
     return parser.parse_args(argv)
+
+
+def _arguments_of_the_run(output, parser):
+    saved = output / ARGUMENTS
+    if not saved.is_file():
+        parser.error(f"--resume: there is no run in {output}")
+    try:
+        return dict(json.loads(saved.read_text()))
+    except (ValueError, TypeError) as error:
+        parser.error(
+            f"--resume: {saved} is damaged ({error}). Every checkpoint of the "
+            "run holds the same in its gan_blocks.json"
+        )
 
 
 def _parser(description, defaults, sample):
@@ -94,6 +107,14 @@ def _parser(description, defaults, sample):
         action="store_true",
         help="go on from the last checkpoint in --output, with the arguments "
         "of that run; --epochs 40 makes it longer",
+    )
+    parser.add_argument(
+        "--rollbacks",
+        type=_at_least(0),
+        default=0,
+        help="how often to go back to the beginning of the epoch, with half "
+        "the learning rates, when a value is NaN or infinite (default: 0, "
+        "which stops)",
     )
     parser.add_argument(
         "--generate",
@@ -153,5 +174,6 @@ def _add_settings(parser, defaults, sample):
 
 def fail(message, status=1):
     """Ends the process with a message of one line."""
-    print(f"{sys.argv[0]}: {message}", file=sys.stderr)
+    with contextlib.suppress(OSError):  # The status counts more.
+        print(f"{sys.argv[0]}: {message}", file=sys.stderr)
     raise SystemExit(status)

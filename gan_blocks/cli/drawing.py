@@ -1,9 +1,11 @@
 """Pictures from a trained model, without any data."""
 
+import textwrap
+
 import keras
 import numpy as np
 
-from gan_blocks import callbacks, images
+from gan_blocks import GAN, callbacks, images
 from gan_blocks.cli.arguments import fail
 
 CHECKPOINTS = "checkpoints"  # The folder of them in that of the run.
@@ -49,6 +51,18 @@ def draw(gan, number, arguments):
     return path
 
 
+def load_gan(path):
+    """Loads a GAN, or ends the process with a line that says why not."""
+    try:
+        gan = keras.saving.load_model(path)
+    except Exception as error:  # Keras raises many kinds.
+        reason = textwrap.shorten(str(error), 300, placeholder="...")
+        fail(f"{path} cannot be loaded{_origin(path)}: {reason}")
+    if not isinstance(gan, GAN):
+        fail(f"{path} holds a {type(gan).__name__}, not a GAN")
+    return gan
+
+
 def _trained(arguments):
     """Loads the GAN that is to draw."""
     path = arguments.checkpoint
@@ -57,4 +71,16 @@ def _trained(arguments):
         fail(f"there is no checkpoint in {arguments.output}; see --checkpoint")
     if not path.is_file():
         fail(f"there is no file {path}")
-    return keras.saving.load_model(path)
+    return load_gan(path)
+
+
+def _origin(path):
+    """Returns which versions saved a checkpoint, if it says so."""
+    try:
+        manifest = callbacks.read_manifest(path)
+    except (ValueError, OSError):
+        return ""
+    return (
+        f" (saved by gan_blocks {manifest['gan_blocks']} and Keras "
+        f"{manifest['keras']}; here is Keras {keras.version()})"
+    )

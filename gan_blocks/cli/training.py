@@ -7,9 +7,8 @@ import sys
 import keras
 
 from gan_blocks import callbacks, datasets, images
-from gan_blocks.cli.arguments import fail
-from gan_blocks.cli.drawing import CHECKPOINTS, draw
-from gan_blocks.cli.history import HistoryTable, keep_steps
+from gan_blocks.cli.arguments import ARGUMENTS, fail
+from gan_blocks.cli.drawing import CHECKPOINTS, draw, load_gan
 
 # What belongs to one use of the command line rather than to the run.
 _NOT_OF_THE_RUN = ("resume", "generate", "interpolate", "checkpoint", "output")
@@ -19,11 +18,7 @@ def train(arguments, build_gan, load_images, recorders):
     """Trains a recipe's GAN, or resumes it; arguments as of `run`."""
     latest = _checkpoint_to_resume(arguments)
     keras.utils.set_random_seed(arguments.seed)
-    gan = (
-        keras.saving.load_model(latest)
-        if latest
-        else _built(build_gan, arguments.seed)
-    )
+    gan = load_gan(latest) if latest else _built(build_gan, arguments.seed)
     real_images = _load(arguments, load_images)
     steps = arguments.steps_per_epoch
     steps = steps or len(real_images) // arguments.batch_size
@@ -34,44 +29,37 @@ def train(arguments, build_gan, load_images, recorders):
             f"{epochs_done} epochs are done already; --resume --epochs "
             f"{2 * epochs_done} goes on to twice as many"
         )
-    _prepare(arguments, steps_done)
-    if not latest:
-        picture = images.grid(real_images[:100], 10, 10)
-        images.save_png(picture, arguments.output / "real.png")
     done = f", {epochs_done} of them done" if steps_done else ""
     done += f" and {steps_into} steps more" if steps_into else ""
-    print(
-        f"{len(real_images)} pictures, {steps} steps of "
-        f"{arguments.batch_size} an epoch, {arguments.epochs} epochs{done}.\n"
-        f"Pictures and checkpoints: {arguments.output.resolve()}",
-        flush=True,
-    )
-    _fit(gan, real_images, steps, arguments, recorders)
-    _say_what_is_there(arguments, gan)
+    try:
+        _prepare(arguments)
+        if not latest:
+            picture = images.grid(real_images[:100], 10, 10)
+            images.save_png(picture, arguments.output / "real.png")
+        print(
+            f"{len(real_images)} pictures, {steps} steps of "
+            f"{arguments.batch_size} an epoch, {arguments.epochs} epochs{done}."
+            f"\nPictures and checkpoints: {arguments.output.resolve()}",
+            flush=True,
+        )
+        _fit(gan, real_images, steps, arguments, recorders)
+        _say_what_is_there(arguments, gan)
+    except OSError as error:
+        fail(error)
 
 
 def _fit(gan, real_images, steps, arguments, recorders):
     """Trains from the step that the GAN has come to."""
-    diverged = callbacks.StopOnDivergence()
+    diverged = callbacks.StopOnDivergence(arguments.rollbacks)
     stop = callbacks.StopOnSignal()
     recording = [
+        callbacks.HistoryTable(arguments.output / "history.csv"),
         *recorders(arguments.output),
-        HistoryTable(arguments.output / "history.csv"),
     ]
-    while True:
-        steps_done = int(gan.optimizer.iterations)
-        epoch, step = divmod(steps_done, steps)
-        if diverged.diverged:
-            fail(diverged.message)
-        if epoch >= arguments.epochs:
-            return
-        if stop.signal:
-            fail(
-                f"stopped by {stop.signal.name} after step {steps_done}, which "
-                f"is saved; to go on: python {sys.argv[0]} --resume --output "
-                f"{arguments.output}",
-                status=128 + stop.signal,
-            )
+    for recorder in recording:
+        if isinstance(recorder, callbacks.EpochCheckpoint):
+            recorder.arguments = _of_the_run(arguments)
+    for steps_done, rest in callbacks.rest_of_run(gan, arguments.epochs, steps):
         dataset = datasets.batches(
             real_images,
             arguments.batch_size,
@@ -82,13 +70,20 @@ def _fit(gan, real_images, steps, arguments, recorders):
         )
         gan.fit(
             dataset,
-            initial_epoch=epoch,
-            # An epoch that was stopped in its middle is ended first.
-            epochs=epoch + 1 if step else arguments.epochs,
-            steps_per_epoch=steps - step,
+            **rest,
             shuffle=False,  # Done by `batches`.
             verbose=1 if sys.stdout.isatty() else 2,
             callbacks=[diverged, *recording, stop],
+        )
+    if diverged.diverged:
+        fail(diverged.message)
+    steps_done = int(gan.optimizer.iterations)
+    if stop.signal and steps_done < arguments.epochs * steps:
+        fail(
+            f"stopped by {stop.signal.name} after step {steps_done}, which "
+            f"is saved; to go on: python {sys.argv[0]} --resume --output "
+            f"{arguments.output}",
+            status=128 + stop.signal,
         )
 
 
@@ -116,7 +111,7 @@ def _checkpoint_to_resume(arguments):
     """Returns the checkpoint to go on from; `None` begins anew."""
     output = arguments.output
     if not arguments.resume:
-        if (output / "arguments.json").exists():
+        if (output / ARGUMENTS).exists():
             fail(
                 f"{output} holds a run: --resume goes on with it, --output "
                 "FOLDER begins another"
@@ -124,7 +119,11 @@ def _checkpoint_to_resume(arguments):
         return None
     latest = callbacks.latest_checkpoint(output / CHECKPOINTS)
     if latest is None:
-        fail(f"there is no checkpoint in {output / CHECKPOINTS}")
+        print(
+            f"There is no whole checkpoint in {output / CHECKPOINTS}: the run "
+            "begins anew.",
+            flush=True,
+        )
     return latest
 
 
@@ -149,14 +148,17 @@ def _built(build_gan, seed):
         fail(error)
 
 
-def _prepare(arguments, steps_done):
+def _prepare(arguments):
     """Makes the folder of the run and writes down its arguments."""
-    arguments.output.mkdir(parents=True, exist_ok=True)
-    keep_steps(arguments.output / "history.csv", steps_done)
-    values = {
+    images.remove_unfinished(arguments.output)
+    with images.written_aside(arguments.output / ARGUMENTS) as aside:
+        aside.write_text(json.dumps(_of_the_run(arguments), indent=2) + "\n")
+
+
+def _of_the_run(arguments):
+    """Returns as a dictionary what a resumed run takes up again."""
+    return {
         name: str(value) if isinstance(value, os.PathLike) else value
         for name, value in vars(arguments).items()
         if name not in _NOT_OF_THE_RUN
     }
-    text = json.dumps(values, indent=2) + "\n"
-    (arguments.output / "arguments.json").write_text(text)

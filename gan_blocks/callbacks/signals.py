@@ -1,8 +1,6 @@
-"""Reasons to stop: values that are not finite, signals."""
+"""Signals that end training where it can go on."""
 
 import contextlib
-import logging
-import math
 import os
 import signal
 import sys
@@ -11,80 +9,9 @@ import time
 
 import keras
 
-_logger = logging.getLogger(__package__)
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 # Launchers pass on a signal that the terminal has sent to all of them anyway.
 _SAME_REQUEST = 0.5  # seconds
-
-
-class StopOnDivergence(keras.callbacks.Callback):
-    """Stops training as soon as a logged value is NaN or infinite.
-
-    `keras.callbacks.TerminateOnNaN` looks at `loss` only, which a GAN does not
-    log. This callback looks at everything that is logged for a batch, and says
-    what it found in a warning of the logger `gan_blocks.callbacks`. Losses are
-    means over the epoch so far, and once one is NaN it stays so until the
-    epoch ends.
-
-    Keras converts the logs of each batch to numbers as soon as any callback
-    listens to batches, so that looking at them costs next to nothing more.
-
-    Attributes:
-        diverged: Whether the last training was stopped by this callback.
-        message: What was found, and at which epoch and batch, both counted
-            from 1 as on the progress bar; `None` if nothing was.
-
-    Example:
-
-    ```python
-    import keras
-    import numpy as np
-
-    from gan_blocks import callbacks
-
-    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
-    model.compile(optimizer="sgd", loss="mean_squared_error")
-    data = np.full((8, 2), np.nan), np.zeros((8, 1))
-    stop = callbacks.StopOnDivergence()
-    model.fit(*data, callbacks=[stop], verbose=0)
-    assert stop.diverged
-    print(stop.message)
-    ```
-    """
-
-    def __init__(self):
-        super().__init__()
-        self.message = None
-        self._epoch = 0
-
-    @property
-    def diverged(self):
-        """Whether the last training was stopped by this callback."""
-        return self.message is not None
-
-    def on_train_begin(self, logs=None):
-        """Forgets what was found in an earlier training."""
-        self.message = None
-
-    def on_epoch_begin(self, epoch, logs=None):
-        """Takes note of the epoch."""
-        self._epoch = epoch
-
-    def on_train_batch_end(self, batch, logs=None):
-        """Looks at the values that were logged."""
-        found = [
-            f"`{name}` is {value}"
-            for name, value in (logs or {}).items()
-            if isinstance(value, float) and not math.isfinite(value)
-        ]
-        if not found:
-            return
-        self.message = (
-            f"Training stopped at epoch {self._epoch + 1}, "
-            f"batch {batch + 1}: {', '.join(found)}."
-        )
-        _logger.warning(self.message)
-        self.model.stop_training = True
 
 
 class StopOnSignal(keras.callbacks.Callback):
