@@ -2,6 +2,7 @@ import csv
 import json
 import re
 import signal
+import sys
 
 import keras
 import numpy as np
@@ -346,13 +347,140 @@ def test_a_run_that_has_all_its_epochs_says_how_to_make_it_longer(
     assert "--epochs 4" in message
 
 
-def test_a_run_that_diverges_says_so_and_fails(tmp_path, capsys):
-    def diverging(seed):
-        gan = build_gan(seed)
-        gan.compile(keras.optimizers.SGD(1e30), keras.optimizers.SGD(1e30))
-        return gan
+def diverging(seed):
+    gan = build_gan(seed)
+    gan.compile(keras.optimizers.SGD(1e30), keras.optimizers.SGD(1e30))
+    return gan
 
+
+def test_a_run_that_diverges_says_so_and_fails(tmp_path, capsys):
     with pytest.raises(SystemExit) as exit_:
         run("--output", tmp_path, build=diverging)
     assert exit_.value.code == 1
     assert "Training stopped at epoch 1" in capsys.readouterr().err
+
+
+def test_a_run_that_diverges_goes_back_if_asked(tmp_path, capsys, caplog):
+    with pytest.raises(SystemExit):
+        run("--output", tmp_path, "--rollbacks", 2, build=diverging)
+    assert [text[:10] for text in caplog.messages[:2]] == ["At epoch 1"] * 2
+    assert "Training stopped at epoch 1" in capsys.readouterr().err
+
+
+def test_a_run_that_was_killed_before_its_first_checkpoint_begins_anew(
+    tmp_path, capsys
+):
+    run("--output", tmp_path / "whole")
+    run("--output", tmp_path / "killed")
+    for path in (tmp_path / "killed" / "checkpoints").iterdir():
+        path.unlink()
+    run("--output", tmp_path / "killed", "--resume")
+    output = capsys.readouterr().out
+    assert "There is no whole checkpoint in" in output
+    assert_equal(
+        load(tmp_path / "whole", "epoch_0003"),
+        load(tmp_path / "killed", "epoch_0003"),
+    )
+    assert table(tmp_path / "whole") == table(tmp_path / "killed")
+
+
+def test_checkpoints_hold_the_arguments_of_the_run(tmp_path):
+    run("--output", tmp_path, "--epochs", 1)
+    path = callbacks.latest_checkpoint(tmp_path / "checkpoints")
+    manifest = callbacks.read_manifest(path)
+    saved = json.loads((tmp_path / "arguments.json").read_text())
+    assert manifest["arguments"] == saved
+    assert saved["epochs"] == 1
+
+
+def test_damaged_arguments_are_said_in_one_line(tmp_path, capsys):
+    run("--output", tmp_path, "--epochs", 1)
+    for text in ('{"epochs": 1', "[1]"):
+        (tmp_path / "arguments.json").write_text(text)
+        with pytest.raises(SystemExit):
+            run("--output", tmp_path, "--resume")
+        last = capsys.readouterr().err.splitlines()[-1]
+        assert "arguments.json is damaged" in last
+
+
+def test_a_checkpoint_that_cannot_be_written_is_said_in_one_line(
+    tmp_path, capsys
+):
+    def recorders(output):
+        def block(epoch, logs):
+            if epoch == 1:
+                (output / "checkpoints").rename(output / "moved")
+                (output / "checkpoints").touch()
+
+        gate = keras.callbacks.LambdaCallback(on_epoch_begin=block)
+        checkpoint = callbacks.EpochCheckpoint(output / "checkpoints", 1)
+        return [gate, checkpoint]
+
+    with pytest.raises(SystemExit) as exit_:
+        run("--output", tmp_path, recorders=recorders)
+    assert exit_.value.code == 1
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert "epoch_0002.keras could not be saved" in last
+
+
+def lambda_model():
+    doubled = keras.layers.Lambda(lambda x: 2 * x)
+    return keras.Sequential([keras.Input((2,)), doubled])
+
+
+@pytest.mark.parametrize(
+    ("write", "message"),
+    [
+        (lambda path: path.write_bytes(b""), "cannot be loaded: "),
+        (lambda path: path.write_text("text"), "cannot be loaded: "),
+        (lambda path: lambda_model().save(path), "Python lambda"),
+        (
+            lambda path: build_gan().generator.save(path),
+            "holds a Sequential, not a GAN",
+        ),
+    ],
+)
+def test_models_from_elsewhere_are_refused_in_one_line(
+    tmp_path, write, message, capsys
+):
+    path = tmp_path / "other.keras"
+    write(path)
+    with pytest.raises(SystemExit) as exit_:
+        run("--generate", 4, "--checkpoint", path, "--output", tmp_path)
+    assert exit_.value.code == 1
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert f"{path}" in last and message in last
+
+
+def test_a_model_that_cannot_be_loaded_says_who_saved_it(tmp_path, capsys):
+    @keras.saving.register_keras_serializable("somebody")
+    class Own(keras.layers.Layer):
+        def call(self, images):
+            return images
+
+    def build(seed):
+        gan = build_gan(seed)
+        networks = keras.Sequential([*gan.generator.layers, Own()])
+        networks.build((None, 4))
+        gan = GAN(networks, gan.discriminator)
+        gan.compile("adam", "adam")
+        return gan
+
+    run("--output", tmp_path, "--epochs", 1, build=build)
+    keras.saving.get_custom_objects().pop("somebody>Own")
+    with pytest.raises(SystemExit):
+        run("--output", tmp_path, "--generate", 4)
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert f"saved by gan_blocks 0.1.0 and Keras {keras.version()}" in last
+    assert "Own" in last
+
+
+def test_a_full_disk_under_the_output_does_not_end_the_run(
+    tmp_path, monkeypatch, caplog
+):
+    with open("/dev/full", "w") as full:
+        monkeypatch.setattr(sys, "stdout", full)
+        run("--output", tmp_path)
+    assert (tmp_path / "checkpoints" / "epoch_0003.keras").exists()
+    (message,) = caplog.messages
+    assert message.startswith("nothing more is printed")

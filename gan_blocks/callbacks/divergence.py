@@ -44,7 +44,7 @@ class StopOnDivergence(keras.callbacks.Callback):
     Raises:
         ValueError: If `rollbacks` is not an integer of at least 0; when
             training begins, if a learning rate that is to be halved is a
-            schedule.
+            schedule, or the model is not built.
 
     Example:
 
@@ -81,8 +81,7 @@ class StopOnDivergence(keras.callbacks.Callback):
         self.message = None
         self._rollbacks_left = self.rollbacks
         if self.rollbacks:
-            for optimizer in _optimizers(self.model):
-                _check_rate(optimizer)
+            _check_that_one_can_go_back(self.model)
 
     def on_epoch_begin(self, epoch, logs=None):
         """Takes note of the epoch and, if asked for, of the model's state."""
@@ -165,11 +164,19 @@ def _optimizers(model):
     return getattr(model.optimizer, "optimizers", [model.optimizer])
 
 
-def _check_rate(optimizer):
-    try:
-        optimizer.learning_rate = float(optimizer.learning_rate)
-    except TypeError as error:
+def _check_that_one_can_go_back(model):
+    if not model.built:
         raise ValueError(
-            "`rollbacks` needs learning rates that are numbers, which can be "
-            f"halved. Received: a schedule in {optimizer.name}"
-        ) from error
+            "`rollbacks` needs a model that is built before `fit`. Received: "
+            f"{model}"
+        )
+    if not model.optimizer.built:
+        model.optimizer.build(model.trainable_variables)
+    for optimizer in _optimizers(model):
+        try:
+            optimizer.learning_rate = float(optimizer.learning_rate)
+        except TypeError as error:
+            raise ValueError(
+                "`rollbacks` needs learning rates that are numbers, which can "
+                f"be halved. Received: a schedule in {optimizer.name}"
+            ) from error

@@ -56,7 +56,9 @@ def load_gan(path):
     try:
         gan = keras.saving.load_model(path)
     except Exception as error:  # Keras raises many kinds.
-        reason = textwrap.shorten(str(error), 300, placeholder="...")
+        # Keras puts the cause last, after whole configurations.
+        reason = str(error).rpartition("Exception encountered: ")[2]
+        reason = textwrap.shorten(reason, 300, placeholder="...")
         fail(f"{path} cannot be loaded{_origin(path)}: {reason}")
     if not isinstance(gan, GAN):
         fail(f"{path} holds a {type(gan).__name__}, not a GAN")
