@@ -1,5 +1,7 @@
 """Components for generative adversarial networks in Keras 3."""
 
+__version__ = "0.1.0"  # First: checkpoints say which version saved them.
+
 from gan_blocks import (
     callbacks,
     datasets,
@@ -13,8 +15,6 @@ from gan_blocks import (
     samples,
 )
 from gan_blocks.gan import GAN
-
-__version__ = "0.1.0"
 
 __all__ = [
     "GAN",

@@ -7,8 +7,7 @@ import zipfile
 
 import keras
 
-import gan_blocks
-from gan_blocks import images
+from gan_blocks import __version__, images
 from gan_blocks.callbacks import counts
 from gan_blocks.callbacks.divergence import is_finite
 from gan_blocks.callbacks.resuming import (
@@ -162,7 +161,7 @@ class EpochCheckpoint(keras.callbacks.Callback):
 
     def _add_manifest(self, path, epoch):
         manifest = {
-            "gan_blocks": gan_blocks.__version__,
+            "gan_blocks": __version__,
             "keras": keras.version(),
             "backend": keras.backend.backend(),
             "epoch": epoch,

@@ -131,7 +131,7 @@ def _load(arguments, load_images):
     data, batch_size = arguments.data, arguments.batch_size
     try:
         real_images = load_images(arguments)
-    except (ValueError, OSError, ImportError) as error:
+    except (ValueError, OSError, ImportError, MemoryError) as error:
         fail(f"--data {data}: {error}")
     if batch_size > len(real_images):
         fail(

@@ -35,8 +35,8 @@ def load(
     itself reads nothing but pixels: give the array to `batches`. 100,000
     images of 64 by 64 pixels in colour take 1.2 GB. An array of more than
     4 GiB is kept in a temporary file (in the folder that the environment
-    variable `TMPDIR` names) which vanishes with the process; a `.npy` file
-    which is already as asked for stays on the disk.
+    variable `TMPDIR` names) which vanishes with the process; a `.npy` or an
+    unpacked idx file which is already as asked for stays on the disk.
 
     A source is one of:
 
@@ -46,8 +46,11 @@ def load(
       the only one, or the one named `x_train`, `train_images` or `images`.
       Pixels are uint8, taken as they are, or other numbers whose smallest and
       largest value tell their range: [0, 1], else [-1, 1], else [0, 255].
-    - A file in MNIST's idx format, compressed (`.gz`) or not.
-    - A `.zip` archive of images, which is read in place.
+      An array in an `.npz` is unpacked in memory and may take 4 GiB.
+    - A file in MNIST's idx format, compressed (`.gz`, up to 4 GiB of pixels)
+      or not.
+    - A `.zip` archive of images, stored or packed with Deflate or bzip2, which
+      is read in place.
     - A folder that holds MNIST's files, a dataset prepared by TFDS (the folder
       with `dataset_info.json`) or, at any depth, images.
     - `"tfds:NAME"`, such as `"tfds:mnist"` or `"tfds:celeb_a:2.1.0"`: a
@@ -55,11 +58,19 @@ def load(
       `~/tensorflow_datasets` or the folder that `TFDS_DATA_DIR` names.
 
     Images are AVIF, BMP, GIF, JPEG, JPEG 2000, PNG, PPM, TGA, TIFF or WebP
-    files; hidden and other files are passed over. They come in the order of
-    their paths. Of animations the first frame is taken; pictures are turned as
-    their EXIF orientation says; what is transparent becomes white; 16 bits
-    become 8. Each picture is cropped around its centre to the shape of
-    `image_size` and then resized (Lanczos).
+    files; hidden and other files are passed over, as are links to folders.
+    They come in the order of their paths. Of animations the first frame is
+    taken; pictures are turned as their EXIF orientation says; what is
+    transparent becomes white; 16 bits become 8. Each picture is cropped around
+    its centre to the shape of `image_size` and then resized (Lanczos).
+
+    Pictures that cannot be read are left out, and one warning names the first
+    and counts all: what is damaged (inside of a JPEG, GIF or WebP few damages
+    can be told from a picture; those beside the pixels, in EXIF for example,
+    do no harm), no picture in spite of its name, encrypted, a dangling link,
+    no regular file or without permission, a file of more than 1 GiB, and a
+    picture of more than 178,956,970 pixels, twice
+    `PIL.Image.MAX_IMAGE_PIXELS`. So are folders without permission.
 
     Args:
         source: Where the images are; see above.
@@ -85,6 +96,8 @@ def load(
             damaged, TFDS cannot get it, an argument is out of its range, or
             with `strict` a file cannot be read.
         FileNotFoundError: If the path does not exist.
+        OSError: If the disk has no room for the temporary file.
+        MemoryError: If the memory does not suffice, even for one picture.
 
     Example:
 
@@ -115,21 +128,26 @@ def load(
     fit = functools.partial(_fit, shape=shape, crop=crop)
     with contextlib.ExitStack() as stack:
         found = sources.find(source, split, stack)
+        name = sources.described(source)
         if isinstance(found, np.ndarray):
             as_asked = found.dtype == np.uint8 and found.shape[1:] == shape
             if as_asked and crop == 1:
                 return found
-            found = arrays.pictures(found)
-        images, failures = _collect(*found, fit, shape, strict, verbose)
+            found = arrays.pictures(found, name)
+        with warnings.catch_warnings():
+            # Of what is beside the pixels, and without the picture's name.
+            warnings.filterwarnings("ignore", module=r"PIL\.")
+            images, failures = _collect(
+                found, fit, shape, name, strict, verbose
+            )
     if not len(images):
         raise ValueError(
             "`source` must hold at least one readable image. Received: "
-            f"source={sources.described(source)}, where {_summary(failures)}"
+            f"source={name}, where {_summary(failures)}"
         )
     if failures:
         warnings.warn(
-            f"{sources.described(source)}: {_summary(failures)}; "
-            f"{len(images)} were read.",
+            f"{name}: {_summary(failures)}; {len(images)} were read.",
             stacklevel=2,
         )
     return images
@@ -152,16 +170,28 @@ def _height_and_width(image_size):
 
 
 def _allocate(shape):
-    if math.prod(shape) <= _MEMORY_LIMIT:
+    size = math.prod(shape)
+    if size <= _MEMORY_LIMIT:
         return np.empty(shape, np.uint8)
     # The mapping outlives the file's name: nothing to clean up, even if the
     # process is killed.
     with tempfile.TemporaryFile() as file:
-        return np.memmap(file, np.uint8, "w+", shape=shape)
+        try:
+            # A mapping that found the disk full later would kill the process.
+            if hasattr(os, "posix_fallocate"):
+                os.posix_fallocate(file.fileno(), 0, size)
+            return np.memmap(file, np.uint8, "w+", shape=shape)
+        except (OSError, OverflowError, ValueError) as error:
+            raise OSError(
+                f"The images take {size / 1e9:.1f} GB, for which there is no "
+                f"room in {tempfile.gettempdir()} ({error}). Set `TMPDIR` to "
+                "a folder with more room, or make `image_size` smaller."
+            ) from error
 
 
-def _collect(count, items, fit, shape, strict, verbose):
+def _collect(found, fit, shape, source, strict, verbose):
     """Returns the images, and what to say of those that failed."""
+    count, items = found
     images = _allocate((count, *shape))
     kept, failures = 0, []
     bar = keras.utils.Progbar(count, unit_name="image") if verbose else None
@@ -175,11 +205,11 @@ def _collect(count, items, fit, shape, strict, verbose):
                     kept += 1
                 elif strict:
                     raise ValueError(
-                        f"`source` has an image that cannot be read: {name} "
-                        f"({result!r})"
+                        "`source` has an image that cannot be read: "
+                        f"{_failure(name, result)} in source={source}"
                     ) from result
                 else:
-                    failures.append(f"{name} ({result!r})")
+                    failures.append(_failure(name, result))
             if bar:
                 bar.update(kept + len(failures))
     return images[:kept], failures
@@ -189,8 +219,8 @@ def _attempt(fit, opener):
     try:
         with opener() as image:
             return fit(image)
-    except MemoryError:
-        raise
+    except MemoryError as error:
+        raise MemoryError("There is too little memory for an image.") from error
     except Exception as error:  # a damaged file makes Pillow raise anything
         return error
 
@@ -221,13 +251,19 @@ def _plain(image, mode):
     if image.mode == "F":
         raise ValueError("pixels are floats, whose range is unknown")
     if image.mode.startswith("I"):
-        pixels = np.clip(np.asarray(image), 0, 65535) / 257
-        image = Image.fromarray(np.rint(pixels).astype(np.uint8))
+        pixels = np.clip(np.asarray(image), 0, 65535).astype(np.uint16)
+        pixels = np.rint(pixels / np.float32(257)).astype(np.uint8)
+        image = Image.fromarray(pixels)
     if image.has_transparency_data:
-        image = image.convert("RGBA")
+        if image.mode != "RGBA":  # It would be copied.
+            image = image.convert("RGBA")
         white = Image.new("RGBA", image.size, "white")
         image = Image.alpha_composite(white, image)
     return image.convert(mode)
+
+
+def _failure(name, error):
+    return f"{arrays.shown(name)} ({repr(error)[:200]})"
 
 
 def _summary(failures):

@@ -10,17 +10,22 @@ import io
 import logging
 import os
 import pathlib
+import stat
 import textwrap
+import threading
 import zipfile
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from gan_blocks.datasets import arrays
 
 # Formats that Pillow decodes by itself: EPS starts another program, and the
 # pictures in an archive may come from anybody.
 _FORMATS = "AVIF BMP GIF JPEG JPEG2000 PNG PPM TGA TIFF WEBP".split()
+_FILE_LIMIT = 1024**3  # bytes; of some formats Pillow reads all at once
+_LARGE = 2**25  # bytes or pixels; takes a tenth of a GB or more to decode
+_alone = threading.RLock()  # held for what is large: only one at a time
 _DOWNLOAD_RETRIES = 4  # 3 seconds; TFDS' own 10 take more than 3 minutes
 _PATHS = (
     "a folder, a .zip archive of images, a .npy or .npz file, or an idx file"
@@ -34,17 +39,30 @@ def find(source, split, stack):
     """
     if isinstance(source, np.ndarray):
         _check_whole(source, split)
-        return arrays.as_images(source)
+        return arrays.as_images(source, described(source))
+    if not isinstance(source, str | os.PathLike):
+        raise ValueError(
+            f"`source` must be a NumPy array, {_PATHS}, or 'tfds:NAME'. "
+            f"Received: source of type {type(source).__name__}"
+        )
     if str(source).startswith("tfds:"):
         return _tfds_pictures(_tfds_builder(str(source)), split)
-    path = pathlib.Path(source).expanduser()
-    if not path.exists():
-        raise FileNotFoundError(
-            f"`source` must be {_PATHS}, which exists, or 'tfds:NAME'. "
-            f"Received: source={str(source)!r}"
-        )
-    if path.is_dir():
-        return _find_in_folder(path, split)
+    try:
+        path = pathlib.Path(source).expanduser()
+        if not path.exists():
+            raise FileNotFoundError(
+                f"`source` must be {_PATHS}, which exists, or 'tfds:NAME'. "
+                f"Received: source={str(source)!r}"
+            )
+        if path.is_dir():
+            return _find_in_folder(path, split)
+    except FileNotFoundError:
+        raise
+    except (OSError, RuntimeError) as error:  # the latter of "~nobody"
+        raise ValueError(
+            "`source` must be a path that can be read. Received: "
+            f"source={str(source)!r} ({error})"
+        ) from error
     return _find_in_file(path, split, stack)
 
 
@@ -56,20 +74,30 @@ def described(source):
 
 
 def _find_in_file(path, split, stack):
+    _check_regular(path)
     suffix = path.suffix.lower()
     if suffix == ".npz":
-        return arrays.as_images(arrays.read_npz(path, split))
+        return arrays.as_images(arrays.read_npz(path, split), described(path))
     _check_whole(path, split)
     if suffix == ".npy":
-        return arrays.as_images(arrays.read_npy(path))
+        return arrays.as_images(arrays.read_npy(path), described(path))
     if suffix == ".zip":
         return _zip_pictures(path, stack)
     if arrays.IDX_NAME.search(path.name):
-        return arrays.as_images(arrays.read_idx(path))
+        return arrays.as_images(arrays.read_idx(path), described(path))
     raise ValueError(
         f"`source` must be {_PATHS}, or 'tfds:NAME'. Received: "
         f"source={str(path)!r}"
     )
+
+
+def _check_regular(path):
+    # A pipe would be waited for, and a device has no end.
+    if not path.is_file():
+        raise ValueError(
+            "`source` must be a folder or a file, no pipe or device. "
+            f"Received: source={str(path)!r}"
+        )
 
 
 def _check_whole(source, split):
@@ -82,9 +110,7 @@ def _check_whole(source, split):
 
 def _find_in_folder(folder, split):
     if (folder / "dataset_info.json").is_file():
-        import tensorflow_datasets as tfds
-
-        return _tfds_pictures(tfds.builder_from_directory(folder), split)
+        return _tfds_pictures(_tfds_builder_in(folder), split)
     idx_files = [
         path
         for path in sorted(folder.iterdir())
@@ -92,19 +118,38 @@ def _find_in_folder(folder, split):
     ]
     if idx_files:
         path = _idx_file(idx_files, folder, split)
-        return arrays.as_images(arrays.read_idx(path))
+        _check_regular(path)
+        return arrays.as_images(arrays.read_idx(path), described(path))
     _check_whole(folder, split)
-    files = {p.relative_to(folder).as_posix(): p for p in folder.rglob("*")}
-    names = [name for name in _image_names(files) if files[name].is_file()]
-    if not names:
+    openers = _openers(folder)
+    if not openers:
         raise ValueError(
             f"`source` holds no images: {str(folder)!r}. Looked for MNIST's "
             "idx files, for the dataset_info.json of a TFDS dataset and, at "
             f"any depth, for {_endings()}"
         )
-    return len(names), (
-        (name, functools.partial(_open, files[name])) for name in names
-    )
+    return len(openers), iter(openers.items())
+
+
+def _openers(folder):
+    """Returns what opens each image, or fails as its folder did, by name."""
+    failed, files = [], {}
+    for parent, _, names in os.walk(folder, onerror=failed.append):
+        parent = pathlib.Path(parent)
+        inside = parent.relative_to(folder)
+        files |= {(inside / name).as_posix(): parent / name for name in names}
+    openers = {
+        name: functools.partial(_open_file, files[name])
+        for name in _image_names(files)
+    }
+    for error in failed:
+        name = pathlib.Path(error.filename).relative_to(folder).as_posix()
+        openers[f"{name}/"] = functools.partial(_fail, error)
+    return openers
+
+
+def _fail(error):
+    raise error
 
 
 def _idx_file(files, folder, split):
@@ -149,41 +194,79 @@ def _image_names(names):
         for name in names
         if pathlib.PurePosixPath(name).suffix.lower() in _extensions()
         and not any(
-            part.startswith((".", "__MACOSX")) for part in name.split("/")
+            part.startswith((".", "__MACOSX")) and part not in (".", "..")
+            for part in name.split("/")
         )
     )
 
 
+@contextlib.contextmanager
 def _open(file):
-    return Image.open(file, formats=_readable())
+    try:
+        image = Image.open(file, formats=_readable())
+    except UnidentifiedImageError as error:
+        # Pillow's own message is about an object in memory.
+        raise UnidentifiedImageError("no picture of a known format") from error
+    with image, _turn(image.width * image.height):
+        yield image
+
+
+def _check_size(size):
+    if size > _FILE_LIMIT:
+        raise ValueError(f"a file of {size} bytes, more than {_FILE_LIMIT}")
+
+
+def _turn(size):
+    """Returns what to wait for with so many bytes or pixels."""
+    return _alone if size > _LARGE else contextlib.nullcontext()
+
+
+@contextlib.contextmanager
+def _open_file(path):
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):  # A pipe would be waited for.
+        raise ValueError("no regular file")
+    _check_size(status.st_size)
+    with _turn(status.st_size):
+        # At once, since Pillow asks a file for as much as is written in it.
+        content = path.read_bytes()
+        with _open(io.BytesIO(content)) as image:
+            yield image
 
 
 def _zip_pictures(path, stack):
-    try:
+    with arrays.reading(path, "zip archive"):
         archive = stack.enter_context(zipfile.ZipFile(path))
-    except zipfile.BadZipFile as error:
-        raise ValueError(
-            "`source` must be a whole zip archive. Received: "
-            f"source={str(path)!r} ({error})"
-        ) from error
-    names = _image_names(
-        member.filename for member in archive.infolist() if not member.is_dir()
-    )
+    # Of members of the same name the last is the valid one.
+    members = {
+        member.filename: member
+        for member in archive.infolist()
+        if not member.filename.endswith("/")  # a folder
+    }
+    names = _image_names(members)
     if not names:
         raise ValueError(
             f"`source` holds no images: {str(path)!r}. Looked in it for "
             f"{_endings()}"
         )
     return len(names), (
-        (name, functools.partial(_open_in_zip, archive, name)) for name in names
+        (name, functools.partial(_open_in_zip, archive, members[name]))
+        for name in names
     )
 
 
 @contextlib.contextmanager
-def _open_in_zip(archive, name):
+def _open_in_zip(archive, member):
+    if member.compress_type == zipfile.ZIP_LZMA:
+        raise ValueError("LZMA takes as much memory as a file asks for")
+    _check_size(member.file_size)
     # As a stream, of which Pillow refuses a picture that is too large before
     # more than its beginning is unpacked.
-    with archive.open(name) as file, _open(file) as image:
+    with (
+        _turn(member.file_size),
+        archive.open(member) as file,
+        _open(file) as image,
+    ):
         yield image
 
 
@@ -208,6 +291,13 @@ def _tfds_builder(source):
     return builder
 
 
+def _tfds_builder_in(folder):
+    import tensorflow_datasets as tfds
+
+    with arrays.reading(folder, "dataset prepared by TFDS"):
+        return tfds.builder_from_directory(folder)
+
+
 @contextlib.contextmanager
 def _quickly_and_quietly():
     """Gives a machine without a network its error soon, and no warnings."""
@@ -224,8 +314,6 @@ def _quickly_and_quietly():
 
 
 def _tfds_pictures(builder, split):
-    import tensorflow_datasets as tfds
-
     feature = _tfds_image_feature(builder.info)
     try:
         count = builder.info.splits[split].num_examples
@@ -234,18 +322,24 @@ def _tfds_pictures(builder, split):
             f"`split` must be a split of {builder.info.full_name}: "
             f"{', '.join(builder.info.splits)}. Received: split={split!r}"
         ) from error
-    with _quickly_and_quietly():
-        examples = builder.as_dataset(
-            split,
-            decoders=tfds.decode.PartialDecoding(
-                {feature: True}, {feature: tfds.decode.SkipDecoding()}
-            ),
-            read_config=tfds.ReadConfig(try_autocache=False),
-        )
-    return count, (
-        (f"image {i}", functools.partial(_open, io.BytesIO(example[feature])))
-        for i, example in enumerate(examples.as_numpy_iterator())
-    )
+    return count, _tfds_openers(builder, split, feature)
+
+
+def _tfds_openers(builder, split, feature):
+    import tensorflow_datasets as tfds
+
+    with arrays.reading(builder.data_dir, "dataset prepared by TFDS"):
+        with _quickly_and_quietly():
+            examples = builder.as_dataset(
+                split,
+                decoders=tfds.decode.PartialDecoding(
+                    {feature: True}, {feature: tfds.decode.SkipDecoding()}
+                ),
+                read_config=tfds.ReadConfig(try_autocache=False),
+            )
+        for i, example in enumerate(examples.as_numpy_iterator()):
+            content = io.BytesIO(example[feature])
+            yield f"image {i}", functools.partial(_open, content)
 
 
 def _tfds_image_feature(info):

@@ -3,12 +3,15 @@
 import math
 import numbers
 import pathlib
+import stat
 
 import numpy as np
 from PIL import Image
 
 _POINTS = 9
 _MARGIN = 0.1  # of the way from the middle to the farthest landmark
+_LONGEST = 10_000  # bytes; a file of landmarks has about a hundred
+_FARTHEST = 1e6  # pixels; no picture is as wide, and nothing overflows
 _BORDER = 1  # pixel by which a square may miss the picture
 
 
@@ -30,8 +33,9 @@ def read_landmarks(path):
         pixels. (0, 0) is the centre of the pixel in the upper left corner.
 
     Raises:
-        ValueError: If the file does not hold the number 9 and then 18 finite
-            numbers, and nothing else.
+        ValueError: If the file does not hold the number 9 and then 18 numbers
+            between -1e6 and 1e6, and nothing else, or cannot be read.
+        FileNotFoundError: If it does not exist.
 
     Example:
 
@@ -54,22 +58,50 @@ def read_landmarks(path):
         Exploit Shape and Texture Features,
         https://www.kaggle.com/datasets/crawford/cat-dataset
     """
-    words = pathlib.Path(path).read_text(errors="replace").split()
+    words = read_file(path).decode("ascii", errors="replace").split()
     try:
         coordinates = np.array(words[1:], float)
     except ValueError:
         found = "words that are no numbers"
     else:
         found = f"{len(coordinates)} numbers"
-        if not np.isfinite(coordinates).all():
-            found = "numbers that are not finite"
+        if not _near(coordinates):
+            found = f"numbers that are not finite or beyond {_FARTHEST:.0e}"
         elif words[:1] == [str(_POINTS)] and len(coordinates) == 2 * _POINTS:
             return coordinates.reshape(_POINTS, 2)
-    received = f"{words[0][:20]!r} and {found}" if words else "an empty file"
-    raise Unfit(
-        f"damaged landmarks: {path} must hold {_POINTS} and then "
-        f"{2 * _POINTS} numbers. Received: {received}"
+    raise _damaged(
+        path, f"{words[0][:20]!r} and {found}" if words else "an empty file"
     )
+
+
+def read_file(path):
+    """Returns the bytes in a file of landmarks, if they are not too many."""
+    path = pathlib.Path(path)
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            # A pipe would be waited for, and a device has no end.
+            raise _damaged(path, "no regular file")
+        with open(path, "rb") as file:
+            content = file.read(_LONGEST + 1)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise _damaged(path, error) from error
+    if len(content) > _LONGEST:
+        raise _damaged(path, f"more than {_LONGEST} bytes")
+    return content
+
+
+def _damaged(path, received):
+    # No name of a file breaks out of its line.
+    return Unfit(
+        f"damaged landmarks: {repr(str(path))[1:-1]} must hold {_POINTS} and "
+        f"then {2 * _POINTS} numbers. Received: {received}"
+    )
+
+
+def _near(coordinates):
+    return (np.abs(coordinates) <= _FARTHEST).all()  # False for NaN, too
 
 
 def align(image, landmarks, image_size):
@@ -115,9 +147,10 @@ def align(image, landmarks, image_size):
     """
     check_size(image_size)
     landmarks = np.asarray(landmarks, float)
-    if landmarks.shape != (_POINTS, 2) or not np.isfinite(landmarks).all():
+    if landmarks.shape != (_POINTS, 2) or not _near(landmarks):
         raise ValueError(
-            f"`landmarks` must be finite and of shape ({_POINTS}, 2). "
+            f"`landmarks` must be finite and of shape ({_POINTS}, 2), within "
+            f"{_FARTHEST:.0e} pixels. "
             f"Received: landmarks={landmarks.tolist()}"
         )
     middle, across = square(landmarks, image.size, image_size)

@@ -2,10 +2,13 @@
 
 import collections
 import concurrent.futures
+import contextlib
 import functools
 import json
 import os
 import pathlib
+import threading
+import warnings
 
 import keras
 from PIL import Image
@@ -16,6 +19,8 @@ from gan_blocks.faces import alignment
 _MANIFEST = "prepared.json"
 # Pillow decodes these by itself; the files of a dataset may come from anybody.
 _FORMATS = ("JPEG", "PNG", "WEBP")
+_LARGE = 2**25  # pixels; takes a tenth of a GB or more to decode
+_alone = threading.Lock()  # held for what is large: only one at a time
 _ENDINGS = (".jpg", ".jpeg", ".png", ".webp")
 
 
@@ -47,20 +52,25 @@ def has_landmarks(source):
     """
     if not isinstance(source, str | os.PathLike):
         return False
-    source = pathlib.Path(source).expanduser()
-    return any(picture.is_file() for picture in _with_landmarks(source))
+    try:
+        source = pathlib.Path(source).expanduser()
+        return any(picture.is_file() for picture in _with_landmarks(source))
+    except (OSError, RuntimeError, ValueError):  # a path of no use at all
+        return False
 
 
-def _with_landmarks(source):
+def _with_landmarks(source, onerror=None):
     """Yields the paths of pictures, which may be missing, beside landmarks."""
-    for landmarks in source.rglob("*.cat"):
-        picture = landmarks.with_suffix("")
-        hidden = any(
-            part.startswith((".", "__MACOSX"))
-            for part in picture.relative_to(source).parts
-        )
-        if picture.suffix.lower() in _ENDINGS and not hidden:
-            yield picture
+    for parent, _, names in os.walk(source, onerror=onerror):
+        for name in names:
+            picture = pathlib.Path(parent, name).with_suffix("")
+            hidden = any(
+                part.startswith((".", "__MACOSX"))
+                for part in picture.relative_to(source).parts
+            )
+            suffix = picture.suffix.lower()
+            if name.endswith(".cat") and suffix in _ENDINGS and not hidden:
+                yield picture
 
 
 def prepare(source, folder, image_size, verbose=True):
@@ -72,9 +82,10 @@ def prepare(source, folder, image_size, verbose=True):
     what `gan_blocks.datasets.load` takes. All cores are used.
 
     Pictures are left out whose face is too small or cut off by the border,
-    whose landmarks or pixels are missing or damaged, and which are copies of
-    another of the same name (the archive of Kaggle holds everything twice).
-    How many there are is printed; `prepared.json` in `folder` names them all.
+    whose landmarks or pixels are missing, damaged or cannot be read, and which
+    are copies of another of the same name (the archive of Kaggle holds
+    everything twice). How many there are is printed; `prepared.json` in
+    `folder` names them all.
 
     The folder appears when all is done, so an interrupted preparation leaves
     none and is done again. (A process that is killed leaves `.unfinished_*`
@@ -123,7 +134,7 @@ def prepare(source, folder, image_size, verbose=True):
         https://github.com/simoninithomas/CatDCGAN
     """
     alignment.check_size(image_size)
-    source = pathlib.Path(source).expanduser().resolve()
+    source = _resolved(source)
     folder = pathlib.Path(folder).expanduser()
     if _is_prepared(source, folder, image_size):
         if verbose:
@@ -135,7 +146,9 @@ def prepare(source, folder, image_size, verbose=True):
             f"Received: source={str(source)!r}"
         )
     names, left_out = _survey(source)
-    with images.written_aside(folder) as aside:
+    with images.written_aside(folder) as aside, warnings.catch_warnings():
+        # Of what is beside the pixels, and without the picture's name.
+        warnings.filterwarnings("ignore", module=r"PIL\.")
         aside.mkdir()
         unfit = _save_faces(source, aside, names, image_size, verbose)
         left_out = dict(sorted((left_out | unfit).items()))
@@ -157,13 +170,25 @@ def prepare(source, folder, image_size, verbose=True):
     return folder
 
 
+def _resolved(source):
+    try:
+        source = pathlib.Path(source).expanduser().resolve()
+        source.is_dir()  # It, too, fails for a path that cannot be.
+        return source
+    except (OSError, RuntimeError, ValueError) as error:
+        raise ValueError(
+            "`source` must be a folder that can be read. Received: "
+            f"source={str(source)!r} ({error})"
+        ) from error
+
+
 def _is_prepared(source, folder, image_size):
     if not folder.exists() or folder.is_dir() and not any(folder.iterdir()):
         return False
     try:
         manifest = json.loads((folder / _MANIFEST).read_text())
         found = manifest["source"], manifest["image_size"]
-    except (OSError, ValueError, LookupError, TypeError):
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
         raise ValueError(
             "`folder` must be new or empty, or have been prepared before; give "
             f"another one. Received: folder={str(folder)!r}, which holds other "
@@ -181,17 +206,27 @@ def _is_prepared(source, folder, image_size):
 
 def _survey(source):
     """Returns the names of pictures, and why others need no look."""
-    originals, left_out = {}, {}
-    for picture in sorted(_with_landmarks(source)):
+    originals, left_out, failed = {}, {}, []
+    for picture in sorted(_with_landmarks(source, failed.append)):
         name = picture.relative_to(source).as_posix()
-        if not picture.is_file():
-            left_out[name] = "picture missing: there are only its landmarks"
+        try:
+            if not picture.is_file():
+                left_out[name] = "picture missing: there are only its landmarks"
+                continue
+            landmarks = alignment.read_file(_landmarks_of(picture))
+            identity = picture.name, picture.stat().st_size, landmarks
+        except alignment.Unfit as error:
+            left_out[name] = str(error)
             continue
-        landmarks = _landmarks_of(picture).read_bytes()
-        identity = picture.name, picture.stat().st_size, landmarks
+        except OSError as error:
+            left_out[name] = f"unreadable: {error!r}"
+            continue
         first = originals.setdefault(identity, name)
         if first != name:
             left_out[name] = f"copy: of {first}"
+    for error in failed:
+        name = pathlib.Path(error.filename).relative_to(source).as_posix()
+        left_out[f"{name}/"] = f"unreadable: {error!r}"
     return list(originals.values()), left_out
 
 
@@ -243,7 +278,11 @@ def _read_face(picture, image_size):
         # A JPEG much larger than needed is decoded at 1/2, 1/4 or 1/8.
         drafted = image.draft("RGB", (width // factor, height // factor))
         scale = drafted[1][2] / width if drafted else 1
-        return alignment.cut(image, middle * scale, across * scale, image_size)
+        large = image.width * image.height > _LARGE
+        with _alone if large else contextlib.nullcontext():
+            return alignment.cut(
+                image, middle * scale, across * scale, image_size
+            )
 
 
 def _counts(left_out):
@@ -252,7 +291,8 @@ def _counts(left_out):
         reason.partition(":")[0] for reason in left_out.values()
     )
     counts = [f"{count} {reason}" for reason, count in reasons.most_common()]
-    shown = [*left_out][:3] + ["..."] * (len(left_out) > 3)
+    shown = [repr(name)[1:-1] for name in [*left_out][:3]]
+    shown += ["..."] * (len(left_out) > 3)
     return f"left out: {len(left_out)} " + (
         f"({', '.join(counts)}), such as {', '.join(shown)}" if shown else ""
     )
