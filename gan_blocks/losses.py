@@ -27,6 +27,10 @@ class AdversarialLoss:
         generator_needs_real_logits: Whether `generator` looks at its first
             argument. Where it does not (the default), the `GAN` saves the
             pass of the discriminator over the real images and gives `None`.
+        decision_threshold: The logit above which the discriminator calls an
+            image real, for the logs `real_accuracy` and `fake_accuracy`.
+            Defaults to 0.0. `None` where a logit says nothing by itself, but
+            only compared to others: there the two are not logged.
 
     Example:
 
@@ -53,6 +57,7 @@ class AdversarialLoss:
     """
 
     generator_needs_real_logits = False
+    decision_threshold = 0.0
 
     def discriminator(self, real_logits, fake_logits):
         """Returns the scalar that the discriminator minimises."""
@@ -235,6 +240,8 @@ class LeastSquares(AdversarialLoss):
         https://arxiv.org/abs/1611.04076
     """
 
+    decision_threshold = 0.5  # Half way between the labels.
+
     def discriminator(self, real_logits, fake_logits):
         """Returns the scalar that the discriminator minimises."""
         return 0.5 * (
@@ -298,6 +305,8 @@ class Wasserstein(AdversarialLoss):
         https://arxiv.org/abs/1701.07875
     """
 
+    decision_threshold = None
+
     def discriminator(self, real_logits, fake_logits):
         """Returns the scalar that the discriminator minimises."""
         return ops.mean(_full(fake_logits)) - ops.mean(_full(real_logits))
@@ -334,6 +343,7 @@ class RelativisticPairing(AdversarialLoss):
     """
 
     generator_needs_real_logits = True
+    decision_threshold = None
 
     def discriminator(self, real_logits, fake_logits):
         """Returns the scalar that the discriminator minimises."""

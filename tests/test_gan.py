@@ -37,6 +37,10 @@ def discriminator(normalization="batch", image_shape=(4, 4, 1)):
     )
 
 
+LOGS = {"d_loss", "g_loss", "real_score", "fake_score"}
+LOGS |= {"real_accuracy", "fake_accuracy", "spread"}
+
+
 def compiled(gan=None, optimizer=keras.optimizers.SGD, rate=0.05, **options):
     gan = gan or GAN(generator(), discriminator(), seed=0)
     gan.compile(optimizer(rate), optimizer(rate), **options)
@@ -167,12 +171,11 @@ def test_a_penalty_changes_what_the_discriminator_learns():
     assert np.abs(weights[0] - weights[1]).max() > 1e-6
 
 
-def test_the_logs_are_the_losses_and_the_mean_logits():
+def test_the_logs_are_the_losses_and_what_tells_health():
     gan = compiled()
     logs = gan.fit(images(), batch_size=16, epochs=2, verbose=0).history
-    names = {"d_loss", "g_loss", "real_score", "fake_score"}
-    assert set(logs) == names
-    assert all(len(logs[name]) == 2 for name in names)
+    assert set(logs) == LOGS
+    assert all(len(logs[name]) == 2 for name in LOGS)
 
 
 @pytest.mark.parametrize("distribution", ["normal", "uniform"])
@@ -326,7 +329,7 @@ def test_generating_and_evaluating_change_nothing():
     before = values([*state, *gan.optimizer.variables])
     gan.generate(10, batch_statistics=True)
     logs = gan.evaluate(images(), verbose=0, return_dict=True)
-    assert set(logs) == {"d_loss", "g_loss", "real_score", "fake_score"}
+    assert set(logs) == LOGS
     assert_same(before, values([*state, *gan.optimizer.variables]))
 
 
@@ -815,6 +818,8 @@ def test_two_replicas_train_as_one_does():
     assert result["replicas"] == 2
     assert result["weights"] < 1e-6
     one, two = result["logs"]
+    # Each replica compares the images of its own share of the batch.
+    assert two.pop("spread") == [pytest.approx(*one.pop("spread"), rel=0.1)]
     for name, (value,) in one.items():
         assert two[name] == [pytest.approx(value, rel=1e-5, abs=1e-6)]
 

@@ -51,6 +51,7 @@ def train(arguments, build_gan, load_images, recorders):
 def _fit(gan, real_images, steps, arguments, recorders):
     """Trains from the step that the GAN has come to."""
     diverged = callbacks.StopOnDivergence(arguments.rollbacks)
+    trouble = callbacks.WarnOnTrouble()
     stop = callbacks.StopOnSignal()
     recording = [
         callbacks.HistoryTable(arguments.output / "history.csv"),
@@ -73,7 +74,7 @@ def _fit(gan, real_images, steps, arguments, recorders):
             **rest,
             shuffle=False,  # Done by `batches`.
             verbose=1 if sys.stdout.isatty() else 2,
-            callbacks=[diverged, *recording, stop],
+            callbacks=[diverged, trouble, *recording, stop],
         )
     if diverged.diverged:
         fail(diverged.message)

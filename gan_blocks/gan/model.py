@@ -54,7 +54,19 @@ class GAN(Sampler):
         `d_loss`, `g_loss`: the adversarial losses, without the penalties;
         `penalty`: the sum of the penalties, where there are any;
         `real_score`, `fake_score`: the mean logits. Equal scores mean that
-        the discriminator cannot tell the difference.
+        the discriminator cannot tell the difference;
+        `real_accuracy`, `fake_accuracy`: the shares of the real and of the
+        generated images that the discriminator takes for what they are, in
+        [0, 1], if the loss has a `decision_threshold`; a logit on it counts
+        half, a patch of logits by its mean share. Both near 1, the
+        discriminator has won;
+        `spread`: how varied the generated images are, compared to the real
+        ones of the same batch: the root mean squared deviation from the
+        batch's mean image, generated divided by real. 0 where all generated
+        images are alike (collapse), 1 where they are as varied as the data,
+        or the real ones of the batch are all alike, as a single image is.
+        All are means over the batches, and over the replicas of a
+        `tf.distribute` strategy, each of which looks at its own share.
 
     Raises:
         ValueError: If the networks do not fit each other, or are not built.
@@ -188,9 +200,16 @@ class GAN(Sampler):
 
     def _make_trackers(self):
         names = ["d_loss", "g_loss", "real_score", "fake_score"]
+        if self._threshold is not None:
+            names += ["real_accuracy", "fake_accuracy"]
+        names += ["spread"]
         names += ["penalty"] if self._penalties else []
         self._trackers = {name: keras.metrics.Mean(name) for name in names}
         self._outside = keras.metrics.Mean("outside")
+
+    @property
+    def _threshold(self):
+        return getattr(self.loss, "decision_threshold", None)
 
     @property
     def metrics(self):
@@ -297,8 +316,7 @@ class GAN(Sampler):
             return loss + penalty, {
                 "d_loss": loss,
                 "penalty": penalty,
-                "real_score": ops.mean(real_logits),
-                "fake_score": ops.mean(fake_logits),
+                **self._scores(real_logits, fake_logits),
             }
 
         state = [
@@ -310,7 +328,7 @@ class GAN(Sampler):
         optimizer = self.optimizer.discriminator_optimizer
         cotangent = gradients.loss_cotangent(loss, optimizer)
         gradients.apply(optimizer, pullback(cotangent), variables)
-        self._log(logs)
+        self._log({**logs, "spread": _spread(real_images, fake_images)})
         if self._image_range is not None:
             low, high = self._image_range
             outside = (real_images < low - 1e-3) | (real_images > high + 1e-3)
@@ -347,11 +365,28 @@ class GAN(Sampler):
             logs := {
                 "d_loss": self.loss.discriminator(real_logits, fake_logits),
                 "g_loss": self.loss.generator(real_logits, fake_logits),
-                "real_score": ops.mean(real_logits),
-                "fake_score": ops.mean(fake_logits),
+                **self._scores(real_logits, fake_logits),
+                "spread": _spread(real_images, fake_images),
             }
         )
         return {name: self._trackers[name].result() for name in logs}
+
+    def _scores(self, real_logits, fake_logits):
+        """Returns the logs that are made of logits."""
+        scores = {
+            "real_score": ops.mean(real_logits),
+            "fake_score": ops.mean(fake_logits),
+        }
+        threshold = self._threshold
+        if threshold is not None:
+            # Means of -1, 1, and 0 for a logit on the threshold.
+            real_side, fake_side = (
+                ops.mean(ops.sign(ops.cast(logits, "float32") - threshold))
+                for logits in (real_logits, fake_logits)
+            )
+            scores["real_accuracy"] = 0.5 + 0.5 * real_side
+            scores["fake_accuracy"] = 0.5 - 0.5 * fake_side
+        return scores
 
     def _log(self, values):
         for name, value in values.items():
@@ -461,3 +496,14 @@ class GAN(Sampler):
                 *self._penalty_noise,
             )
         ]
+
+
+def _spread(real_images, fake_images):
+    """Returns how varied the fake images are, where 1 is like the real."""
+    real, fake = (
+        ops.mean(ops.var(ops.cast(images, "float32"), axis=0))
+        for images in (real_images, fake_images)
+    )
+    nothing = 1e-8  # Well above what rounding leaves of images all alike.
+    ratio = fake / ops.maximum(real, nothing)
+    return ops.sqrt(ops.where(real > nothing, ratio, 1.0))
