@@ -1,7 +1,3 @@
-import subprocess
-import sys
-from pathlib import Path
-
 import keras
 import numpy as np
 import pytest
@@ -9,8 +5,6 @@ from keras import ops
 
 import gan_blocks
 from gan_blocks import GAN, layers, losses, penalties
-
-BACKEND = keras.backend.backend()
 
 
 def build(ema_momentum=0.9):
@@ -25,7 +19,7 @@ def build(ema_momentum=0.9):
     discriminator = keras.Sequential(
         [
             keras.Input((4, 4, 1)),
-            # Without a seed, torch draws from its own global generator.
+            # Without a seed, Keras' own draws from torch's global generator.
             keras.layers.Dropout(0.3, seed=7),
             layers.StridedConvBlock(8),
             keras.layers.Flatten(),
@@ -57,8 +51,20 @@ def state(gan):
     return [ops.convert_to_numpy(v).copy() for v in variables]
 
 
-def train(gan, epochs=2):
-    gan.fit(images(), batch_size=8, epochs=epochs, shuffle=False, verbose=0)
+def train(gan, *callbacks, data=None, epochs=2):
+    gan.fit(
+        images() if data is None else data,
+        batch_size=8,
+        epochs=epochs,
+        shuffle=False,
+        verbose=0,
+        callbacks=list(callbacks),
+    )
+
+
+def assert_same_bits(gan, other):
+    for one, two in zip(state(gan), state(other), strict=True):
+        np.testing.assert_array_equal(one, two)
 
 
 @pytest.mark.every_backend
@@ -80,12 +86,10 @@ def test_a_loaded_gan_goes_on_as_the_saved_one_does(tmp_path, by):
         gan.save_weights(tmp_path / "gan.weights.h5")
         again = make()
         again.load_weights(tmp_path / "gan.weights.h5")
-    for one, two in zip(state(gan), state(again), strict=True):
-        np.testing.assert_array_equal(one, two)
+    assert_same_bits(gan, again)
     train(gan)
     train(again)
-    for one, two in zip(state(gan), state(again), strict=True):
-        np.testing.assert_array_equal(one, two)
+    assert_same_bits(gan, again)
     np.testing.assert_array_equal(
         gan.generate(5, seed=0), again.generate(5, seed=0)
     )
@@ -121,8 +125,7 @@ def test_float16_comes_back_with_its_loss_scale(tmp_path):
     gan.save(tmp_path / "gan.keras")
     keras.config.set_dtype_policy("float32")
     again = keras.saving.load_model(tmp_path / "gan.keras")
-    for one, two in zip(state(gan), state(again), strict=True):
-        np.testing.assert_array_equal(one, two)
+    assert_same_bits(gan, again)
     scale = again.optimizer.discriminator_optimizer.dynamic_scale
     assert float(ops.convert_to_numpy(scale)) == 2.0**15 / 2**4
 
@@ -161,57 +164,177 @@ def test_compiling_anew_with_other_penalties_does_not_matter(tmp_path):
         )
 
 
-def test_backup_and_restore_goes_on_with_both_optimizers(tmp_path):
-    class Interrupt(keras.callbacks.Callback):
-        def on_epoch_end(self, epoch, logs=None):
-            if epoch == 1:
-                raise KeyboardInterrupt
+class Crash(keras.callbacks.Callback):
+    """Ends training as an error does, with no word to other callbacks."""
 
-    def fit(gan, *callbacks):
-        backup = keras.callbacks.BackupAndRestore(tmp_path / "backup")
-        gan.fit(
-            images(),
-            batch_size=8,
-            epochs=4,
-            shuffle=False,
-            verbose=0,
-            callbacks=[backup, *callbacks],
-        )
+    def __init__(self, epoch, batch=None):
+        super().__init__()
+        self.at = epoch, batch
 
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epoch = epoch
+
+    def on_train_batch_end(self, batch, logs=None):
+        if (self.epoch, batch) == self.at:
+            raise KeyboardInterrupt
+
+    def on_epoch_end(self, epoch, logs=None):
+        if (epoch, None) == self.at:
+            raise KeyboardInterrupt
+
+
+def crashed(crash, **options):
+    backup = keras.callbacks.BackupAndRestore(**options)
+    with pytest.raises(KeyboardInterrupt):
+        train(compiled(), backup, crash, epochs=4)
+    return keras.callbacks.BackupAndRestore(**options)
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+def test_backup_and_restore_goes_on_with_both_optimizers(tmp_path, damaged):
     keras.utils.set_random_seed(0)
     whole = compiled()
-    fit(whole)
+    train(whole, epochs=4)
     keras.utils.set_random_seed(0)
-    broken = compiled()
-    with pytest.raises(KeyboardInterrupt):
-        fit(broken, Interrupt())
-    resumed = compiled()
-    fit(resumed)
-    for one, two in zip(state(whole), state(resumed), strict=True):
-        np.testing.assert_array_equal(one, two)
-
-
-def run(folder, first, last):
-    folder.mkdir(exist_ok=True)
-    process = subprocess.run(
-        [sys.executable, Path(__file__).parent / "train_in_parts.py"]
-        + [folder, str(first), str(last)],
-        capture_output=True,
-        text=True,
+    backup = crashed(
+        Crash(1), backup_dir=tmp_path / "backup", double_checkpoint=damaged
     )
-    assert process.returncode == 0, process.stderr[-2000:]
-    return process.stdout.split()
+    if damaged:
+        # Cut short; the one before it is taken, and an epoch made anew.
+        path = tmp_path / "backup" / "latest.weights.h5"
+        path.write_bytes(path.read_bytes()[:1000])
+    resumed = compiled()
+    train(resumed, backup, epochs=4)
+    assert_same_bits(whole, resumed)
 
 
-@pytest.mark.skipif(BACKEND != "tensorflow", reason="one backend is enough")
-def test_a_run_in_three_processes_ends_in_the_same_bits_as_one(tmp_path):
-    whole = run(tmp_path / "whole", 0, 11)
-    run(tmp_path / "parts", 0, 4)
-    run(tmp_path / "parts", 4, 5)
-    parts = run(tmp_path / "parts", 5, 11)
-    assert whole[0] == "11"
-    assert parts == whole
-    assert run(tmp_path / "other", 0, 10)[1] != whole[1]
+def test_backup_and_restore_of_batches_keeps_them_and_repeats_the_epoch(
+    tmp_path,
+):
+    keras.utils.set_random_seed(0)
+    expected = compiled()
+    train(expected, epochs=1)
+    train(expected, data=images()[:16], epochs=1)
+    train(expected, epochs=3)
+    keras.utils.set_random_seed(0)
+    backup = crashed(Crash(1, 2), backup_dir=tmp_path / "backup", save_freq=2)
+    resumed = compiled()
+    train(resumed, backup, epochs=4)
+    # Keras knows which batch it was, and begins the epoch again.
+    assert int(resumed.optimizer.iterations) == 4 * 4 + 2
+    assert_same_bits(expected, resumed)
+
+
+@pytest.mark.parametrize(
+    "ending",
+    [pytest.param(".keras", marks=pytest.mark.every_backend), ".weights.h5"],
+)
+def test_keras_own_checkpoints_go_on_in_the_middle_of_an_epoch(
+    tmp_path, ending
+):
+    gan = compiled()
+    checkpoint = keras.callbacks.ModelCheckpoint(
+        tmp_path / f"{{epoch}}_{{batch}}{ending}",
+        save_weights_only=ending == ".weights.h5",
+        save_freq=3,
+    )
+    train(gan, checkpoint, epochs=1)
+    assert [path.name for path in tmp_path.iterdir()] == [f"1_3{ending}"]
+    if ending == ".keras":
+        again = keras.saving.load_model(tmp_path / "1_3.keras")
+    else:
+        again = compiled()
+        again.load_weights(tmp_path / "1_3.weights.h5")
+    assert int(again.optimizer.iterations) == 3
+    train(again, data=images()[24:], epochs=1)
+    assert_same_bits(gan, again)
+
+
+def test_a_checkpoint_may_be_moved_and_renamed(tmp_path):
+    gan = compiled(run_eagerly=True)
+    train(gan, epochs=1)
+    keras.saving.save_model(gan, str(tmp_path / "gan.keras"))
+    (tmp_path / "elsewhere").mkdir()
+    path = tmp_path / "elsewhere" / "other name.keras"
+    (tmp_path / "gan.keras").rename(path)
+    assert_same_bits(gan, keras.saving.load_model(path))
+
+
+def test_rates_that_callbacks_set_are_resumed_and_go_on(tmp_path):
+    def rates(gan):
+        return [float(one.learning_rate) for one in gan.optimizer.optimizers]
+
+    gan = compiled(run_eagerly=True)
+    # Nothing is as much better as this asks for.
+    plateau = keras.callbacks.ReduceLROnPlateau(
+        "d_loss", factor=0.5, patience=1, min_delta=1e9, mode="min", min_lr=0
+    )
+    train(gan, plateau, epochs=2)
+    np.testing.assert_allclose(rates(gan), [1e-3 / 2, 2e-3 / 2])
+    gan.save(tmp_path / "gan.keras")
+    again = keras.saving.load_model(tmp_path / "gan.keras")
+    assert rates(again) == rates(gan)
+    halve = keras.callbacks.LearningRateScheduler(lambda epoch, rate: rate / 2)
+    train(again, halve, epochs=1)
+    np.testing.assert_allclose(rates(again), [1e-3 / 4, 2e-3 / 4])
+
+
+def with_layer(layer):
+    generator = keras.Sequential(
+        [keras.Input((4,)), layer, keras.layers.Reshape((2, 2, 1))]
+    )
+    discriminator = keras.Sequential(
+        [keras.Input((2, 2, 1)), keras.layers.Flatten(), keras.layers.Dense(1)]
+    )
+    return GAN(generator, discriminator)
+
+
+def test_code_in_a_file_is_loaded_only_by_those_who_ask_for_it(tmp_path):
+    gan = with_layer(keras.layers.Lambda(lambda x: 0.5 * x))
+    gan.save(tmp_path / "layer.keras")
+    lambda_penalty = lambda discriminator, real, fake: 0.0  # noqa: E731
+    gan.compile("adam", "adam", penalty=lambda_penalty)
+    with pytest.warns(UserWarning, match="includes a `lambda`"):
+        gan.save(tmp_path / "both.keras")
+    gan = compiled(penalty=lambda_penalty)
+    with pytest.warns(UserWarning, match="includes a `lambda`"):
+        gan.save(tmp_path / "penalty.keras")
+    for name in ("layer", "penalty"):
+        with pytest.raises(ValueError, match="safe_mode=False"):
+            keras.saving.load_model(tmp_path / f"{name}.keras")
+    again = keras.saving.load_model(tmp_path / "both.keras", safe_mode=False)
+    assert again._penalties[0](None, None, None) == 0.0
+    latents = np.ones((1, 4), "float32")
+    np.testing.assert_array_equal(again.generate(latents=latents), 0.5)
+
+
+class Unregistered(penalties.Penalty):
+    def __call__(self, discriminator, real_images, fake_images):
+        return self.weight * ops.mean(discriminator(real_images))
+
+
+class Doubled(keras.layers.Layer):
+    def call(self, inputs):
+        return 2.0 * inputs
+
+
+def test_classes_that_keras_does_not_know_must_be_given_to_it(tmp_path):
+    compiled(penalty=Unregistered(2.0)).save(tmp_path / "penalty.keras")
+    with pytest.raises(TypeError, match="Could not locate class 'Unregist"):
+        keras.saving.load_model(tmp_path / "penalty.keras")
+    again = keras.saving.load_model(
+        tmp_path / "penalty.keras", {"Unregistered": Unregistered}
+    )
+    assert again._penalties[0].weight == 2.0
+
+    with_layer(Doubled()).save(tmp_path / "layer.keras")
+    with pytest.raises(TypeError, match="'class_name': 'Doubled'"):
+        keras.saving.load_model(tmp_path / "layer.keras")
+    again = keras.saving.load_model(
+        tmp_path / "layer.keras", {"Doubled": Doubled}
+    )
+    latents = np.ones((1, 4), "float32")
+    np.testing.assert_array_equal(again.generate(latents=latents), 2.0)
 
 
 @pytest.mark.every_backend

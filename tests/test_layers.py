@@ -583,6 +583,32 @@ def test_dropout_comes_last_and_differs_from_call_to_call(build):
     assert len(seeds) == 1
 
 
+@every_backend
+def test_dropout_goes_on_from_the_seed_that_is_in_its_state():
+    def seeds(block):
+        return [v for v in block.variables if "seed" in v.path]
+
+    keras.utils.set_random_seed(0)
+    block, other = (layers.DenseBlock(64, dropout=0.5) for _ in range(2))
+    inputs = images_for(layers.DenseBlock)
+    first = numpy(block(inputs, training=True))
+    assert np.any((numpy(other(inputs, training=True)) == 0) != (first == 0))
+
+    config = block.get_config()
+    assert not any("seed" in name for name in config)
+    again = layers.DenseBlock.from_config(config)
+    again.build(inputs.shape)
+    again.set_weights(block.get_weights())
+    for state, saved in zip(seeds(again), seeds(block), strict=True):
+        state.assign(saved)
+    second = numpy(block(inputs, training=True))
+    np.testing.assert_array_equal(numpy(again(inputs, training=True)), second)
+
+    keras.utils.set_random_seed(0)
+    again = layers.DenseBlock(64, dropout=0.5)
+    np.testing.assert_array_equal(numpy(again(inputs, training=True)), first)
+
+
 def test_kernels_start_as_dcgan_says_and_differ_between_blocks():
     kernels = []
     for _ in range(2):

@@ -1,5 +1,7 @@
 """Stages of networks: linear layer, normalization, activation, dropout."""
 
+import random
+
 import keras
 
 from gan_blocks.layers.normalization import (
@@ -107,8 +109,15 @@ class _Block(keras.layers.Layer):
         elif self.activation is not None:
             layers.append(keras.layers.Activation(self.activation, **arguments))
         if self.dropout:
+            # The seed that Keras would draw, but drawn here: without one, torch
+            # takes the numbers from its global generator, which is in no
+            # checkpoint.
             layers.append(
-                keras.layers.Dropout(self.dropout, **self._arguments("dropout"))
+                keras.layers.Dropout(
+                    self.dropout,
+                    seed=random.randint(1, 10**9),
+                    **self._arguments("dropout"),
+                )
             )
         self.layers = layers
 
