@@ -6,6 +6,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from gan_blocks import gradients
+
 
 class Sampler(keras.Model):
     """A generator with its latents and, if wanted, its moving average.
@@ -36,6 +38,7 @@ class Sampler(keras.Model):
         self.latent_shape = latent_shape
         self.latent_distribution = latent_distribution
         self.ema_momentum = ema_momentum
+        self._compiled_run = None
         self.generator_averages = []
         if ema_momentum is not None:
             self.generator_averages = [
@@ -102,8 +105,12 @@ class Sampler(keras.Model):
             latents = np.concatenate([latents, others])
         if keras.backend.backend() == "jax":
             self.jax_state_sync()
+        if self._compiled_run is None:
+            self._compiled_run = gradients.inference(self._run_generator)
+        run = self._run_generator if self.run_eagerly else self._compiled_run
+        values = [variable.value for variable in self._shown_variables()]
         batches = [
-            self._sample(latents[i : i + batch_size], batch_statistics)
+            run(values, latents[i : i + batch_size], bool(batch_statistics))
             for i in range(0, len(latents), batch_size)
         ]
         images = [ops.convert_to_numpy(batch) for batch in batches]
@@ -222,18 +229,26 @@ class Sampler(keras.Model):
 
     def _sample(self, latents, training):
         """Runs the (averaged) generator and changes none of its variables."""
+        return self._run_generator(self._shown_variables(), latents, training)
+
+    def _run_generator(self, values, latents, training):
+        """Runs the generator with other values of all of its variables."""
+        mapping = list(zip(self.generator.variables, values, strict=True))
+        with keras.StatelessScope(state_mapping=mapping):
+            return self.generator(latents, training=training)
+
+    def _shown_variables(self):
+        """Returns those of the generator, with the averages of its weights."""
         averages = {
             id(weight): average
             for weight, average in zip(
                 self.generator.weights, self.generator_averages, strict=False
             )
         }
-        mapping = [
-            (variable, averages.get(id(variable), variable))
+        return [
+            averages.get(id(variable), variable)
             for variable in self.generator.variables
         ]
-        with keras.StatelessScope(state_mapping=mapping):
-            return self.generator(latents, training=training)
 
     def _average_of(self, weight):
         average = self.add_weight(
