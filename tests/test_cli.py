@@ -336,15 +336,19 @@ def test_a_folder_that_holds_a_run_is_not_written_over(tmp_path, capsys):
     assert "--resume goes on with it" in capsys.readouterr().err
 
 
-def test_a_run_that_has_all_its_epochs_says_how_to_make_it_longer(
+def test_a_run_that_has_all_its_epochs_is_done_when_it_is_resumed(
     tmp_path, capsys
 ):
     run("--output", tmp_path, "--epochs", 2)
-    with pytest.raises(SystemExit):
-        run("--output", tmp_path, "--resume")
-    message = capsys.readouterr().err
-    assert "2 epochs are done already" in message
-    assert "--epochs 4" in message
+    # It was killed after its last checkpoint.
+    picture = tmp_path / "generated_64_seed_0.png"
+    before = picture.read_bytes()
+    picture.unlink()
+    capsys.readouterr()
+    run("--output", tmp_path, "--resume")
+    assert picture.read_bytes() == before
+    assert "--resume --epochs 4" in capsys.readouterr().out
+    assert [row["step"] for row in table(tmp_path)] == ["5", "10"]
 
 
 def diverging(seed):

@@ -66,6 +66,8 @@ class HistoryTable(keras.callbacks.Callback):
         """Prepares to read what is there."""
         self._rows = None
         self._written = WarnOnce(f"{self.path} cannot be written")
+        with self._written():
+            images.remove_unfinished(self.path.parent)
 
     def on_epoch_begin(self, epoch, logs=None):
         """Takes up the rows of the steps that are done."""

@@ -24,11 +24,6 @@ def train(arguments, build_gan, load_images, recorders):
     steps = steps or len(real_images) // arguments.batch_size
     steps_done = int(gan.optimizer.iterations)
     epochs_done, steps_into = divmod(steps_done, steps)
-    if epochs_done >= arguments.epochs:
-        fail(
-            f"{epochs_done} epochs are done already; --resume --epochs "
-            f"{2 * epochs_done} goes on to twice as many"
-        )
     done = f", {epochs_done} of them done" if steps_done else ""
     done += f" and {steps_into} steps more" if steps_into else ""
     try:
