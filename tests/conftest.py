@@ -26,3 +26,8 @@ def reproducible():
     keras.config.set_dtype_policy(policy)
     keras.config.set_floatx("float32")
     keras.utils.clear_session(free_memory=False)
+
+
+def pytest_collection_modifyitems(items):
+    """Puts the tests that wait for others at the end."""
+    items.sort(key=lambda item: item.get_closest_marker("last") is not None)

@@ -18,9 +18,13 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session", autouse=True)
 def portable_tests(tmp_path_factory):
-    """Starts the portable tests on both of the others, side by side."""
+    """Starts the portable tests on both of the others.
+
+    They run beside all that follows, until the test that waits for them:
+    conftest.py puts it at the end.
+    """
     folder = tmp_path_factory.mktemp("portable")
     runs = {}
     for backend in ("jax", "torch"):
@@ -35,10 +39,14 @@ def portable_tests(tmp_path_factory):
                 stdout=output,
                 stderr=subprocess.STDOUT,
             )
-    return folder, runs
+    yield folder, runs
+    for run in runs.values():
+        run.kill()
+        run.wait()
 
 
-@pytest.mark.parametrize("backend", ["jax", "torch"])
+@pytest.mark.last
+@pytest.mark.parametrize("backend", ["torch", "jax"])
 def test_the_portable_tests_pass_on_the_other_backends_too(
     backend, portable_tests
 ):
