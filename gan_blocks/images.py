@@ -210,17 +210,19 @@ def save_png(image, path):
 
 
 @contextlib.contextmanager
-def written_aside(path):
+def written_aside(path, flush=False):
     """Gives a path to write to, which becomes `path` if all goes well.
 
-    For files that must never be seen half written, even after the power
-    failed: what was written is on the disk before it is moved. A write that
-    fails, or is interrupted, leaves what was at `path` and nothing else
-    behind; `remove_unfinished` clears up after a process that was killed in
-    the middle of one. Missing folders are made.
+    For files that must never be seen half written. A write that fails, or is
+    interrupted, leaves what was at `path` and nothing else behind;
+    `remove_unfinished` clears up after a process that was killed in the middle
+    of one. Missing folders are made.
 
     Args:
         path: `pathlib.Path` of the file, or of a new folder.
+        flush: Whether to wait until the file is on the disk before it is
+            moved, so that it is whole even after the power has failed. Takes
+            milliseconds, or seconds if the disk is busy. Defaults to `False`.
 
     Yields:
         `pathlib.Path` of the same name, in a new folder on the same disk.
@@ -247,7 +249,7 @@ def written_aside(path):
     ) as folder:
         aside = pathlib.Path(folder, path.name)
         yield aside
-        if aside.is_file():
+        if flush:
             with open(aside, "rb+") as file:
                 os.fsync(file.fileno())
         os.replace(aside, path)

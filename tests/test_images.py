@@ -390,3 +390,21 @@ def test_an_animation_has_one_file_open_at_a_time(tmp_path, monkeypatch):
     monkeypatch.setattr(images.Image, "open", open_and_count)
     images.animation(paths, tmp_path / "run.webp")
     assert len(opened) == 20
+
+
+@pytest.mark.parametrize("flush", [True, False])
+def test_a_file_is_on_the_disk_before_it_is_moved_if_asked_for(
+    tmp_path, monkeypatch, flush
+):
+    seen = []
+    for name in ("fsync", "replace"):
+        original = getattr(os, name)
+
+        def call(*arguments, name=name, original=original):
+            seen.append(name)
+            original(*arguments)
+
+        monkeypatch.setattr(os, name, call)
+    with images.written_aside(tmp_path / "notes.txt", flush=flush) as aside:
+        aside.write_text("whole")
+    assert seen == ["fsync"] * flush + ["replace"]

@@ -149,7 +149,7 @@ class EpochCheckpoint(keras.callbacks.Callback):
             )
             return
         try:
-            with images.written_aside(path) as aside:
+            with images.written_aside(path, flush=True) as aside:
                 model.save(aside)
                 self._add_manifest(aside, epoch)
         except OSError as error:

@@ -84,7 +84,10 @@ class HistoryTable(keras.callbacks.Callback):
         step = counts.iterations(self.model)
         self._rows.append({"epoch": epoch + 1, "step": step, **(logs or {})})
         columns = dict.fromkeys(name for row in self._rows for name in row)
-        with self._written(), images.written_aside(self.path) as aside:
+        with (
+            self._written(),
+            images.written_aside(self.path, flush=True) as aside,
+        ):
             with open(aside, "w", newline="") as file:
                 writer = csv.DictWriter(file, columns)
                 writer.writeheader()

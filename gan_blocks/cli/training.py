@@ -147,7 +147,8 @@ def _built(build_gan, seed):
 def _prepare(arguments):
     """Makes the folder of the run and writes down its arguments."""
     images.remove_unfinished(arguments.output)
-    with images.written_aside(arguments.output / ARGUMENTS) as aside:
+    path = arguments.output / ARGUMENTS
+    with images.written_aside(path, flush=True) as aside:
         aside.write_text(json.dumps(_of_the_run(arguments), indent=2) + "\n")
 
 
