@@ -125,10 +125,12 @@ def test_several_discriminator_steps_each_see_new_images():
     gan = compiled(discriminator_steps=3)
     seen = []
     step = gan._train_discriminator
-    gan._train_discriminator = lambda real, fake: (
-        seen.append(fake),
-        step(real, fake),
-    )
+
+    def watched(real, fake):
+        seen.append(fake)
+        return step(real, fake)
+
+    gan._train_discriminator = watched
     gan._train(ops.convert_to_tensor(images(8)))
     assert len({ops.convert_to_numpy(fake).tobytes() for fake in seen}) == 3
     optimizer = gan.optimizer

@@ -7,6 +7,7 @@ from keras import ops
 
 from gan_blocks import gradients, losses
 from gan_blocks.gan.matching import compatible, matching_shapes, output_range
+from gan_blocks.gan.means import Means
 from gan_blocks.gan.optimizers import OptimizerPair, build_for
 from gan_blocks.gan.range_check import RangeCheck
 from gan_blocks.gan.sampling import Sampler
@@ -187,7 +188,8 @@ class GAN(Sampler):
             for one in penalty
             if getattr(one, "seed_generator", None) is not None
         ]
-        self._make_trackers()
+        outside = ["outside"] * (self._image_range is not None)
+        self._means = Means(self._logged_names() + outside)
         super().compile(
             optimizer=OptimizerPair(
                 build_for(self.generator, generator_optimizer),
@@ -198,14 +200,12 @@ class GAN(Sampler):
         )
         self._compile_kwargs = kwargs
 
-    def _make_trackers(self):
+    def _logged_names(self):
         names = ["d_loss", "g_loss", "real_score", "fake_score"]
         if self._threshold is not None:
             names += ["real_accuracy", "fake_accuracy"]
         names += ["spread"]
-        names += ["penalty"] if self._penalties else []
-        self._trackers = {name: keras.metrics.Mean(name) for name in names}
-        self._outside = keras.metrics.Mean("outside")
+        return names + ["penalty"] * bool(self._penalties)
 
     @property
     def _threshold(self):
@@ -213,16 +213,19 @@ class GAN(Sampler):
 
     @property
     def metrics(self):
-        """The means that are logged (and one that is only looked at)."""
-        if not self.compiled:
-            return []
-        return [*self._trackers.values(), self._outside]
+        """The means of all that is logged (and of what is only looked at)."""
+        return [self._means] if self.compiled else []
+
+    @property
+    def metrics_names(self):
+        """The names of what `evaluate` returns, in its order."""
+        return sorted(set(self._logged_names()) - {"penalty"})
 
     def get_metrics_result(self):
         """Returns the logs."""
-        return {
-            name: tracker.result() for name, tracker in self._trackers.items()
-        }
+        means = self._means.result()
+        means.pop("outside", None)
+        return means
 
     # Training.
 
@@ -277,11 +280,16 @@ class GAN(Sampler):
         return logs, state
 
     def _train(self, real_images):
+        logs = []
         for _ in range(self.discriminator_steps):
             latents = self._noise_like(real_images, self.noise)
             fake_images, pullback = self._generate_for_training(latents)
-            self._train_discriminator(real_images, fake_images)
-        self._train_generator(real_images, fake_images, pullback)
+            logs.append(self._train_discriminator(real_images, fake_images))
+        g_loss = self._train_generator(real_images, fake_images, pullback)
+        means = {
+            name: sum(one[name] for one in logs) / len(logs) for name in logs[0]
+        }
+        self._means.update_state({**means, "g_loss": g_loss})
         self.optimizer.iterations.assign_add(1)
         if self.ema_momentum is not None:
             self._update_averages(self.optimizer.iterations)
@@ -328,11 +336,12 @@ class GAN(Sampler):
         optimizer = self.optimizer.discriminator_optimizer
         cotangent = gradients.loss_cotangent(loss, optimizer)
         gradients.apply(optimizer, pullback(cotangent), variables)
-        self._log({**logs, "spread": _spread(real_images, fake_images)})
+        logs["spread"] = _spread(real_images, fake_images)
         if self._image_range is not None:
             low, high = self._image_range
             outside = (real_images < low - 1e-3) | (real_images > high + 1e-3)
-            self._outside.update_state(ops.cast(outside, "float32"))
+            logs["outside"] = ops.mean(ops.cast(outside, "float32"))
+        return logs
 
     def _train_generator(self, real_images, fake_images, pullback):
         discriminator = self.discriminator
@@ -354,22 +363,22 @@ class GAN(Sampler):
             pullback(pull_to_images(cotangent)),
             self.generator.trainable_variables,
         )
-        self._log({"g_loss": loss})
+        return loss
 
     def _evaluate(self, real_images):
         latents = self._noise_like(real_images, self.evaluation_noise)
         fake_images = self._sample(latents, training=False)
         real_logits = self.discriminator(real_images, training=False)
         fake_logits = self.discriminator(fake_images, training=False)
-        self._log(
-            logs := {
-                "d_loss": self.loss.discriminator(real_logits, fake_logits),
-                "g_loss": self.loss.generator(real_logits, fake_logits),
-                **self._scores(real_logits, fake_logits),
-                "spread": _spread(real_images, fake_images),
-            }
-        )
-        return {name: self._trackers[name].result() for name in logs}
+        logs = {
+            "d_loss": self.loss.discriminator(real_logits, fake_logits),
+            "g_loss": self.loss.generator(real_logits, fake_logits),
+            **self._scores(real_logits, fake_logits),
+            "spread": _spread(real_images, fake_images),
+        }
+        self._means.update_state(logs)
+        means = self._means.result()
+        return {name: means[name] for name in logs}
 
     def _scores(self, real_logits, fake_logits):
         """Returns the logs that are made of logits."""
@@ -387,11 +396,6 @@ class GAN(Sampler):
             scores["real_accuracy"] = 0.5 + 0.5 * real_side
             scores["fake_accuracy"] = 0.5 - 0.5 * fake_side
         return scores
-
-    def _log(self, values):
-        for name, value in values.items():
-            if name in self._trackers:
-                self._trackers[name].update_state(value)
 
     def _images(self, data):
         """Returns the images of what the data set yields, or explains."""

@@ -31,7 +31,10 @@ class RangeCheck(keras.callbacks.Callback):
             return
         self.checked = True
         gan = self.model
-        share = float(ops.convert_to_numpy(gan._outside.result()))
+        if gan._image_range is None:
+            return
+        outside = gan._means.result()["outside"]
+        share = float(ops.convert_to_numpy(outside))
         if share > 0.0:
             low, high = gan._image_range
             warnings.warn(
