@@ -9,7 +9,7 @@ from gan_blocks import gradients, losses
 from gan_blocks.gan.matching import compatible, matching_shapes, output_range
 from gan_blocks.gan.means import Means
 from gan_blocks.gan.optimizers import OptimizerPair, build_for
-from gan_blocks.gan.range_check import RangeCheck
+from gan_blocks.gan.range_check import EXTREMES, RangeCheck
 from gan_blocks.gan.sampling import Sampler
 
 
@@ -188,8 +188,7 @@ class GAN(Sampler):
             for one in penalty
             if getattr(one, "seed_generator", None) is not None
         ]
-        outside = ["outside"] * (self._image_range is not None)
-        self._means = Means(self._logged_names() + outside)
+        self._means = Means([*self._logged_names(), *EXTREMES])
         super().compile(
             optimizer=OptimizerPair(
                 build_for(self.generator, generator_optimizer),
@@ -224,8 +223,7 @@ class GAN(Sampler):
     def get_metrics_result(self):
         """Returns the logs."""
         means = self._means.result()
-        means.pop("outside", None)
-        return means
+        return {name: means[name] for name in self._logged_names()}
 
     # Training.
 
@@ -337,10 +335,8 @@ class GAN(Sampler):
         cotangent = gradients.loss_cotangent(loss, optimizer)
         gradients.apply(optimizer, pullback(cotangent), variables)
         logs["spread"] = _spread(real_images, fake_images)
-        if self._image_range is not None:
-            low, high = self._image_range
-            outside = (real_images < low - 1e-3) | (real_images > high + 1e-3)
-            logs["outside"] = ops.mean(ops.cast(outside, "float32"))
+        logs["lowest"] = ops.min(real_images)
+        logs["highest"] = ops.max(real_images)
         return logs
 
     def _train_generator(self, real_images, fake_images, pullback):

@@ -5,6 +5,10 @@ import warnings
 import keras
 from keras import ops
 
+# What the training step notes, for a look after its first batch.
+EXTREMES = ("lowest", "highest")
+_TOLERANCE = 1e-3  # Of a range as wide as 1 or 2, for what rounding adds.
+
 
 class RangeCheck(keras.callbacks.Callback):
     """Warns once, after the first batch, if real images are out of range.
@@ -33,14 +37,16 @@ class RangeCheck(keras.callbacks.Callback):
         gan = self.model
         if gan._image_range is None:
             return
-        outside = gan._means.result()["outside"]
-        share = float(ops.convert_to_numpy(outside))
-        if share > 0.0:
-            low, high = gan._image_range
+        means = gan._means.result()
+        lowest, highest = (
+            float(ops.convert_to_numpy(means[name])) for name in EXTREMES
+        )
+        low, high = gan._image_range
+        if lowest < low - _TOLERANCE or highest > high + _TOLERANCE:
             warnings.warn(
-                f"{share:.0%} of the real images' values are outside "
-                f"[{low:g}, {high:g}], the range of the generator's last "
-                "activation. Scale the images to that range, as by "
+                f"The real images go from {lowest:g} to {highest:g}, which is "
+                f"outside [{low:g}, {high:g}], the range of the generator's "
+                "last activation. Scale them to that range, as by "
                 "`images / 127.5 - 1` from 0..255 to [-1, 1].",
                 stacklevel=2,
             )
