@@ -1,39 +1,49 @@
-"""Times the training step against two written by hand, on TensorFlow.
+"""Times the training step against those of others, on the same networks.
 
-    python tests/benchmarks/step_speed.py [ROUNDS] [STEPS]
+    python tests/benchmarks/step_speed.py [NETWORKS] [ROUNDS] [STEPS]
 
-All three train the networks of `recipes/digits_dcgan.py` on batches of 128:
+NETWORKS is `digits` (the default), `dcgan` or `tiny`: see `peers.py`. The
+candidates, on TensorFlow:
 
-- ours: `GAN`, through the compiled function that `fit` calls;
-- same update: a bare `tf.function` that makes the very same update by hand,
-  and logs nothing;
-- two passes: a `keras.Model` with the `train_step` of most tutorials, through
-  the compiled function that `fit` calls: generate, train the discriminator on
-  real and generated images in one batch, generate again, train the generator.
+- ours: `GAN.fit`;
+- hand-written: the same update as ours in a bare `tf.function`, with no logs
+  and no trainer around it: the least that ours can cost;
+- keras.io: the step of Keras' DCGAN examples, by `fit`: generate, train the
+  discriminator on real and generated images in one batch, generate again,
+  train the generator (https://keras.io/examples/generative/dcgan_overriding_train_step/);
+- tutorial: TensorFlow's DCGAN tutorial: one pass of the generator, both
+  gradients from the same discriminator, then both updates, in its own loop
+  (https://www.tensorflow.org/tutorials/generative/dcgan);
+- PyTorch: the step of its DCGAN example, eager, in a process of its own, where
+  torch is installed and the networks are `dcgan`
+  (https://github.com/pytorch/examples/tree/main/dcgan).
 
-They take turns, so that a machine whose speed drifts slows all three alike;
-ratios are taken round by round.
+Those of others normalize with `keras.layers.BatchNormalization`, ours with
+that of `gan_blocks.layers`, which has the same variables and results. They
+take turns, so that a machine whose speed drifts slows all alike; ratios are
+taken round by round, and their medians printed.
 """
 
+import importlib.util
 import os
 import pathlib
 import statistics
+import subprocess
 import sys
-import time
 
 os.environ["KERAS_BACKEND"] = "tensorflow"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras  # noqa: E402
+import peers  # noqa: E402
 import tensorflow as tf  # noqa: E402
+import timing  # noqa: E402
 
-RECIPES = pathlib.Path(__file__).parents[2] / "recipes"
-sys.path.insert(0, str(RECIPES))
+from gan_blocks import GAN, layers  # noqa: E402
 
-import digits_dcgan  # noqa: E402
 
-BATCH_SIZE = digits_dcgan.BATCH_SIZE
-LATENT_SHAPE = (BATCH_SIZE, 1, 1, digits_dcgan.LATENT_DIM)
+def adam():
+    return keras.optimizers.Adam(2e-4, beta_1=0.5)
 
 
 def cross_entropy(label, logits):
@@ -44,44 +54,58 @@ def cross_entropy(label, logits):
     )
 
 
-def latents():
-    return tf.random.uniform(LATENT_SHAPE, -1.0, 1.0)
+def draw(number):
+    return tf.random.normal((number, 1, 1, peers.LATENT_DIM))
 
 
-def parts():
-    gan = digits_dcgan.build_gan(seed=0)
-    optimizer = gan.optimizer
-    return (
-        gan.generator,
-        gan.discriminator,
-        optimizer.generator_optimizer,
-        optimizer.discriminator_optimizer,
-    )
+def ours(networks, batch_size, dataset):
+    gan = GAN(*networks(layers.BatchNormalization))
+    gan.compile(adam(), adam())
+    return by_fit(gan, dataset)
 
 
-def ours(dataset):
-    gan = digits_dcgan.build_gan(seed=0)
-    gan.make_train_function()
-    iterator = iter(dataset)
-    return lambda: gan.train_function(iterator)
+def by_fit(model, dataset):
+    def run(steps):
+        clock = timing.Clock()
+        model.fit(
+            dataset,
+            steps_per_epoch=1 + steps,
+            verbose=0,
+            shuffle=False,
+            callbacks=[clock],
+        )
+        return clock.seconds(steps)
+
+    return run
 
 
-def same_update(dataset):
-    generator, discriminator, g_optimizer, d_optimizer = parts()
-    iterator = iter(dataset)
+def in_a_loop(step, dataset):
+    batches = iter(dataset)
+
+    def call():
+        losses = step(next(batches))
+        return lambda: [loss.numpy() for loss in losses]
+
+    return timing.by_calls(call)
+
+
+def hand_written(networks, batch_size, dataset):
+    generator, discriminator = networks(layers.BatchNormalization)
+    g_optimizer, d_optimizer = adam(), adam()
+    g_optimizer.build(generator.trainable_variables)
+    d_optimizer.build(discriminator.trainable_variables)
 
     @tf.function
-    def step():
-        real = iterator.get_next()
+    def step(real):
         with tf.GradientTape() as g_tape:
-            fake = generator(latents(), training=True)
+            fake = generator(draw(batch_size), training=True)
         with tf.GradientTape() as d_tape:
             d_loss = cross_entropy(
                 1.0, discriminator(real, training=True)
             ) + cross_entropy(0.0, discriminator(fake, training=True))
         variables = discriminator.trainable_variables
         d_optimizer.apply(d_tape.gradient(d_loss, variables), variables)
-        with tf.GradientTape() as fake_tape:
+        with tf.GradientTape(watch_accessed_variables=False) as fake_tape:
             fake_tape.watch(fake)
             g_loss = cross_entropy(1.0, discriminator(fake, training=True))
         to_images = fake_tape.gradient(g_loss, fake)
@@ -90,41 +114,41 @@ def same_update(dataset):
         g_optimizer.apply(gradients, variables)
         return d_loss, g_loss
 
-    return step
+    return in_a_loop(step, dataset)
 
 
-class TwoPasses(keras.Model):
-    """The step of most Keras tutorials, under the trainer that ours is under.
+class KerasIO(keras.Model):
+    """Keras' example."""
 
-    It logs the two losses; ours also logs the scores.
-    """
-
-    def __init__(self):
+    def __init__(self, generator, discriminator):
         super().__init__()
-        self.generator, self.discriminator, self.g_optimizer, optimizer = (
-            parts()
-        )
-        self.compile(optimizer, keras.losses.BinaryCrossentropy(True))
+        self.generator, self.discriminator = generator, discriminator
+        self.loss_fn = keras.losses.BinaryCrossentropy(from_logits=True)
+        self.d_optimizer, self.g_optimizer = adam(), adam()
         self.d_loss = keras.metrics.Mean("d_loss")
         self.g_loss = keras.metrics.Mean("g_loss")
+        self.compile()
 
     @property
     def metrics(self):
         return [self.d_loss, self.g_loss]
 
     def train_step(self, real):
-        fake = self.generator(latents(), training=True)
-        both = tf.concat([real, fake], 0)
-        labels = tf.repeat([1.0, 0.0], BATCH_SIZE)[:, None, None, None]
+        number = tf.shape(real)[0]
+        fake = self.generator(draw(number), training=True)
+        both = tf.concat([fake, real], axis=0)
+        shape = (number, 1, 1, 1)
+        labels = tf.concat([tf.ones(shape), tf.zeros(shape)], axis=0)
+        labels += 0.05 * tf.random.uniform(tf.shape(labels))
         with tf.GradientTape() as tape:
             logits = self.discriminator(both, training=True)
-            d_loss = self.loss(labels, logits)
+            d_loss = self.loss_fn(labels, logits)
         variables = self.discriminator.trainable_variables
-        self.optimizer.apply(tape.gradient(d_loss, variables), variables)
+        self.d_optimizer.apply(tape.gradient(d_loss, variables), variables)
         with tf.GradientTape() as tape:
-            fake = self.generator(latents(), training=True)
+            fake = self.generator(draw(number), training=True)
             logits = self.discriminator(fake, training=True)
-            g_loss = self.loss(tf.ones_like(logits), logits)
+            g_loss = self.loss_fn(tf.zeros(shape), logits)
         variables = self.generator.trainable_variables
         self.g_optimizer.apply(tape.gradient(g_loss, variables), variables)
         self.d_loss.update_state(d_loss)
@@ -132,59 +156,80 @@ class TwoPasses(keras.Model):
         return {"d_loss": self.d_loss.result(), "g_loss": self.g_loss.result()}
 
 
-def two_passes(dataset):
-    model = TwoPasses()
-    model.make_train_function()
-    iterator = iter(dataset)
-    return lambda: model.train_function(iterator)
+def keras_io(networks, batch_size, dataset):
+    model = KerasIO(*networks(keras.layers.BatchNormalization))
+    return by_fit(model, dataset)
 
 
-def seconds(step, number):
-    start = time.perf_counter()
-    for _ in range(number):
-        result = step()
-    tf.nest.map_structure(
-        lambda tensor: tensor.numpy() if tf.is_tensor(tensor) else tensor,
-        result,
+def tutorial(networks, batch_size, dataset):
+    generator, discriminator = networks(keras.layers.BatchNormalization)
+    g_optimizer, d_optimizer = adam(), adam()
+
+    @tf.function
+    def step(real):
+        with tf.GradientTape() as g_tape, tf.GradientTape() as d_tape:
+            fake = generator(draw(batch_size), training=True)
+            real_logits = discriminator(real, training=True)
+            fake_logits = discriminator(fake, training=True)
+            g_loss = cross_entropy(1.0, fake_logits)
+            d_loss = cross_entropy(1.0, real_logits) + cross_entropy(
+                0.0, fake_logits
+            )
+        for tape, loss, network, optimizer in (
+            (g_tape, g_loss, generator, g_optimizer),
+            (d_tape, d_loss, discriminator, d_optimizer),
+        ):
+            variables = network.trainable_variables
+            optimizer.apply_gradients(
+                zip(tape.gradient(loss, variables), variables, strict=True)
+            )
+        return d_loss, g_loss
+
+    g_optimizer.build(generator.trainable_variables)
+    d_optimizer.build(discriminator.trainable_variables)
+    return in_a_loop(step, dataset)
+
+
+def pytorch(networks, batch_size, dataset):
+    """Starts PyTorch's example, which trains when it is told to."""
+    script = pathlib.Path(__file__).with_name("pytorch_example.py")
+    process = subprocess.Popen(
+        [sys.executable, script, str(batch_size)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     )
-    return (time.perf_counter() - start) / number
+
+    def run(steps):
+        print(steps, file=process.stdin, flush=True)
+        return float(process.stdout.readline())
+
+    return run
 
 
 def main():
-    rounds, steps = [*map(int, sys.argv[1:]), *(9, 5)[len(sys.argv) - 1 :]]
-    images = tf.random.stateless_uniform((BATCH_SIZE, 28, 28, 1), (1, 2), -1, 1)
+    name, rounds, steps = [
+        *sys.argv[1:],
+        *("digits", 7, 10)[len(sys.argv) - 1 :],
+    ]
+    networks, batch_size = peers.NETWORKS[name]
+    makers = [ours, hand_written, keras_io, tutorial]
+    if name == "dcgan" and importlib.util.find_spec("torch"):
+        makers.append(pytorch)
+    shape = networks(keras.layers.BatchNormalization)[1].input_shape[1:]
+    images = tf.random.stateless_uniform((batch_size, *shape), (1, 2), -1, 1)
     dataset = tf.data.Dataset.from_tensors(images).repeat()
-    names = ("ours", "same update", "two passes")
-    candidates = [f(dataset) for f in (ours, same_update, two_passes)]
-    for step in candidates:
-        seconds(step, 2)  # Traces, and warms up.
-    table = []
-    for i in range(rounds):
-        # Another one goes first each time.
-        row = [0.0] * 3
-        for j in range(3):
-            k = (i + j) % 3
-            row[k] = seconds(candidates[k], steps)
-        table.append(row)
-        print(
-            "  ".join(
-                f"{name} {1000 * value:.0f} ms"
-                for name, value in zip(names, row, strict=True)
-            ),
-            flush=True,
-        )
-    for k, name in enumerate(names):
-        median = statistics.median(row[k] for row in table)
-        print(
-            f"{name}: median {1000 * median:.0f} ms a step, "
-            f"{BATCH_SIZE / median:.0f} images a second"
-        )
-    for k in (1, 2):
+    runs = [make(networks, batch_size, dataset) for make in makers]
+    table = timing.in_turn(runs, int(rounds), int(steps))
+    print(f"{name}, batches of {batch_size}, {rounds} rounds of {steps} steps")
+    print("| step | ms | images/s | time / time of ours |\n|---|---|---|---|")
+    for k, make in enumerate(makers):
+        time_of = timing.median(table, k)
         ratios = sorted(row[k] / row[0] for row in table)
         print(
-            f"time of {names[k]} / time of ours: median "
-            f"{statistics.median(ratios):.3f}, from {ratios[0]:.3f} "
-            f"to {ratios[-1]:.3f}"
+            f"| {make.__name__} | {1000 * time_of:.1f} "
+            f"| {batch_size / time_of:.0f} | {statistics.median(ratios):.3f} "
+            f"({ratios[0]:.3f} to {ratios[-1]:.3f}) |"
         )
 
 

@@ -1,0 +1,56 @@
+"""Times `GAN.generate` against the bare generator.
+
+    python tests/benchmarks/generation_speed.py [NETWORKS] [ROUNDS]
+
+The bare generator runs in a compiled function, over the same latents in
+batches of the same size, and its images are brought to NumPy, too.
+"""
+
+import os
+import sys
+
+os.environ["KERAS_BACKEND"] = "tensorflow"
+
+import numpy as np  # noqa: E402
+import peers  # noqa: E402
+import tensorflow as tf  # noqa: E402
+import timing  # noqa: E402
+
+from gan_blocks import GAN, layers  # noqa: E402
+
+BATCHES = 8
+
+
+def main():
+    name, rounds = [*sys.argv[1:], *("digits", 9)[len(sys.argv) - 1 :]]
+    gan = GAN(*peers.NETWORKS[name][0](layers.BatchNormalization))
+
+    @tf.function
+    def forward(latents):
+        return gan.generator(latents, training=False)
+
+    for batch_size in (16, 64, 256):
+        latents = gan.sample_latents(BATCHES * batch_size, seed=0)
+
+        def bare(latents=latents, batch_size=batch_size):
+            for i in range(0, len(latents), batch_size):
+                forward(tf.constant(latents[i : i + batch_size])).numpy()
+            return lambda: None
+
+        def ours(latents=latents, batch_size=batch_size):
+            gan.generate(latents=latents, batch_size=batch_size)
+            return lambda: None
+
+        runs = [timing.by_calls(bare), timing.by_calls(ours)]
+        table = timing.in_turn(runs, int(rounds), 3)
+        ratios = [bare / ours for bare, ours in table]
+        rate = len(latents) / timing.median(table, 1)
+        print(
+            f"{name}, batches of {batch_size}: {rate:.0f} images a second, "
+            f"{np.median(ratios):.3f} of the bare generator's rate "
+            f"({min(ratios):.3f} to {max(ratios):.3f})"
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,47 @@
+"""Compares the peak memory of training with that of Keras' example.
+
+    python tests/benchmarks/memory.py [NETWORKS]
+
+Each step of `step_speed.py` trains in a process of its own, which tells the
+most memory that it had, and how much before the first step.
+"""
+
+import os
+import resource
+import subprocess
+import sys
+
+STEPS = 20
+
+
+def measure(candidate, name):
+    import peers
+    import step_speed
+    import tensorflow as tf
+
+    networks, batch_size = peers.NETWORKS[name]
+    shape = {"dcgan": (64, 64, 3)}.get(name, (28, 28, 1))
+    images = tf.zeros((batch_size, *shape))
+    dataset = tf.data.Dataset.from_tensors(images).repeat()
+    run = getattr(step_speed, candidate)(networks, batch_size, dataset)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    run(STEPS)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    print(f"{candidate}: peak {peak // 1024} MiB, {before // 1024} at first")
+
+
+def main():
+    name = sys.argv[1] if len(sys.argv) > 1 else "digits"
+    if len(sys.argv) > 2:
+        measure(sys.argv[2], name)
+        return
+    for candidate in ("ours", "hand_written", "keras_io", "tutorial") * 2:
+        subprocess.run(
+            [sys.executable, __file__, name, candidate],
+            env={**os.environ, "KERAS_BACKEND": "tensorflow"},
+            check=True,
+        )
+
+
+if __name__ == "__main__":
+    main()

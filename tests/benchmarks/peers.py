@@ -1,0 +1,113 @@
+"""The networks that all candidates of the benchmarks train.
+
+Made of Keras' own layers, but for the batch normalization that is handed in:
+`keras.layers.BatchNormalization` for the steps of others, and
+`gan_blocks.layers.BatchNormalization`, with the same variables and results,
+for ours.
+"""
+
+import keras
+
+LATENT_DIM = 100
+
+
+def digits(normalization):
+    """The networks of `recipes/digits_dcgan.py`, for 28 x 28 x 1."""
+    conv = keras.layers.Conv2D
+    up = keras.layers.Conv2DTranspose
+
+    def stage(layer):
+        return [layer, normalization(), keras.layers.LeakyReLU(0.2)]
+
+    generator = keras.Sequential(
+        [
+            keras.Input((1, 1, LATENT_DIM)),
+            *stage(up(256, 7, use_bias=False)),
+            *stage(up(128, 5, 2, padding="same", use_bias=False)),
+            up(1, 5, 2, padding="same", activation="tanh"),
+        ]
+    )
+    discriminator = keras.Sequential(
+        [
+            keras.Input((28, 28, 1)),
+            *stage(conv(128, 5, 2, padding="same", use_bias=False)),
+            *stage(conv(256, 5, 2, padding="same", use_bias=False)),
+            conv(1, 7),
+        ]
+    )
+    return generator, discriminator
+
+
+def dcgan(normalization, filters=32):
+    """The networks of PyTorch's DCGAN example, for 64 x 64 x 3.
+
+    With half of its filters unless told otherwise.
+    """
+    conv = keras.layers.Conv2D
+    up = keras.layers.Conv2DTranspose
+    options = {"padding": "same", "use_bias": False}
+
+    def stage(layer, activation):
+        return [layer, normalization(), activation()]
+
+    relu, leaky = keras.layers.ReLU, lambda: keras.layers.LeakyReLU(0.2)
+    generator = keras.Sequential(
+        [
+            keras.Input((1, 1, LATENT_DIM)),
+            *stage(up(8 * filters, 4, use_bias=False), relu),
+            *stage(up(4 * filters, 4, 2, **options), relu),
+            *stage(up(2 * filters, 4, 2, **options), relu),
+            *stage(up(filters, 4, 2, **options), relu),
+            up(3, 4, 2, activation="tanh", **options),
+        ]
+    )
+    discriminator = keras.Sequential(
+        [
+            keras.Input((64, 64, 3)),
+            conv(filters, 4, 2, **options),
+            leaky(),
+            *stage(conv(2 * filters, 4, 2, **options), leaky),
+            *stage(conv(4 * filters, 4, 2, **options), leaky),
+            *stage(conv(8 * filters, 4, 2, **options), leaky),
+            conv(1, 4, use_bias=False),
+        ]
+    )
+    return generator, discriminator
+
+
+def tiny(normalization):
+    """Eight filters: little arithmetic, so that what is around it shows."""
+    conv = keras.layers.Conv2D
+    up = keras.layers.Conv2DTranspose
+    options = {"padding": "same", "use_bias": False}
+    generator = keras.Sequential(
+        [
+            keras.Input((1, 1, LATENT_DIM)),
+            up(8, 7, use_bias=False),
+            normalization(),
+            keras.layers.LeakyReLU(0.2),
+            up(8, 4, 2, **options),
+            normalization(),
+            keras.layers.LeakyReLU(0.2),
+            up(1, 4, 2, padding="same", activation="tanh"),
+        ]
+    )
+    discriminator = keras.Sequential(
+        [
+            keras.Input((28, 28, 1)),
+            conv(8, 4, 2, padding="same"),
+            keras.layers.LeakyReLU(0.2),
+            conv(8, 4, 2, **options),
+            normalization(),
+            keras.layers.LeakyReLU(0.2),
+            conv(1, 7),
+        ]
+    )
+    return generator, discriminator
+
+
+NETWORKS = {  # The networks, and the batch size.
+    "digits": (digits, 128),
+    "dcgan": (dcgan, 64),
+    "tiny": (tiny, 64),
+}
