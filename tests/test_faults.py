@@ -204,3 +204,11 @@ def test_a_checkpoint_says_where_it_comes_from(tmp_path):
     for name in ("plain.keras", "text.keras"):
         with pytest.raises(ValueError, match=f"`path` must be .*{name}"):
             callbacks.read_manifest(tmp_path / name)
+
+
+def test_arguments_that_cannot_be_stored_are_an_error_before_training(tmp_path):
+    checkpoint = callbacks.EpochCheckpoint(tmp_path, arguments={(1, 2): 3})
+    gan = make_gan()
+    with pytest.raises(TypeError, match="keys must be"):
+        fit(gan, checkpoint)
+    assert int(gan.optimizer.iterations) == 0

@@ -60,6 +60,7 @@ class EpochCheckpoint(keras.callbacks.Callback):
 
     Raises:
         ValueError: If `every_n_epochs` or `keep` is not a positive integer.
+        TypeError: When training begins, if a name in `arguments` is no text.
         OSError: In training, if a checkpoint cannot be written; it names the
             last whole one.
 
@@ -105,6 +106,7 @@ class EpochCheckpoint(keras.callbacks.Callback):
         self.directory.mkdir(parents=True, exist_ok=True)
         images.remove_unfinished(self.directory)
         self._removed = WarnOnce("Old checkpoints cannot be removed")
+        json.dumps(self.arguments, default=str)  # Now rather than at the end.
         self._unsaved = None
 
     def on_train_batch_begin(self, batch, logs=None):
