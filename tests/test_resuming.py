@@ -29,8 +29,8 @@ def train(model, epochs, steps_per_epoch, *recorders):
         model, epochs, steps_per_epoch
     ):
         used.append((steps_done, *rest.values()))
-        stream = itertools.repeat((np.ones((2, 2)), np.zeros((2, 1))))
-        stream = (batch for batch in stream)
+        batch = np.ones((2, 2)), np.zeros((2, 1))
+        stream = (batch for _ in itertools.count())
         options = {"verbose": 0, "shuffle": False, **rest}
         model.fit(stream, callbacks=list(recorders), **options)
     return used

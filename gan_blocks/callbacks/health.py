@@ -101,13 +101,11 @@ class WarnOnTrouble(keras.callbacks.Callback):
         super().__init__()
         self.message = None
         self._lasting = {}  # Kinds of trouble: epochs and steps so far.
-        self._told = set()
 
     def on_train_begin(self, logs=None):
         """Forgets what was found in an earlier training."""
         self.message = None
         self._lasting = {}
-        self._told = set()
 
     def on_epoch_begin(self, epoch, logs=None):
         """Takes note of the step."""
@@ -117,18 +115,20 @@ class WarnOnTrouble(keras.callbacks.Callback):
         """Looks at the epoch's logs."""
         steps = counts.iterations(self.model) - self._step
         before, self._lasting = self._lasting, {}
-        messages = {}
+        messages = []
         for kind in _troubles(logs or {}):
-            lasting = before.get(kind, (0, 0))
-            lasting = self._lasting[kind] = lasting[0] + 1, lasting[1] + steps
-            if lasting[0] >= _EPOCHS and lasting[1] >= _STEPS:
+            earlier = before.get(kind, (0, 0))
+            lasting = self._lasting[kind] = earlier[0] + 1, earlier[1] + steps
+            if _is_long(*lasting):
                 meaning = _MEANINGS[kind].format(**logs)
-                messages[kind] = f"Epoch {epoch + 1}: {meaning}"
-        for kind, message in messages.items():
-            if kind not in self._told:
-                _logger.warning(message)
-        self._told = set(messages)
-        self.message = "\n".join(messages.values()) or None
+                messages.append(f"Epoch {epoch + 1}: {meaning}")
+                if not _is_long(*earlier):  # It has not been told yet.
+                    _logger.warning(messages[-1])
+        self.message = "\n".join(messages) or None
+
+
+def _is_long(epochs, steps):
+    return epochs >= _EPOCHS and steps >= _STEPS
 
 
 def _troubles(logs):

@@ -1,7 +1,6 @@
 """Training, from the first step or from where a run was stopped."""
 
 import json
-import os
 import sys
 
 import keras
@@ -155,7 +154,7 @@ def _prepare(arguments):
 def _of_the_run(arguments):
     """Returns as a dictionary what a resumed run takes up again."""
     return {
-        name: str(value) if isinstance(value, os.PathLike) else value
+        name: value
         for name, value in vars(arguments).items()
         if name not in _NOT_OF_THE_RUN
     }

@@ -38,7 +38,7 @@ class Sampler(keras.Model):
         self.latent_shape = latent_shape
         self.latent_distribution = latent_distribution
         self.ema_momentum = ema_momentum
-        self._compiled_run = None
+        self._compiled_run = gradients.inference(self._run_generator)
         self.generator_averages = []
         if ema_momentum is not None:
             self.generator_averages = [
@@ -105,8 +105,6 @@ class Sampler(keras.Model):
             latents = np.concatenate([latents, others])
         if keras.backend.backend() == "jax":
             self.jax_state_sync()
-        if self._compiled_run is None:
-            self._compiled_run = gradients.inference(self._run_generator)
         run = self._run_generator if self.run_eagerly else self._compiled_run
         values = [variable.value for variable in self._shown_variables()]
         batches = [

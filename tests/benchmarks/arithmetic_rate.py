@@ -15,7 +15,6 @@ import sys
 os.environ["KERAS_BACKEND"] = "tensorflow"
 
 import keras  # noqa: E402
-import peers  # noqa: E402
 import step_speed  # noqa: E402
 import tensorflow as tf  # noqa: E402
 import timing  # noqa: E402
@@ -57,11 +56,9 @@ def step_operations(generator, discriminator):
 
 def main():
     name, rounds = [*sys.argv[1:], *("digits", 7)[len(sys.argv) - 1 :]]
-    networks, batch_size = peers.NETWORKS[name]
+    networks, batch_size, dataset = step_speed.setting(name)
     generator, discriminator = networks(layers.BatchNormalization)
     operations = batch_size * step_operations(generator, discriminator)
-    images = tf.zeros((batch_size, *discriminator.input_shape[1:]))
-    dataset = tf.data.Dataset.from_tensors(images).repeat()
     train = step_speed.ours(networks, batch_size, dataset)
     matrix = tf.random.normal((SIDE, SIDE))
 

@@ -16,14 +16,12 @@ import peers  # noqa: E402
 import tensorflow as tf  # noqa: E402
 import timing  # noqa: E402
 
-from gan_blocks import GAN, layers  # noqa: E402
-
 BATCHES = 8
 
 
 def main():
     name, rounds = [*sys.argv[1:], *("digits", 9)[len(sys.argv) - 1 :]]
-    gan = GAN(*peers.NETWORKS[name][0](layers.BatchNormalization))
+    gan = peers.our_gan(peers.NETWORKS[name][0])
 
     @tf.function
     def forward(latents):

@@ -15,15 +15,9 @@ STEPS = 20
 
 
 def measure(candidate, name):
-    import peers
     import step_speed
-    import tensorflow as tf
 
-    networks, batch_size = peers.NETWORKS[name]
-    shape = {"dcgan": (64, 64, 3)}.get(name, (28, 28, 1))
-    images = tf.zeros((batch_size, *shape))
-    dataset = tf.data.Dataset.from_tensors(images).repeat()
-    run = getattr(step_speed, candidate)(networks, batch_size, dataset)
+    run = getattr(step_speed, candidate)(*step_speed.setting(name))
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     run(STEPS)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -9,6 +9,7 @@ JAX, one compiled function from state to state with `jax.grad`; on torch,
 `backward` and `torch.optim.Adam`, with nothing around it.
 """
 
+import itertools
 import statistics
 import sys
 
@@ -17,36 +18,19 @@ import numpy as np
 import peers
 import timing
 
-from gan_blocks import GAN, layers
-
-
-def adam():
-    return keras.optimizers.Adam(2e-4, beta_1=0.5)
+from gan_blocks import layers
 
 
 def ours(networks, images):
-    gan = GAN(*networks(layers.BatchNormalization))
-    gan.compile(adam(), adam())
-
-    def run(steps):
-        clock = timing.Clock()
-        gan.fit(
-            ((images,) for _ in range(1 + steps)),
-            steps_per_epoch=1 + steps,
-            verbose=0,
-            shuffle=False,
-            callbacks=[clock],
-        )
-        return clock.seconds(steps)
-
-    return run
+    batches = ((images,) for _ in itertools.count())
+    return timing.by_fit(peers.our_gan(networks), batches)
 
 
 def by_hand_jax(networks, images):
     import jax
 
     generator, discriminator = networks(layers.BatchNormalization)
-    optimizers = adam(), adam()
+    optimizers = peers.adam(), peers.adam()
     for optimizer, network in zip(
         optimizers, (generator, discriminator), strict=True
     ):
@@ -157,9 +141,8 @@ def by_hand_torch(networks, images):
 
 def main():
     name, rounds = [*sys.argv[1:], *("tiny", 9)[len(sys.argv) - 1 :]]
-    networks, batch_size = peers.NETWORKS[name]
-    shape = networks(layers.BatchNormalization)[1].input_shape[1:]
-    images = np.random.default_rng(0).uniform(-1, 1, (batch_size, *shape))
+    networks, shape = peers.NETWORKS[name]
+    images = np.random.default_rng(0).uniform(-1, 1, shape)
     images = images.astype("float32")
     backend = keras.backend.backend()
     by_hand = {"jax": by_hand_jax, "torch": by_hand_torch}[backend]

@@ -8,6 +8,8 @@ for ours.
 
 import keras
 
+from gan_blocks import GAN, layers
+
 LATENT_DIM = 100
 
 
@@ -106,8 +108,20 @@ def tiny(normalization):
     return generator, discriminator
 
 
-NETWORKS = {  # The networks, and the batch size.
-    "digits": (digits, 128),
-    "dcgan": (dcgan, 64),
-    "tiny": (tiny, 64),
+NETWORKS = {  # The networks, and the shape of a batch of images.
+    "digits": (digits, (128, 28, 28, 1)),
+    "dcgan": (dcgan, (64, 64, 64, 3)),
+    "tiny": (tiny, (64, 28, 28, 1)),
 }
+
+
+def adam():
+    """The optimizer that all use for both networks."""
+    return keras.optimizers.Adam(2e-4, beta_1=0.5)
+
+
+def our_gan(networks):
+    """Our model of such networks."""
+    gan = GAN(*networks(layers.BatchNormalization))
+    gan.compile(adam(), adam())
+    return gan

@@ -16,6 +16,7 @@ alike, and ratios are taken round by round.
 
 import concurrent.futures
 import itertools
+import math
 import multiprocessing
 import os
 import pathlib
@@ -33,6 +34,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).parents[2] / "recipes"))
 import digits_gan  # noqa: E402
 import keras  # noqa: E402
 import numpy as np  # noqa: E402
+import timing  # noqa: E402
 
 from gan_blocks import GAN, callbacks, datasets, networks  # noqa: E402
 
@@ -130,37 +132,35 @@ def print_memory(steps):
             )
 
 
-def time_turns(name, rounds):
-    """Returns the milliseconds a step, a list of each variant's."""
+def candidate(gan, variant, folder):
+    """Makes what `timing.in_turn` takes: whole epochs, with a recorder."""
+
+    def run(steps):
+        epochs = math.ceil(steps / STEPS_PER_EPOCH)
+        watchers = recorders(variant, folder)
+        start = time.perf_counter()
+        train(gan, epochs, watchers)
+        return (time.perf_counter() - start) / (epochs * STEPS_PER_EPOCH)
+
+    return run
+
+
+def print_time(name, rounds):
     gan = GANS[name]()
-    table = {variant: [] for variant in VARIANTS}
     with tempfile.TemporaryDirectory() as folder:
-        for i in range(-1, rounds):
-            # Another one goes first each time.
-            for j in range(len(VARIANTS)):
-                variant = VARIANTS[(i + j) % len(VARIANTS)]
-                watchers = recorders(variant, folder)
-                start = time.perf_counter()
-                train(gan, EPOCHS_A_TURN, watchers)
-                seconds = time.perf_counter() - start
-                if i >= 0:  # The round before traces, and warms up.
-                    steps = EPOCHS_A_TURN * STEPS_PER_EPOCH
-                    table[variant].append(1000 * seconds / steps)
-    return table
-
-
-def print_time(name, table):
-    for variant in VARIANTS:
-        turns = [*zip(table[variant], table["neither"], strict=True)]
+        runs = [candidate(gan, variant, folder) for variant in VARIANTS]
+        table = timing.in_turn(runs, rounds, EPOCHS_A_TURN * STEPS_PER_EPOCH)
+    for column, variant in enumerate(VARIANTS):
+        turns = [(row[column], row[0]) for row in table]
         ratios = sorted(with_it / without - 1 for with_it, without in turns)
-        added = statistics.median(a - b for a, b in turns)
+        added = 1000 * statistics.median(a - b for a, b in turns)
         each = {
             "pictures": f"{STEPS_PER_PICTURE * added:.1f} ms a picture",
             "checkpoints": f"{STEPS_PER_EPOCH * added:.1f} ms a checkpoint",
         }
         print(
             f"{name + ', ' + variant:22}"
-            f"{statistics.median(table[variant]):7.2f} ms a step"
+            f"{1000 * timing.median(table, column):7.2f} ms a step"
             f"{statistics.median(ratios):+8.1%}"
             f" ({ratios[0]:+.1%} to {ratios[-1]:+.1%}) "
             f"{each.get(variant, '')}".rstrip(),
@@ -173,7 +173,7 @@ def main():
     print_memory(steps)
     print("\ntime, and what recording adds: median and range")
     for name in GANS:
-        print_time(name, time_turns(name, rounds))
+        print_time(name, rounds)
 
 
 if __name__ == "__main__":

@@ -39,11 +39,7 @@ import peers  # noqa: E402
 import tensorflow as tf  # noqa: E402
 import timing  # noqa: E402
 
-from gan_blocks import GAN, layers  # noqa: E402
-
-
-def adam():
-    return keras.optimizers.Adam(2e-4, beta_1=0.5)
+from gan_blocks import layers  # noqa: E402
 
 
 def cross_entropy(label, logits):
@@ -54,29 +50,19 @@ def cross_entropy(label, logits):
     )
 
 
+def setting(name):
+    """Returns the networks, the batch size and batches without end."""
+    networks, shape = peers.NETWORKS[name]
+    images = tf.random.stateless_uniform(shape, (1, 2), -1, 1)
+    return networks, shape[0], tf.data.Dataset.from_tensors(images).repeat()
+
+
 def draw(number):
     return tf.random.normal((number, 1, 1, peers.LATENT_DIM))
 
 
 def ours(networks, batch_size, dataset):
-    gan = GAN(*networks(layers.BatchNormalization))
-    gan.compile(adam(), adam())
-    return by_fit(gan, dataset)
-
-
-def by_fit(model, dataset):
-    def run(steps):
-        clock = timing.Clock()
-        model.fit(
-            dataset,
-            steps_per_epoch=1 + steps,
-            verbose=0,
-            shuffle=False,
-            callbacks=[clock],
-        )
-        return clock.seconds(steps)
-
-    return run
+    return timing.by_fit(peers.our_gan(networks), dataset)
 
 
 def in_a_loop(step, dataset):
@@ -91,7 +77,7 @@ def in_a_loop(step, dataset):
 
 def hand_written(networks, batch_size, dataset):
     generator, discriminator = networks(layers.BatchNormalization)
-    g_optimizer, d_optimizer = adam(), adam()
+    g_optimizer, d_optimizer = peers.adam(), peers.adam()
     g_optimizer.build(generator.trainable_variables)
     d_optimizer.build(discriminator.trainable_variables)
 
@@ -124,7 +110,7 @@ class KerasIO(keras.Model):
         super().__init__()
         self.generator, self.discriminator = generator, discriminator
         self.loss_fn = keras.losses.BinaryCrossentropy(from_logits=True)
-        self.d_optimizer, self.g_optimizer = adam(), adam()
+        self.d_optimizer, self.g_optimizer = peers.adam(), peers.adam()
         self.d_loss = keras.metrics.Mean("d_loss")
         self.g_loss = keras.metrics.Mean("g_loss")
         self.compile()
@@ -158,12 +144,12 @@ class KerasIO(keras.Model):
 
 def keras_io(networks, batch_size, dataset):
     model = KerasIO(*networks(keras.layers.BatchNormalization))
-    return by_fit(model, dataset)
+    return timing.by_fit(model, dataset)
 
 
 def tutorial(networks, batch_size, dataset):
     generator, discriminator = networks(keras.layers.BatchNormalization)
-    g_optimizer, d_optimizer = adam(), adam()
+    g_optimizer, d_optimizer = peers.adam(), peers.adam()
 
     @tf.function
     def step(real):
@@ -212,13 +198,10 @@ def main():
         *sys.argv[1:],
         *("digits", 7, 10)[len(sys.argv) - 1 :],
     ]
-    networks, batch_size = peers.NETWORKS[name]
+    networks, batch_size, dataset = setting(name)
     makers = [ours, hand_written, keras_io, tutorial]
     if name == "dcgan" and importlib.util.find_spec("torch"):
         makers.append(pytorch)
-    shape = networks(keras.layers.BatchNormalization)[1].input_shape[1:]
-    images = tf.random.stateless_uniform((batch_size, *shape), (1, 2), -1, 1)
-    dataset = tf.data.Dataset.from_tensors(images).repeat()
     runs = [make(networks, batch_size, dataset) for make in makers]
     table = timing.in_turn(runs, int(rounds), int(steps))
     print(f"{name}, batches of {batch_size}, {rounds} rounds of {steps} steps")
