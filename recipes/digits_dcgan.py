@@ -59,7 +59,7 @@ def build_gan(seed=None):
             ),
             # The source ends in a sigmoid and takes logarithms with 1e-12
             # added; the loss here does the same from logits, exactly.
-            keras.layers.Conv2D(1, kernel_size=7),
+            layers.Conv2D(1, kernel_size=7),
         ],
         name="discriminator",
     )

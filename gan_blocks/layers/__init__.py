@@ -1,4 +1,4 @@
-"""Layers that GANs are made of: blocks and their normalization."""
+"""Layers that GANs are made of: blocks, and what blocks are made of."""
 
 from gan_blocks.layers.blocks import (
     DenseBlock,
@@ -6,6 +6,7 @@ from gan_blocks.layers.blocks import (
     StridedConvBlock,
     TransposedConvBlock,
 )
+from gan_blocks.layers.convolution import Conv2D, Conv2DTranspose
 from gan_blocks.layers.normalization import (
     BatchNormalization,
     GroupNormalization,
@@ -13,6 +14,8 @@ from gan_blocks.layers.normalization import (
 
 __all__ = [
     "BatchNormalization",
+    "Conv2D",
+    "Conv2DTranspose",
     "DenseBlock",
     "GroupNormalization",
     "ResizeConvBlock",

@@ -4,6 +4,7 @@ import random
 
 import keras
 
+from gan_blocks.layers.convolution import Conv2D, Conv2DTranspose
 from gan_blocks.layers.normalization import (
     BatchNormalization,
     GroupNormalization,
@@ -234,7 +235,7 @@ class StridedConvBlock(_Block):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        self.linear = keras.layers.Conv2D(
+        self.linear = Conv2D(
             filters,
             kernel_size,
             strides,
@@ -309,7 +310,7 @@ class TransposedConvBlock(_Block):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        self.linear = keras.layers.Conv2DTranspose(
+        self.linear = Conv2DTranspose(
             filters,
             kernel_size,
             strides,
@@ -394,7 +395,7 @@ class ResizeConvBlock(_Block):
         self.resize = keras.layers.UpSampling2D(
             pair, data_format, interpolation, **self._arguments("resize")
         )
-        self.linear = keras.layers.Conv2D(
+        self.linear = Conv2D(
             filters,
             kernel_size,
             padding=padding,

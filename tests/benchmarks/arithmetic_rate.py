@@ -57,7 +57,7 @@ def step_operations(generator, discriminator):
 def main():
     name, rounds = [*sys.argv[1:], *("digits", 7)[len(sys.argv) - 1 :]]
     networks, batch_size, dataset = step_speed.setting(name)
-    generator, discriminator = networks(layers.BatchNormalization)
+    generator, discriminator = networks(layers)
     operations = batch_size * step_operations(generator, discriminator)
     train = step_speed.ours(networks, batch_size, dataset)
     matrix = tf.random.normal((SIDE, SIDE))

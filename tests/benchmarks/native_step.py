@@ -29,7 +29,7 @@ def ours(networks, images):
 def by_hand_jax(networks, images):
     import jax
 
-    generator, discriminator = networks(layers.BatchNormalization)
+    generator, discriminator = networks(layers)
     optimizers = peers.adam(), peers.adam()
     for optimizer, network in zip(
         optimizers, (generator, discriminator), strict=True
@@ -107,7 +107,7 @@ def by_hand_jax(networks, images):
 def by_hand_torch(networks, images):
     import torch
 
-    generator, discriminator = networks(layers.BatchNormalization)
+    generator, discriminator = networks(layers)
     g_optimizer, d_optimizer = (
         torch.optim.Adam(
             [variable.value for variable in network.trainable_variables],

@@ -1,9 +1,8 @@
 """The networks that all candidates of the benchmarks train.
 
-Made of Keras' own layers, but for the batch normalization that is handed in:
-`keras.layers.BatchNormalization` for the steps of others, and
-`gan_blocks.layers.BatchNormalization`, with the same variables and results,
-for ours.
+Their convolutions and batch normalizations are those of the module that is
+handed in: `keras.layers` for the steps of others, and `gan_blocks.layers`, whose
+have the same variables and results, for ours.
 """
 
 import keras
@@ -13,13 +12,13 @@ from gan_blocks import GAN, layers
 LATENT_DIM = 100
 
 
-def digits(normalization):
+def digits(module):
     """The networks of `recipes/digits_dcgan.py`, for 28 x 28 x 1."""
-    conv = keras.layers.Conv2D
-    up = keras.layers.Conv2DTranspose
+    conv = module.Conv2D
+    up = module.Conv2DTranspose
 
     def stage(layer):
-        return [layer, normalization(), keras.layers.LeakyReLU(0.2)]
+        return [layer, module.BatchNormalization(), keras.layers.LeakyReLU(0.2)]
 
     generator = keras.Sequential(
         [
@@ -40,17 +39,17 @@ def digits(normalization):
     return generator, discriminator
 
 
-def dcgan(normalization, filters=32):
+def dcgan(module, filters=32):
     """The networks of PyTorch's DCGAN example, for 64 x 64 x 3.
 
     With half of its filters unless told otherwise.
     """
-    conv = keras.layers.Conv2D
-    up = keras.layers.Conv2DTranspose
+    conv = module.Conv2D
+    up = module.Conv2DTranspose
     options = {"padding": "same", "use_bias": False}
 
     def stage(layer, activation):
-        return [layer, normalization(), activation()]
+        return [layer, module.BatchNormalization(), activation()]
 
     relu, leaky = keras.layers.ReLU, lambda: keras.layers.LeakyReLU(0.2)
     generator = keras.Sequential(
@@ -77,19 +76,19 @@ def dcgan(normalization, filters=32):
     return generator, discriminator
 
 
-def tiny(normalization):
+def tiny(module):
     """Eight filters: little arithmetic, so that what is around it shows."""
-    conv = keras.layers.Conv2D
-    up = keras.layers.Conv2DTranspose
+    conv = module.Conv2D
+    up = module.Conv2DTranspose
     options = {"padding": "same", "use_bias": False}
     generator = keras.Sequential(
         [
             keras.Input((1, 1, LATENT_DIM)),
             up(8, 7, use_bias=False),
-            normalization(),
+            module.BatchNormalization(),
             keras.layers.LeakyReLU(0.2),
             up(8, 4, 2, **options),
-            normalization(),
+            module.BatchNormalization(),
             keras.layers.LeakyReLU(0.2),
             up(1, 4, 2, padding="same", activation="tanh"),
         ]
@@ -100,7 +99,7 @@ def tiny(normalization):
             conv(8, 4, 2, padding="same"),
             keras.layers.LeakyReLU(0.2),
             conv(8, 4, 2, **options),
-            normalization(),
+            module.BatchNormalization(),
             keras.layers.LeakyReLU(0.2),
             conv(1, 7),
         ]
@@ -122,6 +121,6 @@ def adam():
 
 def our_gan(networks):
     """Our model of such networks."""
-    gan = GAN(*networks(layers.BatchNormalization))
+    gan = GAN(*networks(layers))
     gan.compile(adam(), adam())
     return gan

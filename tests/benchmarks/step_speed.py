@@ -18,9 +18,8 @@ candidates, on TensorFlow:
   torch is installed and the networks are `dcgan`
   (https://github.com/pytorch/examples/tree/main/dcgan).
 
-Those of others normalize with `keras.layers.BatchNormalization`, ours with
-that of `gan_blocks.layers`, which has the same variables and results. They
-take turns, so that a machine whose speed drifts slows all alike; ratios are
+Those of others are made of `keras.layers`, ours of `gan_blocks.layers`, which
+have the same variables and results. They take turns, so that a machine whose speed drifts slows all alike; ratios are
 taken round by round, and their medians printed.
 """
 
@@ -76,7 +75,7 @@ def in_a_loop(step, dataset):
 
 
 def hand_written(networks, batch_size, dataset):
-    generator, discriminator = networks(layers.BatchNormalization)
+    generator, discriminator = networks(layers)
     g_optimizer, d_optimizer = peers.adam(), peers.adam()
     g_optimizer.build(generator.trainable_variables)
     d_optimizer.build(discriminator.trainable_variables)
@@ -143,12 +142,12 @@ class KerasIO(keras.Model):
 
 
 def keras_io(networks, batch_size, dataset):
-    model = KerasIO(*networks(keras.layers.BatchNormalization))
+    model = KerasIO(*networks(keras.layers))
     return timing.by_fit(model, dataset)
 
 
 def tutorial(networks, batch_size, dataset):
-    generator, discriminator = networks(keras.layers.BatchNormalization)
+    generator, discriminator = networks(keras.layers)
     g_optimizer, d_optimizer = peers.adam(), peers.adam()
 
     @tf.function
