@@ -90,7 +90,15 @@ def batches(
         positions = tf.data.Dataset.counter(skip)
     else:
         positions = _one_epoch_a_pass(tf, steps)
-    return positions.map(gather_tensor).prefetch(tf.data.AUTOTUNE)
+    # Without TensorFlow's tuner, for whose next turn `fit` may have to wait at
+    # its end: for as long as it took itself, up to a minute.
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return (
+        positions.map(gather_tensor, num_parallel_calls=2)
+        .prefetch(2)
+        .with_options(options)
+    )
 
 
 def _check_batches(images, batch_size, seed, repeat, skip):

@@ -1,8 +1,8 @@
 """The networks that all candidates of the benchmarks train.
 
 Their convolutions and batch normalizations are those of the module that is
-handed in: `keras.layers` for the steps of others, and `gan_blocks.layers`, whose
-have the same variables and results, for ours.
+handed in: `keras.layers` for the steps of others, and for ours those of
+`gan_blocks.layers`, with the same variables and results.
 """
 
 import keras

@@ -19,8 +19,9 @@ candidates, on TensorFlow:
   (https://github.com/pytorch/examples/tree/main/dcgan).
 
 Those of others are made of `keras.layers`, ours of `gan_blocks.layers`, which
-have the same variables and results. They take turns, so that a machine whose speed drifts slows all alike; ratios are
-taken round by round, and their medians printed.
+have the same variables and results. They take turns, so that a machine whose
+speed drifts slows all alike; ratios are taken round by round, and their medians
+printed.
 """
 
 import importlib.util
