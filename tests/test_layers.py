@@ -324,6 +324,167 @@ def test_the_fused_kernel_moves_the_same_averages_when_compiled(dtype):
     np.testing.assert_allclose(averages[0], expected, rtol=1e-2)
 
 
+# Convolutions ----------------------------------------------------------------
+
+
+def derivatives(layer, images, wrap=lambda function: function):
+    """Returns outputs, gradients, and gradients of the gradients' squares."""
+    import tensorflow as tf
+
+    images = tf.constant(images)
+    kernel = layer.kernel.value
+
+    @wrap
+    def compute():
+        with tf.GradientTape() as outer:
+            outer.watch(images)
+            with tf.GradientTape() as inner:
+                inner.watch(images)
+                outputs = layer(images)
+                loss = tf.reduce_sum(tf.sin(outputs))
+            first = inner.gradient(loss, [images, kernel])
+            squares = sum(tf.reduce_sum(tf.square(one)) for one in first)
+        return outputs, *first, *outer.gradient(squares, [images, kernel])
+
+    return [numpy(one) for one in compute()]
+
+
+def same_two(name, shape, *arguments, **options):
+    """Returns Keras' layer and ours, with the same weights."""
+    theirs = getattr(keras.layers, name)(*arguments, **options)
+    ours = getattr(layers, name).from_config(theirs.get_config())
+    for layer in (ours, theirs):
+        layer.build(shape)
+    ours.set_weights(theirs.get_weights())
+    return ours, theirs
+
+
+@tensorflow_only
+@pytest.mark.parametrize("name", ["Conv2D", "Conv2DTranspose"])
+@pytest.mark.parametrize(
+    ("size", "kernel_size", "strides"),
+    [
+        ((6, 8), 4, 2),
+        ((7, 9), 5, 2),
+        ((7, 6), (3, 5), 2),
+        ((5, 7), 3, 1),
+        ((8, 7), 3, 3),
+        ((9, 5), 5, 4),
+        ((4, 4), 4, 1),
+        ((1, 1), 3, 1),
+    ],
+)
+@pytest.mark.parametrize("padding", ["same", "valid"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_convolutions_equal_keras_in_outputs_and_two_derivatives(
+    name, size, kernel_size, strides, padding, channels
+):
+    inputs, filters = channels, 6
+    if name == "Conv2DTranspose":
+        inputs, filters = filters, channels
+    elif padding == "valid" and size == (1, 1):
+        size = (3, 3)
+    shape = (2, *size, inputs)
+    pair = same_two(name, shape, filters, kernel_size, strides, padding)
+    images = normal(*shape).astype("float32")
+    for ours, theirs in zip(
+        *(derivatives(layer, images) for layer in pair), strict=True
+    ):
+        scale = np.abs(theirs).max()
+        np.testing.assert_allclose(ours, theirs, atol=1e-5 * scale)
+
+
+@tensorflow_only
+@pytest.mark.parametrize("dtype", ["mixed_bfloat16", "mixed_float16"])
+def test_convolutions_compute_in_the_precision_they_are_told(dtype):
+    shape = (2, 8, 8, 3)
+    pair = same_two("Conv2D", shape, 6, 4, 2, "same", dtype=dtype)
+    images = normal(*shape).astype("float32")
+    ours, theirs = (derivatives(layer, images)[:3] for layer in pair)
+    assert pair[0](images).dtype == pair[1](images).dtype
+    for one, other in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(one, other, atol=2e-2 * np.abs(other).max())
+
+
+@tensorflow_only
+def test_convolutions_of_few_channels_are_compiled_by_xla_to_the_same():
+    import tensorflow as tf
+
+    shape = (2, 8, 8, 3)
+    pair = same_two("Conv2D", shape, 6, 4, 2, "same")
+    images = normal(*shape).astype("float32")
+    compile_it = functools.partial(tf.function, jit_compile=True)
+    ours = derivatives(pair[0], images, compile_it)
+    theirs = derivatives(pair[1], images)
+    for one, other in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-4 * np.abs(other).max())
+
+
+@tensorflow_only
+@pytest.mark.parametrize(
+    ("layer", "shape", "blockwise"),
+    [
+        (layers.Conv2DTranspose(3, 4, 2, padding="same"), (2, 8, 8, 32), True),
+        (layers.Conv2DTranspose(1, 5, 2, padding="same"), (2, 7, 7, 32), True),
+        (layers.Conv2DTranspose(16, 4, 2, padding="same"), (2, 8, 8, 8), False),
+        (layers.Conv2D(32, 4, 2, padding="same"), (2, 16, 16, 3), True),
+        (layers.Conv2D(32, 4, 2, padding="same"), (2, 16, 16, 8), False),
+        (layers.Conv2D(6, 3, 1, groups=3), (2, 16, 16, 3), False),
+        (layers.Conv2D(6, 3, dilation_rate=2), (2, 16, 16, 3), False),
+    ],
+)
+def test_few_channels_are_computed_by_blocks(layer, shape, blockwise):
+    import tensorflow as tf
+
+    layer.build(shape)
+
+    @tf.function
+    def compute(images):
+        with tf.GradientTape() as tape:
+            tape.watch(images)
+            outputs = layer(images)
+        return outputs, tape.gradient(outputs, images)
+
+    graph = compute.get_concrete_function(tf.zeros(shape)).graph
+    kinds = {operation.type for operation in graph.get_operations()}
+    assert ("DepthToSpace" in kinds) == blockwise
+
+
+@every_backend
+@pytest.mark.parametrize("strides", [1, 2])
+@pytest.mark.parametrize("use_bias", [False, True])
+@pytest.mark.parametrize(
+    ("name", "size"), [("Conv2D", (3, 5)), ("Conv2DTranspose", (1, 1))]
+)
+def test_a_convolution_at_a_single_position_equals_keras(
+    name, size, use_bias, strides
+):
+    shape = (2, *size, 4)
+    pair = same_two(
+        name, shape, 6, (3, 5), strides, use_bias=use_bias, activation="tanh"
+    )
+    images = normal(*shape).astype("float32")
+    ours, theirs = (layer(images) for layer in pair)
+    assert ours.shape == theirs.shape
+    np.testing.assert_allclose(numpy(ours), numpy(theirs), atol=1e-5)
+
+
+@every_backend
+@pytest.mark.parametrize("name", ["Conv2D", "Conv2DTranspose"])
+def test_convolutions_of_any_size_and_of_channels_first_are_those_of_keras(
+    name,
+):
+    layer, _ = same_two(name, (None, None, None, 3), 3, 4, 2, "same")
+    assert layer(keras.Input((None, None, 3))).shape == (None, None, None, 3)
+    assert layer(np.ones((2, 8, 8, 3), "float32")).shape[3] == 3
+    skip_where_channels_cannot_be_first()
+    shape = (2, 3, 1, 1)
+    pair = same_two(name, shape, 6, 4, 2, "same", data_format="channels_first")
+    images = normal(*shape).astype("float32")
+    ours, theirs = (numpy(layer(images)) for layer in pair)
+    np.testing.assert_allclose(ours, theirs, atol=1e-5)
+
+
 # Group normalization ---------------------------------------------------------
 
 

@@ -107,12 +107,15 @@ class Sampler(keras.Model):
             self.jax_state_sync()
         run = self._run_generator if self.run_eagerly else self._compiled_run
         values = [variable.value for variable in self._shown_variables()]
-        batches = [
-            run(values, latents[i : i + batch_size], bool(batch_statistics))
-            for i in range(0, len(latents), batch_size)
-        ]
-        images = [ops.convert_to_numpy(batch) for batch in batches]
-        return np.concatenate(images)[:number].astype("float32")
+        images = None
+        for i in range(0, len(latents), batch_size):
+            here = slice(i, i + batch_size)
+            batch = run(values, latents[here], bool(batch_statistics))
+            if images is None:
+                shape = (len(latents), *batch.shape[1:])
+                images = np.empty(shape, "float32")
+            images[here] = ops.convert_to_numpy(batch)
+        return images[:number]
 
     def sample_latents(self, number, seed=None):
         """Draws latents with NumPy, the same ones on every backend.
