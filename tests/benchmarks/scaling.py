@@ -1,0 +1,64 @@
+"""Times a DCGAN's training step over image size, width and batch.
+
+    python tests/benchmarks/scaling.py [ROUNDS]
+
+The networks are those of `gan_blocks.networks`, with as many filters as the
+table says before the images and twice as many at each halving of their size.
+All take turns, in the backend that `KERAS_BACKEND` names, and medians are
+printed, with what a step costs of the row that the others differ from.
+"""
+
+import itertools
+import sys
+
+import keras
+import numpy as np
+import peers
+import timing
+
+from gan_blocks import GAN, networks
+
+MIDDLE = 64, 32, 64  # Side of the images, filters, batch.
+ROWS = [
+    MIDDLE,
+    (32, 32, 64),
+    (128, 32, 64),
+    (64, 16, 64),
+    (64, 64, 64),
+    (64, 32, 8),
+    (64, 32, 16),
+    (64, 32, 32),
+    (64, 32, 128),
+]
+STEPS = 4
+
+
+def candidate(side, filters, batch):
+    gan = GAN(
+        networks.dcgan_generator((side, side, 3), base_filters=filters),
+        networks.dcgan_discriminator((side, side, 3), base_filters=filters),
+    )
+    gan.compile(peers.adam(), peers.adam())
+    random = np.random.default_rng(0)
+    images = random.uniform(-1, 1, (batch, side, side, 3)).astype("float32")
+    return timing.by_fit(gan, ((images,) for _ in itertools.count()))
+
+
+def main():
+    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 5
+    runs = [candidate(*row) for row in ROWS]
+    table = timing.in_turn(runs, rounds, STEPS)
+    print(f"{keras.backend.backend()}, {rounds} rounds of {STEPS} steps")
+    print("| side | filters | batch | ms a step | images/s | relative |")
+    print("|---|---|---|---|---|---|")
+    first = timing.median(table, 0)
+    for k, (side, filters, batch) in enumerate(ROWS):
+        step = timing.median(table, k)
+        print(
+            f"| {side} | {filters} | {batch} | {1000 * step:.0f} "
+            f"| {batch / step:.0f} | {step / first:.2f} |"
+        )
+
+
+if __name__ == "__main__":
+    main()
