@@ -355,19 +355,18 @@ def wait_for(path, process):
         time.sleep(0.05)
 
 
-@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGTERM to send")
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_recipe_that_is_stopped_saves_and_goes_on(number, run, tmp_path):
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no Ctrl-C to send")
+def test_a_recipe_that_is_stopped_saves_and_goes_on(run, tmp_path):
     words = ("--data", "sample", "--batch-size", 8, *SMALL["cats_dcgan"])
     words += ("--steps-per-epoch", 10_000, "--epochs", 1)
     process = start("cats_dcgan", *words, "--output", tmp_path)
     wait_for(tmp_path / "grids" / "step_0000010.png", process)
-    process.send_signal(number)
+    process.send_signal(signal.SIGINT)
     _, err = process.communicate()
-    assert process.returncode == 128 + number
+    assert process.returncode == 128 + signal.SIGINT
     (checkpoint,) = (tmp_path / "checkpoints").iterdir()
     step = int(checkpoint.stem.rpartition("_")[2])
-    assert f"{number.name} after step {step}, which is saved" in err
+    assert f"SIGINT after step {step}, which is saved" in err
     assert int(keras.saving.load_model(checkpoint).optimizer.iterations) == step
     command = err.splitlines()[-1].partition("python ")[2].split()
     assert command == [
