@@ -9,7 +9,7 @@ from gan_blocks import gradients, losses
 from gan_blocks.gan.matching import compatible, matching_shapes, output_range
 from gan_blocks.gan.means import Means
 from gan_blocks.gan.optimizers import OptimizerPair, build_for
-from gan_blocks.gan.range_check import EXTREMES, RangeCheck
+from gan_blocks.gan.range_check import EXTREMES, RangeCheck, extremes
 from gan_blocks.gan.sampling import Sampler
 
 
@@ -287,7 +287,9 @@ class GAN(Sampler):
         means = {
             name: sum(one[name] for one in logs) / len(logs) for name in logs[0]
         }
-        self._means.update_state({**means, "g_loss": g_loss})
+        self._means.update_state(
+            {**means, "g_loss": g_loss, **extremes(real_images)}
+        )
         self.optimizer.iterations.assign_add(1)
         if self.ema_momentum is not None:
             self._update_averages(self.optimizer.iterations)
@@ -334,10 +336,7 @@ class GAN(Sampler):
         optimizer = self.optimizer.discriminator_optimizer
         cotangent = gradients.loss_cotangent(loss, optimizer)
         gradients.apply(optimizer, pullback(cotangent), variables)
-        logs["spread"] = _spread(real_images, fake_images)
-        logs["lowest"] = ops.min(real_images)
-        logs["highest"] = ops.max(real_images)
-        return logs
+        return {**logs, "spread": _spread(real_images, fake_images)}
 
     def _train_generator(self, real_images, fake_images, pullback):
         discriminator = self.discriminator

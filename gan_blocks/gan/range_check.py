@@ -10,6 +10,12 @@ EXTREMES = ("lowest", "highest")
 _TOLERANCE = 1e-3  # Of a range as wide as 1 or 2, for what rounding adds.
 
 
+def extremes(images):
+    """Returns the least and the largest value of images, by their names."""
+    values = ops.min(images), ops.max(images)
+    return dict(zip(EXTREMES, values, strict=True))
+
+
 class RangeCheck(keras.callbacks.Callback):
     """Warns once, after the first batch, if real images are out of range.
 

@@ -217,7 +217,7 @@ def _by_blocks(features, kernel, size, stride, padding, block):
 
     channels, depth = kernel.shape[2:]
     step = block // stride  # Positions of the features from block to block.
-    taps, before, paddings = [], [], [[0, 0], [0, 0]]
+    taps, before, paddings = [], [], []
     for axis in (0, 1):
         kernel_size, length = kernel.shape[axis], features.shape[1 + axis]
         covered = (length - 1) * stride + kernel_size
@@ -229,7 +229,7 @@ def _by_blocks(features, kernel, size, stride, padding, block):
         taps.append(np.where(exists, tap, kernel_size))  # There, it is 0.
         before.append(cut)
         blocks = -(-(cut + size[axis]) // block)
-        paddings.insert(-1, [reach, step * blocks - length])
+        paddings.append([reach, step * blocks - length])
     kernel = tf.pad(kernel, [[0, 1], [0, 1], [0, 0], [0, 0]])
     kernel = tf.gather(tf.gather(kernel, taps[0], axis=0), taps[1], axis=2)
     kernel = tf.reshape(
@@ -237,7 +237,8 @@ def _by_blocks(features, kernel, size, stride, padding, block):
         (*(len(tap) for tap in taps), depth, block * block * channels),
     )
     pixels = tf.nn.depth_to_space(
-        tf.nn.conv2d(features, kernel, step, paddings), block
+        tf.nn.conv2d(features, kernel, step, [[0, 0], *paddings, [0, 0]]),
+        block,
     )
     (top, left), (height, width) = before, size
     return pixels[:, top : top + height, left : left + width]

@@ -31,18 +31,17 @@ def main():
     for batch_size in (16, 64, 256):
         latents = gan.sample_latents(BATCHES * batch_size, seed=0)
 
-        def forget(latents=latents, batch_size=batch_size):
+        def bare(latents=latents, batch_size=batch_size):
             for i in range(0, len(latents), batch_size):
-                forward(tf.constant(latents[i : i + batch_size])).numpy()
+                yield forward(tf.constant(latents[i : i + batch_size])).numpy()
+
+        def forget(bare=bare):
+            for _ in bare():
+                pass
             return lambda: None
 
-        def keep(latents=latents, batch_size=batch_size):
-            np.concatenate(
-                [
-                    forward(tf.constant(latents[i : i + batch_size])).numpy()
-                    for i in range(0, len(latents), batch_size)
-                ]
-            )
+        def keep(bare=bare):
+            np.concatenate(list(bare()))
             return lambda: None
 
         def ours(latents=latents, batch_size=batch_size):

@@ -14,7 +14,6 @@ import statistics
 import sys
 
 import keras
-import numpy as np
 import peers
 import timing
 
@@ -142,8 +141,7 @@ def by_hand_torch(networks, images):
 def main():
     name, rounds = [*sys.argv[1:], *("tiny", 9)[len(sys.argv) - 1 :]]
     networks, shape = peers.NETWORKS[name]
-    images = np.random.default_rng(0).uniform(-1, 1, shape)
-    images = images.astype("float32")
+    images = peers.images(shape)
     backend = keras.backend.backend()
     by_hand = {"jax": by_hand_jax, "torch": by_hand_torch}[backend]
     runs = [ours(networks, images), by_hand(networks, images)]

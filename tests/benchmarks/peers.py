@@ -6,6 +6,7 @@ handed in: `keras.layers` for the steps of others, and for ours those of
 """
 
 import keras
+import numpy as np
 
 from gan_blocks import GAN, layers
 
@@ -112,6 +113,12 @@ NETWORKS = {  # The networks, and the shape of a batch of images.
     "dcgan": (dcgan, (64, 64, 64, 3)),
     "tiny": (tiny, (64, 28, 28, 1)),
 }
+
+
+def images(shape):
+    """Returns a batch of noise in the range of images."""
+    random = np.random.default_rng(0)
+    return random.uniform(-1, 1, shape).astype("float32")
 
 
 def adam():
