@@ -385,7 +385,9 @@ def test_convolutions_equal_keras_in_outputs_and_two_derivatives(
     elif padding == "valid" and size == (1, 1):
         size = (3, 3)
     shape = (2, *size, inputs)
-    pair = same_two(name, shape, filters, kernel_size, strides, padding)
+    pair = same_two(
+        name, shape, filters, kernel_size, strides, padding, use_bias=False
+    )
     images = normal(*shape).astype("float32")
     for ours, theirs in zip(
         *(derivatives(layer, images) for layer in pair), strict=True
@@ -398,7 +400,9 @@ def test_convolutions_equal_keras_in_outputs_and_two_derivatives(
 @pytest.mark.parametrize("dtype", ["mixed_bfloat16", "mixed_float16"])
 def test_convolutions_compute_in_the_precision_they_are_told(dtype):
     shape = (2, 8, 8, 3)
-    pair = same_two("Conv2D", shape, 6, 4, 2, "same", dtype=dtype)
+    pair = same_two(
+        "Conv2D", shape, 6, 4, 2, "same", dtype=dtype, use_bias=False
+    )
     images = normal(*shape).astype("float32")
     ours, theirs = (derivatives(layer, images)[:3] for layer in pair)
     assert pair[0](images).dtype == pair[1](images).dtype
@@ -411,13 +415,16 @@ def test_convolutions_of_few_channels_are_compiled_by_xla_to_the_same():
     import tensorflow as tf
 
     shape = (2, 8, 8, 3)
-    pair = same_two("Conv2D", shape, 6, 4, 2, "same")
+    pair = same_two("Conv2D", shape, 6, 4, 2, "same", use_bias=False)
     images = normal(*shape).astype("float32")
     compile_it = functools.partial(tf.function, jit_compile=True)
     ours = derivatives(pair[0], images, compile_it)
     theirs = derivatives(pair[1], images)
     for one, other in zip(ours, theirs, strict=True):
         np.testing.assert_allclose(one, other, atol=1e-4 * np.abs(other).max())
+
+
+conv2d = functools.partial(layers.Conv2D, use_bias=False)
 
 
 @tensorflow_only
@@ -427,10 +434,11 @@ def test_convolutions_of_few_channels_are_compiled_by_xla_to_the_same():
         (layers.Conv2DTranspose(3, 4, 2, padding="same"), (2, 8, 8, 32), True),
         (layers.Conv2DTranspose(1, 5, 2, padding="same"), (2, 7, 7, 32), True),
         (layers.Conv2DTranspose(16, 4, 2, padding="same"), (2, 8, 8, 8), False),
-        (layers.Conv2D(32, 4, 2, padding="same"), (2, 16, 16, 3), True),
-        (layers.Conv2D(32, 4, 2, padding="same"), (2, 16, 16, 8), False),
-        (layers.Conv2D(6, 3, 1, groups=3), (2, 16, 16, 3), False),
-        (layers.Conv2D(6, 3, dilation_rate=2), (2, 16, 16, 3), False),
+        (conv2d(32, 4, 2, padding="same"), (2, 16, 16, 3), True),
+        (conv2d(32, 4, 2, padding="same"), (2, 16, 16, 8), False),
+        (conv2d(6, 3, 1, groups=3), (2, 16, 16, 3), False),
+        (conv2d(6, 3, dilation_rate=2), (2, 16, 16, 3), False),
+        (layers.Conv2D(32, 4, 2, padding="same"), (2, 16, 16, 3), False),
     ],
 )
 def test_few_channels_are_computed_by_blocks(layer, shape, blockwise):
