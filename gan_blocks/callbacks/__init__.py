@@ -5,6 +5,7 @@ from gan_blocks.callbacks.divergence import StopOnDivergence
 from gan_blocks.callbacks.health import WarnOnTrouble
 from gan_blocks.callbacks.history import HistoryTable
 from gan_blocks.callbacks.pictures import ImageGrid
+from gan_blocks.callbacks.quality import QualityMonitor
 from gan_blocks.callbacks.resuming import (
     latest_checkpoint,
     read_manifest,
@@ -16,6 +17,7 @@ __all__ = [
     "EpochCheckpoint",
     "HistoryTable",
     "ImageGrid",
+    "QualityMonitor",
     "StopOnDivergence",
     "StopOnSignal",
     "WarnOnTrouble",
