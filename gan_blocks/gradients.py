@@ -117,7 +117,8 @@ def inference(function):
 
     Args:
         function: A function `(values, inputs, training)` of a list of tensors,
-            a tensor and a boolean that returns a tensor and changes nothing.
+            a tensor (or a list of them) and a boolean that returns a tensor
+            and changes nothing.
 
     Returns:
         The same function. It is compiled anew for `training` and, on JAX, for

@@ -844,3 +844,38 @@ def test_spectral_normalization_changes_with_the_discriminator_only():
     assert_same(before, values(network.variables))
     gan._train_discriminator(ops.convert_to_tensor(images(8)), fake)
     assert_changed(before[:1], values(network.variables)[:1])
+
+
+class Witness(keras.layers.Layer):
+    """Adds up the logits that it is shown."""
+
+    def build(self, shape):
+        self.seen = self.add_weight((), initializer="zeros", trainable=False)
+
+    def call(self, images):
+        return images
+
+    def observe(self, real_logits):
+        self.seen.assign(self.seen + ops.sum(real_logits))
+
+
+@pytest.mark.parametrize(
+    ("loss", "threshold"), [("hinge", 0.0), ("least_squares", 0.5)]
+)
+def test_a_layer_that_observes_is_shown_the_logits_of_real_images_once_a_step(
+    loss, threshold
+):
+    inner = keras.Sequential(
+        [keras.Input((1,)), Witness(), keras.layers.Dense(1)]
+    )
+    discriminator = keras.Sequential([keras.Input((1,)), inner])
+    generator = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    gan = GAN(generator, discriminator, seed=0)
+    still = keras.optimizers.SGD(0.0), keras.optimizers.SGD(0.0)
+    gan.compile(*still, loss=loss, penalty=penalties.R1())
+    images = np.array([[1.0], [2.0], [-0.5], [4.0]], "float32")
+    logits = ops.convert_to_numpy(discriminator(images))
+    gan.fit(images, batch_size=2, epochs=2, verbose=0)
+    seen = float(ops.convert_to_numpy(inner.layers[0].seen))
+    expected = 2 * (logits.sum() - threshold * 4)
+    assert seen == pytest.approx(expected, rel=1e-5, abs=1e-5)

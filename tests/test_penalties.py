@@ -7,7 +7,8 @@ import pytest
 from keras import ops
 from keras.src.backend.common import dtypes
 
-from gan_blocks import gradients, layers, penalties
+import gan_blocks
+from gan_blocks import gradients, layers, networks, penalties
 
 pytestmark = pytest.mark.every_backend
 
@@ -208,3 +209,37 @@ def test_penalties_are_serialised(penalty):
 def test_a_negative_weight_is_refused():
     with pytest.raises(ValueError, match="`weight` must not be negative"):
         penalties.R1(-1.0)
+
+
+def test_a_lazy_penalty_is_computed_at_its_intervals_and_weighs_as_much():
+    def logged(penalty):
+        gan = gan_blocks.GAN(
+            networks.mlp_generator((4, 4, 1), latent_dim=2, units=(4,)),
+            networks.mlp_discriminator((4, 4, 1), units=(4,)),
+            seed=0,
+        )
+        # So that nothing changes from step to step.
+        still = keras.optimizers.SGD(0.0), keras.optimizers.SGD(0.0)
+        gan.compile(*still, penalty=penalty)
+        images = np.linspace(-1, 1, 32, dtype="float32").reshape(2, 4, 4, 1)
+        return gan.fit(images, epochs=7, verbose=0).history["penalty"]
+
+    keras.utils.set_random_seed(0)
+    always = logged(penalties.R1(2.0))
+    keras.utils.set_random_seed(0)
+    lazy = logged(penalties.R1(2.0, interval=3))
+    whole = 3 * always[0]
+    assert whole > 0
+    np.testing.assert_allclose(
+        lazy, [whole, 0, 0, whole, 0, 0, whole], rtol=1e-4
+    )
+
+
+def test_the_interval_is_saved_and_a_wrong_one_refused():
+    lazy = penalties.R2(3.0, interval=16)
+    copy = penalties.R2.from_config(lazy.get_config())
+    assert (copy.weight, copy.interval) == (3.0, 16)
+    assert penalties.R1().get_config() == {"weight": 10.0}
+    for interval in (0, 1.5, -2):
+        with pytest.raises(ValueError, match="`interval` must be an integer"):
+            penalties.R1(interval=interval)

@@ -3,18 +3,22 @@
 import keras
 
 
-def matching_shapes(generator, discriminator):
+def matching_shapes(generator, discriminator, conditional=False):
     """Returns the shapes of latents and images, without the batch."""
-    latent_shape = _input_shape(generator, "generator")
-    image_shape = _output_shape(generator, latent_shape, "generator")
-    expected_shape = _input_shape(discriminator, "discriminator")
+    latent_shape = _input_shape(generator, "generator", conditional)
+    image_shape = _output_shape(
+        generator, latent_shape, "generator", conditional
+    )
+    expected_shape = _input_shape(discriminator, "discriminator", conditional)
     if not compatible(image_shape, expected_shape):
         raise ValueError(
             "The generator's images must be what the discriminator takes. "
             f"Received: a generator of images {image_shape} and a "
             f"discriminator of images {expected_shape}"
         )
-    logits_shape = _output_shape(discriminator, image_shape, "discriminator")
+    logits_shape = _output_shape(
+        discriminator, image_shape, "discriminator", conditional
+    )
     if logits_shape[-1:] != (1,):
         raise ValueError(
             "The discriminator must return logits of shape (batch, 1), or "
@@ -40,7 +44,7 @@ def matching_shapes(generator, discriminator):
     return latent_shape, image_shape
 
 
-def _input_shape(network, name):
+def _input_shape(network, name, conditional):
     shape = getattr(network, "input_shape", None)
     if shape is None and network.built:
         shape = (network.get_build_config() or {}).get("input_shape")
@@ -49,17 +53,27 @@ def _input_shape(network, name):
             f"`{name}` must be built, so that its shapes are known: call it "
             f"once, or begin it with `keras.Input`. Received: {network}"
         )
-    if isinstance(shape, (list, dict)):
+    if conditional:
+        if not isinstance(shape, list) or len(shape) != 2 or len(shape[1]) != 1:
+            raise ValueError(
+                f"With `num_classes`, `{name}` must have two inputs, the "
+                "second of which is a label: keras.Input((), dtype='int32'). "
+                f"Received inputs of shape {shape}"
+            )
+        shape = shape[0]
+    elif isinstance(shape, (list, dict)):
         raise ValueError(
-            f"`{name}` must have one input. Received inputs of shape {shape}"
+            f"`{name}` must have one input, or a second one of labels if "
+            f"`num_classes` is given. Received inputs of shape {shape}"
         )
     return tuple(shape[1:])
 
 
-def _output_shape(network, input_shape, name):
-    output = network.compute_output_spec(
-        keras.KerasTensor((None, *input_shape))
-    )
+def _output_shape(network, input_shape, name, conditional):
+    inputs = keras.KerasTensor((None, *input_shape))
+    if conditional:
+        inputs = [inputs, keras.KerasTensor((None,), "int32")]
+    output = network.compute_output_spec(inputs)
     if not isinstance(output, keras.KerasTensor):
         raise ValueError(
             f"`{name}` must have one output. Received: a {name} with "

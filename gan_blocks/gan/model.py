@@ -6,11 +6,14 @@ import keras
 from keras import ops
 
 from gan_blocks import gradients, losses
+from gan_blocks.gan import seeds
+from gan_blocks.gan.conditioning import given
 from gan_blocks.gan.matching import compatible, matching_shapes, output_range
 from gan_blocks.gan.means import Means
 from gan_blocks.gan.optimizers import OptimizerPair, build_for
 from gan_blocks.gan.range_check import EXTREMES, RangeCheck, extremes
 from gan_blocks.gan.sampling import Sampler
+from gan_blocks.gan.scores import scores, spread
 
 
 @keras.saving.register_keras_serializable(package="gan_blocks")
@@ -31,7 +34,10 @@ class GAN(Sampler):
         discriminator: Keras model: images to logits, `(batch, 1)` or patches
             `(batch, height, width, 1)`. No sigmoid at its end: the losses
             are computed from logits. What is done to real and generated
-            images alike (augmentation) goes in as its first layers.
+            images alike (augmentation) goes in as its first layers. A layer
+            with a method `observe` is given the logits of the real images
+            in each step, less the loss's `decision_threshold`, as
+            `layers.AdaptiveAugment` is.
         latent_distribution: `"normal"` (mean 0, deviation 1, the default) or
             `"uniform"` (from -1 to 1).
         ema_momentum: Momentum of a moving average of the generator's
@@ -41,6 +47,11 @@ class GAN(Sampler):
             step `n` the momentum is at most `(1 + n) / (10 + n)`, so that
             short runs do not show the initial weights. Defaults to `None`:
             no average.
+        num_classes: Number of classes, for a conditional GAN. The generator
+            then takes `[latents, labels]`, the discriminator `[images,
+            labels]`, with integer labels `(batch,)` from 0, and images are
+            generated for the labels of the real ones of the batch. Defaults
+            to `None`: the networks know nothing of classes.
         seed: Integer seed of the training noise. Defaults to `None`: drawn
             from Python's `random`, and so from `keras.utils.set_random_seed`.
         **kwargs: `name` and so on, as in `keras.Model`.
@@ -49,7 +60,8 @@ class GAN(Sampler):
         `fit` and `evaluate` take real images, `(batch, height, width,
         channels)`, in the range of the generator, from anything that Keras
         takes: arrays, a `tf.data.Dataset`, a `PyDataset`, a `DataLoader`.
-        `call` and `predict` take latents.
+        With `num_classes`, pairs of images and labels: `fit(images, labels)`.
+        `call` and `predict` take what the generator takes.
 
     Logs:
         `d_loss`, `g_loss`: the adversarial losses, without the penalties;
@@ -107,15 +119,19 @@ class GAN(Sampler):
         discriminator,
         latent_distribution="normal",
         ema_momentum=None,
+        num_classes=None,
         seed=None,
         **kwargs,
     ):
-        latent_shape, image_shape = matching_shapes(generator, discriminator)
+        latent_shape, image_shape = matching_shapes(
+            generator, discriminator, conditional=num_classes is not None
+        )
         super().__init__(
             generator,
             latent_shape,
             latent_distribution,
             ema_momentum,
+            num_classes,
             **kwargs,
         )
         self.discriminator = discriminator
@@ -127,6 +143,7 @@ class GAN(Sampler):
         self._penalties = []
         self._penalty_noise = []
         self._image_range = output_range(generator)
+        self._observers = list(_observers(discriminator))
         self.built = True
 
     # Setting up.
@@ -152,7 +169,9 @@ class GAN(Sampler):
                 the generator is trained once. Defaults to 1.
             penalty: A `Penalty`, a list of them, or any function
                 `(discriminator, real_images, fake_images)` that returns a
-                scalar, added to the discriminator's loss. Defaults to `None`.
+                scalar, added to the discriminator's loss. One with an
+                `interval` is computed, and multiplied by it, in every so
+                many steps only. Defaults to `None`.
             **kwargs: `run_eagerly`, `steps_per_execution` and `jit_compile`,
                 as in `keras.Model.compile`. As Keras decides by default, XLA
                 is not used by TensorFlow on a machine without accelerators.
@@ -246,6 +265,25 @@ class GAN(Sampler):
             callbacks = [*callbacks, check]
         return super().fit(**arguments, callbacks=callbacks)
 
+    def evaluate(self, *args, quality=None, **kwargs):
+        """Evaluates on real images; arguments as of `keras.Model.evaluate`.
+
+        Args:
+            *args: Those of Keras, of which `x` may be left out for the quality
+                alone.
+            quality: `metrics.Quality`: what its result holds (Frechet and
+                kernel distance, ...) is then added to the logs, which are
+                returned as a dictionary. Defaults to `None`.
+            **kwargs: Those of Keras.
+        """
+        if quality is None:
+            return super().evaluate(*args, **kwargs)
+        logs = {}
+        if args or "x" in kwargs:
+            kwargs["return_dict"] = True
+            logs = super().evaluate(*args, **kwargs)
+        return {**logs, **quality(self).values}
+
     def train_step(self, *args):
         """Trains on one batch; called by Keras."""
         return self._run(self._train, *args)
@@ -255,10 +293,10 @@ class GAN(Sampler):
         return self._run(self._evaluate, *args)
 
     def _run(self, update, *args):
-        """Runs `update(images)`: as it is, or on JAX from state to state."""
-        images = self._images(args[-1])
+        """Runs `update(images, labels)`; on JAX, from state to state."""
+        images, labels = self._images_and_labels(args[-1])
         if len(args) == 1:
-            return update(images)
+            return update(images, labels)
         state = args[0]
         variables = [self.trainable_variables, self.non_trainable_variables]
         if len(state) == 4:  # Training.
@@ -270,20 +308,24 @@ class GAN(Sampler):
             for pair in zip(*group, strict=True)
         ]
         with keras.StatelessScope(state_mapping=mapping) as scope:
-            logs = update(images)
+            logs = update(images, labels)
             state = tuple(
                 [scope.get_current_value(variable) for variable in group]
                 for group in variables
             )
         return logs, state
 
-    def _train(self, real_images):
+    def _train(self, real_images, labels):
         logs = []
         for _ in range(self.discriminator_steps):
             latents = self._noise_like(real_images, self.noise)
-            fake_images, pullback = self._generate_for_training(latents)
-            logs.append(self._train_discriminator(real_images, fake_images))
-        g_loss = self._train_generator(real_images, fake_images, pullback)
+            fake_images, pullback = self._generate_for_training(latents, labels)
+            logs.append(
+                self._train_discriminator(real_images, fake_images, labels)
+            )
+        g_loss = self._train_generator(
+            real_images, fake_images, pullback, labels
+        )
         means = {
             name: sum(one[name] for one in logs) / len(logs) for name in logs[0]
         }
@@ -295,9 +337,9 @@ class GAN(Sampler):
             self._update_averages(self.optimizer.iterations)
         return self.get_metrics_result()
 
-    def _generate_for_training(self, latents):
+    def _generate_for_training(self, latents, labels=None):
         def generate():
-            images = self.generator(latents, training=True)
+            images = given(self.generator, labels)(latents, training=True)
             return ops.cast(images, keras.config.floatx()), None
 
         fake_images, _, pullback = gradients.vjp(
@@ -307,19 +349,30 @@ class GAN(Sampler):
         )
         return fake_images, pullback
 
-    def _train_discriminator(self, real_images, fake_images):
-        discriminator = self.discriminator
+    def _train_discriminator(self, real_images, fake_images, labels=None):
+        discriminator = given(self.discriminator, labels)
+        # Read here: on JAX, the function sees only the state that it is given.
+        step = ops.convert_to_tensor(self.optimizer.iterations)
+
+        def penalty_now(penalty):
+            interval = getattr(penalty, "interval", 1)
+
+            def value():
+                value = penalty(discriminator, real_images, fake_images)
+                return ops.cast(interval * value, "float32")
+
+            if interval == 1:
+                return value()
+            return ops.cond(step % interval == 0, value, lambda: ops.zeros(()))
 
         def penalized_loss():
             real_logits = discriminator(real_images, training=True)
+            for layer in self._observers:
+                layer.observe(real_logits - (self._threshold or 0.0))
             fake_logits = discriminator(fake_images, training=True)
             loss = self.loss.discriminator(real_logits, fake_logits)
             penalty = sum(
-                (
-                    penalty(discriminator, real_images, fake_images)
-                    for penalty in self._penalties
-                ),
-                start=ops.zeros_like(loss),
+                map(penalty_now, self._penalties), start=ops.zeros_like(loss)
             )
             return loss + penalty, {
                 "d_loss": loss,
@@ -331,15 +384,15 @@ class GAN(Sampler):
             *discriminator.variables,
             *(noise.state for noise in self._penalty_noise),
         ]
-        variables = discriminator.trainable_variables
+        variables = self.discriminator.trainable_variables
         loss, logs, pullback = gradients.vjp(penalized_loss, variables, state)
         optimizer = self.optimizer.discriminator_optimizer
         cotangent = gradients.loss_cotangent(loss, optimizer)
         gradients.apply(optimizer, pullback(cotangent), variables)
-        return {**logs, "spread": _spread(real_images, fake_images)}
+        return {**logs, "spread": spread(real_images, fake_images)}
 
-    def _train_generator(self, real_images, fake_images, pullback):
-        discriminator = self.discriminator
+    def _train_generator(self, real_images, fake_images, pullback, labels=None):
+        discriminator = given(self.discriminator, labels)
 
         def loss_of(fake_images):
             real_logits = None
@@ -360,48 +413,47 @@ class GAN(Sampler):
         )
         return loss
 
-    def _evaluate(self, real_images):
+    def _evaluate(self, real_images, labels):
         latents = self._noise_like(real_images, self.evaluation_noise)
-        fake_images = self._sample(latents, training=False)
-        real_logits = self.discriminator(real_images, training=False)
-        fake_logits = self.discriminator(fake_images, training=False)
+        inputs = latents if labels is None else [latents, labels]
+        fake_images = self._sample(inputs, training=False)
+        discriminator = given(self.discriminator, labels)
+        real_logits = discriminator(real_images, training=False)
+        fake_logits = discriminator(fake_images, training=False)
         logs = {
             "d_loss": self.loss.discriminator(real_logits, fake_logits),
             "g_loss": self.loss.generator(real_logits, fake_logits),
             **self._scores(real_logits, fake_logits),
-            "spread": _spread(real_images, fake_images),
+            "spread": spread(real_images, fake_images),
         }
         self._means.update_state(logs)
         means = self._means.result()
         return {name: means[name] for name in logs}
 
     def _scores(self, real_logits, fake_logits):
-        """Returns the logs that are made of logits."""
-        scores = {
-            "real_score": ops.mean(real_logits),
-            "fake_score": ops.mean(fake_logits),
-        }
-        threshold = self._threshold
-        if threshold is not None:
-            # Means of -1, 1, and 0 for a logit on the threshold.
-            real_side, fake_side = (
-                ops.mean(ops.sign(ops.cast(logits, "float32") - threshold))
-                for logits in (real_logits, fake_logits)
-            )
-            scores["real_accuracy"] = 0.5 + 0.5 * real_side
-            scores["fake_accuracy"] = 0.5 - 0.5 * fake_side
-        return scores
+        return scores(real_logits, fake_logits, self._threshold)
 
-    def _images(self, data):
-        """Returns the images of what the data set yields, or explains."""
-        images, *rest = keras.utils.unpack_x_y_sample_weight(data)
-        if not all(one is None for one in rest) or isinstance(
-            images, (list, tuple, dict)
+    def _images_and_labels(self, data):
+        """Returns what the data set yields, or explains what it should."""
+        images, labels, weight = keras.utils.unpack_x_y_sample_weight(data)
+        conditional = self.num_classes is not None
+        if (
+            isinstance(images, (list, tuple, dict))
+            or conditional == (labels is None)
+            or weight is not None
         ):
+            wanted = (
+                "images and labels, `(images, labels)`"
+                if conditional
+                else "images alone; leave out the rest, as by "
+                "`dataset.map(lambda images, labels: images)`"
+            )
+            received = type(data).__name__
+            if isinstance(data, (list, tuple, dict)):
+                received += f" of {len(data)}"
             raise ValueError(
-                "A `GAN` is trained on images alone. The data set yields a "
-                f"{type(data).__name__} of {len(data)}; leave out the rest, "
-                "as by `dataset.map(lambda images, labels: images)`."
+                f"This `GAN` is trained on {wanted}. The data set yields: "
+                f"{received}"
             )
         if not compatible(images.shape[1:], self.image_shape):
             raise ValueError(
@@ -409,7 +461,15 @@ class GAN(Sampler):
                 f"{self.image_shape}. Received images of shape "
                 f"{tuple(images.shape[1:])}"
             )
-        return ops.cast(images, keras.config.floatx())
+        images = ops.cast(images, keras.config.floatx())
+        if not conditional:
+            return images, None
+        if len(labels.shape) != 1:
+            raise ValueError(
+                "The labels must be integers of shape (batch,). Received: "
+                f"labels of shape {tuple(labels.shape)}"
+            )
+        return images, ops.cast(labels, "int32")
 
     # Saving.
 
@@ -423,6 +483,7 @@ class GAN(Sampler):
             ),
             "latent_distribution": self.latent_distribution,
             "ema_momentum": self.ema_momentum,
+            "num_classes": self.num_classes,
             "seed": self.seed,
         }
 
@@ -461,48 +522,23 @@ class GAN(Sampler):
     def save_own_variables(self, store):
         """Stores the averages and, as Keras does not, the random seeds."""
         super().save_own_variables(store)
-        for i, state in enumerate(self._seed_states()):
-            store[f"seed_{i}"] = state
+        seeds.store(store, self._seed_states())
 
     def load_own_variables(self, store):
         """Restores what `save_own_variables` stored."""
-        states = self._seed_states()
-        seeds = [key for key in store.keys() if key.startswith("seed_")]
-        if len(seeds) != len(states):
-            raise ValueError(
-                f"The saved GAN has {len(seeds)} random seeds, this one has "
-                f"{len(states)}: they have different layers or penalties."
-            )
-        super().load_own_variables(
-            {key: store[key] for key in store.keys() if key not in seeds}
-        )
-        for i, state in enumerate(states):
-            state.assign(store[f"seed_{i}"])
+        super().load_own_variables(seeds.restore(store, self._seed_states()))
 
     def _seed_states(self):
-        """Returns the random state of all that draws random numbers."""
-        weights = {id(weight) for weight in self.weights}
-        return [
-            variable
-            for network in (self.generator, self.discriminator)
-            for variable in network.variables
-            if id(variable) not in weights
-        ] + [
-            noise.state
-            for noise in (
-                self.noise,
-                self.evaluation_noise,
-                *self._penalty_noise,
-            )
-        ]
+        return seeds.states(
+            (self.generator, self.discriminator),
+            (self.noise, self.evaluation_noise, *self._penalty_noise),
+        )
 
 
-def _spread(real_images, fake_images):
-    """Returns how varied the fake images are, where 1 is like the real."""
-    real, fake = (
-        ops.mean(ops.var(ops.cast(images, "float32"), axis=0))
-        for images in (real_images, fake_images)
-    )
-    nothing = 1e-8  # Well above what rounding leaves of images all alike.
-    ratio = fake / ops.maximum(real, nothing)
-    return ops.sqrt(ops.where(real > nothing, ratio, 1.0))
+def _observers(network):
+    """Yields the layers that want to see the logits of real images."""
+    for layer in getattr(network, "layers", ()):
+        if hasattr(layer, "observe"):
+            yield layer
+        elif isinstance(layer, keras.Model):
+            yield from _observers(layer)

@@ -21,6 +21,7 @@ class Sampler(keras.Model):
         latent_shape,
         latent_distribution,
         ema_momentum,
+        num_classes,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -34,7 +35,13 @@ class Sampler(keras.Model):
                 "`ema_momentum` must be between 0 and 1, or `None`. "
                 f"Received: ema_momentum={ema_momentum}"
             )
+        if num_classes is not None and num_classes < 1:
+            raise ValueError(
+                "`num_classes` must be at least 1, or `None`. "
+                f"Received: num_classes={num_classes}"
+            )
         self.generator = generator
+        self.num_classes = num_classes
         self.latent_shape = latent_shape
         self.latent_distribution = latent_distribution
         self.ema_momentum = ema_momentum
@@ -45,22 +52,24 @@ class Sampler(keras.Model):
                 self._average_of(weight) for weight in generator.weights
             ]
 
-    def call(self, latents, training=False):
+    def call(self, inputs, training=False):
         """Returns images: latents through the generator.
 
         Args:
-            latents: Tensor `(batch, ...)` of the generator's input shape.
+            inputs: Latents `(batch, ...)` of the generator's input shape; with
+                `num_classes` a list of latents and labels.
             training: Where it is `False`, the default, the averaged generator
                 is used, if there is one.
         """
         if training:
-            return self.generator(latents, training=True)
-        return self._sample(latents, training=False)
+            return self.generator(inputs, training=True)
+        return self._sample(inputs, training=False)
 
     def generate(
         self,
         num_images=None,
         latents=None,
+        labels=None,
         seed=None,
         batch_statistics=False,
         batch_size=64,
@@ -70,6 +79,9 @@ class Sampler(keras.Model):
         Args:
             num_images: Number of images from new latents.
             latents: Or the latents themselves, `(number, ...)`.
+            labels: The class of each image, an integer array `(number,)`, or
+                one integer for all; only with `num_classes`. Defaults to
+                `None`: all classes in turn.
             seed: Integer seed of the new latents; the first images of a seed
                 are the same, however many are asked for. Defaults to `None`:
                 different images each time.
@@ -88,7 +100,8 @@ class Sampler(keras.Model):
 
         Raises:
             ValueError: If not exactly one of `num_images` and `latents` is
-                given, or the latents are not of the generator's input shape.
+                given, the latents are not of the generator's input shape, or
+                the labels not classes.
         """
         if (num_images is None) == (latents is None):
             raise ValueError(
@@ -103,6 +116,7 @@ class Sampler(keras.Model):
             latents = self._checked(latents)
             others = self.sample_latents(fill, seed=0) if fill else latents[:0]
             latents = np.concatenate([latents, others])
+        labels = self._checked_labels(labels, number, fill)
         if keras.backend.backend() == "jax":
             self.jax_state_sync()
         run = self._run_generator if self.run_eagerly else self._compiled_run
@@ -110,7 +124,10 @@ class Sampler(keras.Model):
         images = None
         for i in range(0, len(latents), batch_size):
             here = slice(i, i + batch_size)
-            batch = run(values, latents[here], bool(batch_statistics))
+            inputs = latents[here]
+            if labels is not None:
+                inputs = [inputs, labels[here]]
+            batch = run(values, inputs, bool(batch_statistics))
             if images is None:
                 shape = (len(latents), *batch.shape[1:])
                 images = np.empty(shape, "float32")
@@ -221,6 +238,32 @@ class Sampler(keras.Model):
             )
         return latents
 
+    def _checked_labels(self, labels, number, fill):
+        """Returns a label for each image to generate and to fill up with."""
+        if self.num_classes is None:
+            if labels is not None:
+                raise ValueError(
+                    "`labels` need a GAN with `num_classes`. Received: "
+                    f"labels={labels}"
+                )
+            return None
+        in_turn = np.arange(number + fill, dtype="int32") % self.num_classes
+        if labels is None:
+            return in_turn
+        labels = ops.convert_to_numpy(labels)
+        if labels.ndim == 0:
+            labels = np.repeat(labels, number)
+        if (
+            labels.shape != (number,)
+            or labels.dtype.kind not in "iu"
+            or not 0 <= labels.min() <= labels.max() < self.num_classes
+        ):
+            raise ValueError(
+                f"`labels` must be {number} integers from 0 to "
+                f"{self.num_classes - 1}, or one. Received: labels={labels}"
+            )
+        return np.concatenate([labels.astype("int32"), in_turn[number:]])
+
     def _noise_like(self, images, seed_generator):
         """Draws one latent per image, as part of the model's state."""
         shape = (ops.shape(images)[0], *self.latent_shape)
@@ -228,15 +271,15 @@ class Sampler(keras.Model):
             return keras.random.uniform(shape, -1.0, 1.0, seed=seed_generator)
         return keras.random.normal(shape, seed=seed_generator)
 
-    def _sample(self, latents, training):
+    def _sample(self, inputs, training):
         """Runs the (averaged) generator and changes none of its variables."""
-        return self._run_generator(self._shown_variables(), latents, training)
+        return self._run_generator(self._shown_variables(), inputs, training)
 
-    def _run_generator(self, values, latents, training):
+    def _run_generator(self, values, inputs, training):
         """Runs the generator with other values of all of its variables."""
         mapping = list(zip(self.generator.variables, values, strict=True))
         with keras.StatelessScope(state_mapping=mapping):
-            return self.generator(latents, training=training)
+            return self.generator(inputs, training=training)
 
     def _shown_variables(self):
         """Returns those of the generator, with the averages of its weights."""

@@ -1,0 +1,122 @@
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from gan_blocks import GAN, layers, penalties
+
+pytestmark = pytest.mark.every_backend
+
+
+def conditional_networks(label_shape=()):
+    latents = keras.Input((4,))
+    labels = keras.Input(label_shape, dtype="int32")
+    style = keras.layers.Embedding(3, 8)(labels)
+    style = keras.layers.Flatten()(style)
+    features = keras.layers.Concatenate()([latents, style])
+    image = keras.layers.Dense(16, activation="tanh")(features)
+    generator = keras.Model(
+        [latents, labels], keras.layers.Reshape((4, 4, 1))(image)
+    )
+    image, labels = keras.Input((4, 4, 1)), keras.Input((), dtype="int32")
+    features = keras.layers.Flatten()(image)
+    features = layers.DenseBlock(8, normalization=None)(features)
+    logits = layers.ProjectionHead(3)([features, labels])
+    return generator, keras.Model([image, labels], logits)
+
+
+def conditional_gan(**options):
+    gan = GAN(*conditional_networks(), num_classes=3, seed=0, **options)
+    gan.compile(
+        keras.optimizers.Adam(0.01, beta_1=0.5),
+        keras.optimizers.Adam(0.01, beta_1=0.5),
+        penalty=penalties.R1(1.0),
+    )
+    return gan
+
+
+def three_shades(number):
+    """Images of one shade each, which is the class."""
+    labels = np.arange(number) % 3
+    shades = (labels - 1) * np.float32(0.7)
+    return np.tile(shades[:, None, None, None], (1, 4, 4, 1)), labels
+
+
+def test_each_class_is_learned_and_the_gan_saved_with_it(tmp_path):
+    gan = conditional_gan(ema_momentum=0.9)
+    gan.fit(*three_shades(96), batch_size=32, epochs=40, verbose=0)
+    shades = gan.generate(30, seed=0).mean((1, 2, 3)).reshape(10, 3).mean(0)
+    assert shades[0] < -0.3 and abs(shades[1]) < 0.3 and shades[2] > 0.3
+    gan.save(tmp_path / "gan.keras")
+    loaded = keras.saving.load_model(tmp_path / "gan.keras")
+    assert loaded.num_classes == 3
+    np.testing.assert_array_equal(
+        loaded.generate(5, labels=2, seed=1), gan.generate(5, labels=2, seed=1)
+    )
+    loaded.fit(*three_shades(32), verbose=0)
+
+
+def test_labels_are_all_in_turn_one_for_all_or_one_each():
+    gan = conditional_gan()
+    latents = gan.sample_latents(4, seed=0)
+    in_turn = gan.generate(latents=latents)
+    given = gan.generate(latents=latents, labels=[0, 1, 2, 0])
+    np.testing.assert_array_equal(in_turn, given)
+    ones = gan.generate(latents=latents, labels=1)
+    np.testing.assert_array_equal(ones[1], given[1])
+    assert abs(ones[0] - given[0]).max() > 1e-6
+    filled = gan.generate(latents=latents, labels=1, batch_statistics=True)
+    np.testing.assert_allclose(filled, ones, atol=1e-6)
+
+
+@pytest.mark.parametrize("labels", [3, -1, [0, 1], [0.5, 1.0, 0.0], [[0]] * 3])
+def test_labels_that_are_no_classes_are_refused(labels):
+    with pytest.raises(ValueError, match="3 integers from 0 to 2"):
+        conditional_gan().generate(3, labels=labels)
+
+
+def test_labels_without_classes_and_classes_without_labels_are_refused():
+    images, labels = three_shades(8)
+    with pytest.raises(ValueError, match="trained on images and labels"):
+        conditional_gan().evaluate(images, verbose=0)
+    with pytest.raises(ValueError, match=r"shape \(batch,\)"):
+        conditional_gan().evaluate(images, np.eye(3)[labels], verbose=0)
+    with pytest.raises(ValueError, match="must have one input, or a second"):
+        GAN(*conditional_networks())
+    with pytest.raises(ValueError, match="a label"):
+        GAN(*conditional_networks(label_shape=(1, 2)), num_classes=3)
+    with pytest.raises(ValueError, match="num_classes"):
+        GAN(*conditional_networks(), num_classes=0)
+    plain = keras.Sequential(
+        [
+            keras.Input((4,)),
+            keras.layers.Dense(16),
+            keras.layers.Reshape((4, 4, 1)),
+        ]
+    )
+    with pytest.raises(ValueError, match="must have two inputs"):
+        GAN(plain, conditional_networks()[1], num_classes=3)
+
+
+def test_evaluation_and_prediction_are_told_the_classes():
+    gan = conditional_gan()
+    logs = gan.evaluate(*three_shades(8), return_dict=True, verbose=0)
+    assert np.isfinite(logs["d_loss"])
+    latents, labels = gan.sample_latents(3, seed=0), np.arange(3)
+    np.testing.assert_allclose(
+        gan.predict([latents, labels], verbose=0),
+        gan.generate(latents=latents),
+        atol=1e-6,
+    )
+
+
+def test_the_projection_is_the_dot_product_with_the_classes_embedding():
+    head = layers.ProjectionHead(3)
+    features = np.random.default_rng(0).normal(size=(5, 4)).astype("float32")
+    labels = np.array([0, 2, 1, 2, 0], "int32")
+    logits = ops.convert_to_numpy(head([features, labels]))
+    table, kernel, bias = map(ops.convert_to_numpy, head.weights)
+    expected = features @ kernel[:, 0] + bias
+    expected += (features * table[labels]).sum(axis=1)
+    assert head.compute_output_shape([(5, 4), (5,)]) == (5, 1)
+    np.testing.assert_allclose(logits[:, 0], expected, rtol=1e-5)
