@@ -9,6 +9,7 @@ from gan_blocks.layers.normalization import (
     BatchNormalization,
     GroupNormalization,
 )
+from gan_blocks.layers.spectral import SpectralNormalization
 
 NORMALIZATIONS = ("batch", "layer", "group", "instance", None)
 
@@ -48,6 +49,7 @@ class _Block(keras.layers.Layer):
         dropout=0.0,
         use_bias=None,
         kernel_initializer=None,
+        spectral_normalization=False,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -77,6 +79,7 @@ class _Block(keras.layers.Layer):
         self.kernel_initializer = keras.initializers.get(
             kernel_initializer or keras.initializers.RandomNormal(stddev=0.02)
         )
+        self.spectral_normalization = spectral_normalization
 
     def _arguments(self, name):
         """Returns the arguments that every inner layer takes."""
@@ -99,9 +102,14 @@ class _Block(keras.layers.Layer):
 
     def _set_layers(self, *layers):
         """Sets what `call` runs: these, the last one linear, then the rest."""
-        layers = list(layers)
+        *layers, linear = layers
+        if self.spectral_normalization:
+            arguments = self._arguments("spectral_normalization")
+            layers.append(SpectralNormalization(linear, **arguments))
+        else:
+            layers.append(linear)
         if self.normalization is not None:
-            layers.append(self._normalizer(layers[-1]))
+            layers.append(self._normalizer(linear))
         arguments = self._arguments("activation")
         if self.activation == "leaky_relu":
             layers.append(
@@ -164,6 +172,7 @@ class _Block(keras.layers.Layer):
             "kernel_initializer": keras.initializers.serialize(
                 self.kernel_initializer
             ),
+            "spectral_normalization": self.spectral_normalization,
         }
 
 
@@ -198,6 +207,9 @@ class StridedConvBlock(_Block):
             where no normalization follows, whose offset would replace it.
         kernel_initializer: Initializer, its name or its config. Defaults to
             None, DCGAN's normal distribution of standard deviation 0.02.
+        spectral_normalization: Whether the kernel is divided by its largest
+            singular value, see `SpectralNormalization`. Discriminators that
+            use it mostly do so with `normalization=None`. Defaults to False.
         **kwargs: `name`, `dtype` and `trainable`, as in every Keras layer.
 
     Input shape:
@@ -267,8 +279,8 @@ class TransposedConvBlock(_Block):
         padding: `"same"` or `"valid"`. Defaults to `"same"`.
         data_format: As in `StridedConvBlock`. Defaults to None.
         **kwargs: `normalization`, `activation`, `negative_slope`, `dropout`,
-            `use_bias`, `kernel_initializer`, `name`, `dtype` and `trainable`,
-            as in `StridedConvBlock`.
+            `use_bias`, `kernel_initializer`, `spectral_normalization`, `name`,
+            `dtype` and `trainable`, as in `StridedConvBlock`.
 
     Input shape:
         `(batch, height, width, channels)`, or `(batch, channels, height,
@@ -342,8 +354,8 @@ class ResizeConvBlock(_Block):
         data_format: As in `StridedConvBlock`. Defaults to None.
         interpolation: `"nearest"` or `"bilinear"`. Defaults to `"nearest"`.
         **kwargs: `normalization`, `activation`, `negative_slope`, `dropout`,
-            `use_bias`, `kernel_initializer`, `name`, `dtype` and `trainable`,
-            as in `StridedConvBlock`.
+            `use_bias`, `kernel_initializer`, `spectral_normalization`, `name`,
+            `dtype` and `trainable`, as in `StridedConvBlock`.
 
     Input shape:
         `(batch, height, width, channels)`, or `(batch, channels, height,
@@ -425,8 +437,8 @@ class DenseBlock(_Block):
         units: Integer, the number of outputs.
         **kwargs: `normalization` (`"batch"`, `"layer"` or None),
             `activation`, `negative_slope`, `dropout`, `use_bias`,
-            `kernel_initializer`, `name`, `dtype` and `trainable`, as in
-            `StridedConvBlock`.
+            `kernel_initializer`, `spectral_normalization`, `name`, `dtype` and
+            `trainable`, as in `StridedConvBlock`.
 
     Input shape:
         `(batch, features)`.
