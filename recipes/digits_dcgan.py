@@ -3,24 +3,50 @@
     python recipes/digits_dcgan.py                       # MNIST, by TFDS
     python recipes/digits_dcgan.py --data path/to/mnist  # MNIST's idx files
     python recipes/digits_dcgan.py --data sample         # no download at all
+    python recipes/digits_dcgan.py --modern              # better, and faster
+    python recipes/digits_dcgan.py --conditional         # a column for a digit
 
 The system of Carl Fredriksson, Deep Convolutional Generative Adversarial
 Networks, https://cfml.se/deep-convolutional-generative-adversarial-networks/:
 its networks, loss, optimizers, noise and batches. An epoch of MNIST takes
 minutes on a CPU and seconds on a GPU; digits can be read after the first, and
 the source trains 20. A 10 x 10 grid of pictures is saved after each epoch.
+With --modern, networks of our own reach in a minute of a CPU what these do not
+in ten; with --conditional they are told which digit to draw, or to judge.
 """
+
+import functools
 
 import keras
 
-from gan_blocks import GAN, callbacks, cli, datasets, layers, samples
+from gan_blocks import (
+    GAN,
+    callbacks,
+    cli,
+    datasets,
+    layers,
+    losses,
+    metrics,
+    penalties,
+    samples,
+)
 
 LATENT_DIM = 100
 LEARNING_RATE = 2e-4
 BETA_1 = 0.5  # Of Adam; 0.9 lets DCGANs oscillate, says their paper.
 INITIALIZER = "glorot_uniform"  # What the source's layers default to.
 
-SOURCE = {"data": "tfds:mnist", "epochs": 20, "batch_size": 128}
+SOURCE = {
+    "data": "tfds:mnist",
+    "epochs": 20,
+    "batch_size": 128,
+    "conditional": False,
+}
+# What --modern changes, measured in docs/parts.md.
+MODERN = {"batch_size": 64}
+MODERN_RATE = 8e-4
+EMA_MOMENTUM = 0.999
+CLASSES = 10
 
 
 def build_gan(seed=None):
@@ -72,11 +98,89 @@ def build_gan(seed=None):
     return gan
 
 
+def build_modern_gan(seed=None, image_shape=(28, 28, 1), conditional=False):
+    """Returns our own networks, a tenth of the arithmetic, as a `GAN`."""
+    generator = _drawing(LATENT_DIM, channels=image_shape[-1])
+    discriminator = keras.Sequential(
+        [keras.Input(image_shape), *_seeing(), keras.layers.Dense(1)],
+        name="discriminator",
+    )
+    if conditional:
+        labels = keras.Input((), dtype="int32")
+        latents = keras.Input((LATENT_DIM,))
+        digit = keras.layers.Embedding(CLASSES, 32)(labels)
+        code = keras.layers.Concatenate()([latents, digit])
+        drawn = _drawing(LATENT_DIM + 32, channels=image_shape[-1])(code)
+        generator = keras.Model([latents, labels], drawn)
+        images = keras.Input(image_shape)
+        seen = keras.Sequential(_seeing())(images)
+        logits = layers.ProjectionHead(CLASSES)([seen, labels])
+        discriminator = keras.Model([images, labels], logits)
+    gan = GAN(
+        generator,
+        discriminator,
+        ema_momentum=EMA_MOMENTUM,
+        num_classes=CLASSES if conditional else None,
+        seed=seed,
+    )
+    gan.compile(
+        keras.optimizers.Adam(MODERN_RATE, beta_1=BETA_1),
+        keras.optimizers.Adam(MODERN_RATE, beta_1=BETA_1),
+        loss=losses.NonSaturating(label_smoothing=0.1),
+        penalty=penalties.R1(0.1, interval=8),
+    )
+    return gan
+
+
+def _drawing(code_dim, channels):
+    return keras.Sequential(
+        [
+            keras.Input((code_dim,)),
+            keras.layers.Dense(7 * 7 * 128, use_bias=False),
+            layers.BatchNormalization(),
+            keras.layers.LeakyReLU(0.2),
+            keras.layers.Reshape((7, 7, 128)),
+            layers.TransposedConvBlock(64),
+            layers.TransposedConvBlock(
+                channels, normalization=None, activation="tanh"
+            ),
+        ],
+        name="generator",
+    )
+
+
+def _seeing():
+    return [
+        layers.StridedConvBlock(32, normalization=None),
+        layers.StridedConvBlock(64),
+        layers.StridedConvBlock(128, kernel_size=3),
+        keras.layers.Flatten(),
+    ]
+
+
 def load_images(arguments):
-    """Returns the real images as an array of uint8."""
+    """Returns the real images as an array of uint8, and labels if wanted."""
+    split = "test" if arguments.evaluate else "train"
+    labels = arguments.conditional
     if arguments.data == "sample":
-        return samples.digits()
-    return datasets.load(arguments.data, 28, channels=1, verbose=True)
+        return samples.digits(labels=labels)
+    return datasets.load(
+        arguments.data,
+        28,
+        channels=1,
+        split=split,
+        labels=labels,
+        verbose=True,
+    )
+
+
+def features(arguments):
+    """Returns a classifier of the digits, by which they are measured."""
+    if arguments.data == "sample":
+        return metrics.train_classifier(*samples.digits(labels=True))
+    return metrics.train_classifier(
+        *datasets.load(arguments.data, 28, channels=1, labels=True)
+    )
 
 
 def recorders(output):
@@ -93,8 +197,13 @@ def recorders(output):
 
 def main():
     """Trains, resumes or draws, as the command line says."""
-    arguments = cli.parse_arguments(__doc__, SOURCE)
-    cli.run(arguments, build_gan, load_images, recorders)
+    arguments = cli.parse_arguments(__doc__, SOURCE, modern=MODERN)
+    build = build_gan
+    if arguments.modern or arguments.conditional:
+        build = functools.partial(
+            build_modern_gan, conditional=arguments.conditional
+        )
+    cli.run(arguments, build, load_images, recorders, features)
 
 
 if __name__ == "__main__":

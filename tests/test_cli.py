@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import pytest
 from PIL import Image
+from test_conditional import conditional_networks
 
 from gan_blocks import GAN, callbacks, cli, datasets
 
@@ -53,9 +54,9 @@ def recorders(output):
     ]
 
 
-def parse(*words, defaults=DEFAULTS, sample=None):
+def parse(*words, defaults=DEFAULTS, **others):
     argv = [str(word) for word in words]
-    return cli.parse_arguments("A recipe.", defaults, sample, argv)
+    return cli.parse_arguments("A recipe.", defaults, argv=argv, **others)
 
 
 def run(*words, build=build_gan, images=load_images, recorders=recorders):
@@ -273,6 +274,78 @@ def test_the_sample_has_settings_of_its_own_which_flags_replace(capsys):
     assert f"(default: {EPOCHS}; with --data sample 7)" in text
 
 
+def test_modern_has_settings_of_its_own_which_a_resumed_run_keeps(
+    tmp_path, capsys
+):
+    modern = {"batch_size": 4}
+    assert parse(modern=modern).batch_size == 8
+    words = ("--modern", "--output", tmp_path)
+    assert parse(*words, modern=modern).batch_size == 4
+    assert parse(*words, "--batch-size", 9, modern=modern).batch_size == 9
+    assert parse().modern is False
+    with pytest.raises(SystemExit):
+        parse("--modern")
+    capsys.readouterr()
+    arguments = parse(*words, "--epochs", 1, modern=modern)
+    cli.run(arguments, build_gan, load_images, recorders)
+    resumed = parse("--resume", "--output", tmp_path, modern=modern)
+    assert (resumed.modern, resumed.batch_size) == (True, 4)
+
+
+def pooled(arguments=None):
+    return keras.Sequential(
+        [
+            keras.Input((8, 8, 1)),
+            keras.layers.AveragePooling2D(4),
+            keras.layers.Flatten(),
+        ]
+    )
+
+
+def test_evaluate_measures_the_last_checkpoint_or_another(tmp_path, capsys):
+    output = ("--output", tmp_path)
+    run(*output, "--epochs", 2)
+
+    def evaluate(*words, features=pooled):
+        arguments = parse(*output, "--evaluate", 12, *words)
+        cli.run(arguments, None, load_images, None, features)
+        found = json.loads((tmp_path / "quality_12_seed_0.json").read_text())
+        assert f"fid {found['values']['fid']:.4g}" in capsys.readouterr().out
+        return found
+
+    last = evaluate()
+    assert last["protocol"]["model"] == "epoch_0002.keras"
+    assert last["protocol"]["step"] == 10
+    assert last["protocol"]["number_of_images"] == 12
+    assert last["protocol"]["number_of_real_images"] == 40
+    first = tmp_path / "checkpoints" / "epoch_0001.keras"
+    assert evaluate("--checkpoint", first)["values"] != last["values"]
+    pooled().save(tmp_path / "features.keras")
+    again = evaluate("--features", tmp_path / "features.keras", features=None)
+    assert again["values"] == pytest.approx(last["values"])
+
+
+def test_pictures_with_labels_train_a_gan_of_classes(tmp_path):
+    def build(seed):
+        return GAN(*conditional_networks(), num_classes=3, seed=seed)
+
+    def compiled(seed):
+        gan = build(seed)
+        gan.compile("adam", "adam")
+        return gan
+
+    def load_pairs(arguments):
+        images = np.zeros((12, 4, 4, 1), "uint8")
+        return images, np.arange(12) % 3
+
+    output = ("--output", tmp_path)
+    run(*output, "--epochs", 1, build=compiled, images=load_pairs)
+    run(*output, "--resume", "--epochs", 2, build=None, images=load_pairs)
+    assert int(load(tmp_path, "epoch_0002").optimizer.iterations) == 2
+    run(*output, "--interpolate", 2)
+    assert (tmp_path / "interpolated_2_seed_0.gif").exists()
+
+
 def test_flip_mirrors_what_is_trained_on(tmp_path, monkeypatch):
     calls = []
     batches = datasets.batches
@@ -301,6 +374,8 @@ def test_flip_mirrors_what_is_trained_on(tmp_path, monkeypatch):
         (["--checkpoint", "no.keras"], "goes with --generate"),
         (["--epochs", "0"], "not at least 1"),
         (["--interpolate", "1"], "not at least 2"),
+        (["--evaluate"], "there is no run in"),
+        (["--evaluate", "3"], "not at least 4"),
         (["--epochs", "many"], "invalid"),
     ],
 )

@@ -27,8 +27,8 @@ ALLOWED = {
     "datasets": "keras numpy PIL tensorflow tensorflow_datasets images samples",
     "samples": "numpy PIL sklearn skimage",
     "faces": "keras numpy PIL images",
-    "metrics": "numpy",
-    "cli": "keras numpy GAN callbacks datasets images",
+    "metrics": "keras numpy images",
+    "cli": "keras numpy GAN callbacks datasets images metrics",
 }
 
 

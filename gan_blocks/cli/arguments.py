@@ -43,58 +43,76 @@ _SETTINGS = {
 }
 
 
-def parse_arguments(description, defaults, sample=None, argv=None):
+def parse_arguments(description, defaults, sample=None, modern=None, argv=None):
     """Reads the command line of a recipe.
 
     Args:
         description: The recipe's docstring, shown by `--help`.
         defaults: Dictionary of the recipe's settings: `data`, `epochs`,
             `batch_size` and, where the recipe has such flags, `image_size`,
-            `filters`, `generator_rate`, `discriminator_rate`, `crop` and
-            `flip`.
+            `filters`, `generator_rate`, `discriminator_rate`, `crop`,
+            `flip` and `conditional`.
         sample: Those which are others with `--data sample`. Defaults to
             `None`: none are.
+        modern: Those which are others with `--modern`. Defaults to `None`:
+            the recipe has no such flag.
         argv: List of words. Defaults to `None`: those of the process.
 
     Returns:
         `argparse.Namespace` with these settings and `steps_per_epoch`,
         `output` (a path), `seed`, `rollbacks`, `resume`, `generate`,
-        `interpolate` and `checkpoint`. With `--resume` what is not on the
-        command line is as it was in the run that is resumed.
+        `interpolate`, `evaluate`, `features` and `checkpoint`. With
+        `--resume` or `--evaluate` what is not on the command line is as it
+        was in the run.
     """
     sample = sample or {}
-    parser = _parser(description, defaults, sample)
+    parser = _parser(description, defaults, sample, modern)
     arguments = parser.parse_args(argv)
-    drawing = arguments.generate or arguments.interpolate
-    if arguments.checkpoint and not drawing:
-        parser.error("--checkpoint FILE goes with --generate or --interpolate")
-    if arguments.resume:
+    using = arguments.generate or arguments.interpolate or arguments.evaluate
+    if arguments.checkpoint and not using:
+        parser.error(
+            "--checkpoint FILE goes with --generate, --interpolate or "
+            "--evaluate"
+        )
+    if arguments.resume or arguments.evaluate:
         parser.set_defaults(**_arguments_of_the_run(arguments.output, parser))
-    elif arguments.data == "sample":
-        parser.set_defaults(**sample)
+    else:
+        if arguments.data == "sample":
+            parser.set_defaults(**sample)
+        if arguments.modern:
+            parser.set_defaults(**modern)
     return parser.parse_args(argv)
 
 
 def _arguments_of_the_run(output, parser):
     saved = output / ARGUMENTS
     if not saved.is_file():
-        parser.error(f"--resume: there is no run in {output}")
+        parser.error(f"there is no run in {output}")
     try:
         return dict(json.loads(saved.read_text()))
     except (ValueError, TypeError) as error:
         parser.error(
-            f"--resume: {saved} is damaged ({error}). Every checkpoint of the "
+            f"{saved} is damaged ({error}). Every checkpoint of the "
             "run holds the same in its gan_blocks.json"
         )
 
 
-def _parser(description, defaults, sample):
+def _parser(description, defaults, sample, modern):
     recipe = pathlib.Path(sys.argv[0]).stem
     parser = argparse.ArgumentParser(
         description=description,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     _add_settings(parser, defaults, sample)
+    parser.set_defaults(modern=False)
+    if modern is not None:
+        changed = ", ".join(f"{k} {v}" for k, v in modern.items())
+        parser.add_argument(
+            "--modern",
+            action="store_true",
+            help="our own networks and settings in place of the source's; "
+            f"they learn better in the same time ({changed})",
+        )
     parser.add_argument(
         "--output",
         type=pathlib.Path,
@@ -130,11 +148,27 @@ def _parser(description, defaults, sample):
         "generator, as strips and as an animation",
     )
     parser.add_argument(
+        "--evaluate",
+        type=_at_least(4),
+        nargs="?",
+        const=10_000,
+        metavar="N",
+        help="train nothing: measure how good N pictures of a trained "
+        "generator are (default: 10000)",
+    )
+    parser.add_argument(
+        "--features",
+        type=pathlib.Path,
+        metavar="FILE",
+        help="saved Keras model of images in [-1, 1] whose output --evaluate "
+        "compares pictures by (default: see docs/quality.md)",
+    )
+    parser.add_argument(
         "--checkpoint",
         type=pathlib.Path,
         metavar="FILE",
-        help="saved model for --generate and --interpolate (default: the last "
-        "one in --output)",
+        help="saved model for --generate, --interpolate and --evaluate "
+        "(default: the last one in --output)",
     )
     return parser
 
@@ -158,6 +192,13 @@ def _add_settings(parser, defaults, sample):
             help="mirror half of the pictures, left to right",
         )
     parser.set_defaults(flip=defaults.get("flip", False))
+    if "conditional" in defaults:
+        parser.add_argument(
+            "--conditional",
+            action="store_true",
+            help="tell the networks, which are then those of --modern, the "
+            "class of each picture",
+        )
     parser.add_argument(
         "--steps-per-epoch",
         type=_at_least(1),

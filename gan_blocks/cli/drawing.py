@@ -18,19 +18,22 @@ _FRAME_SIZE = 128  # Smaller pictures are enlarged to that.
 
 def generate(arguments):
     """Draws pictures with a trained generator; `arguments` as of `run`."""
-    gan = _trained(arguments)
+    _, gan = load_trained(arguments)
     path = draw(gan, arguments.generate, arguments)
     print(f"{arguments.generate} pictures: {path}")
 
 
 def interpolate(arguments):
     """Draws the way through some latents; `arguments` as of `run`."""
-    gan = _trained(arguments)
+    _, gan = load_trained(arguments)
     number, seed = arguments.interpolate, arguments.seed
     latents = gan.sample_latents(number, seed)
     path = arguments.output / f"interpolated_{number}_seed_{seed}.png"
     way = gan.interpolate_latents(latents, _FRAME_STEPS, closed=True)
-    frames = gan.generate(latents=way)
+    labels = None
+    if gan.num_classes is not None:  # One way for all: a class for each step.
+        labels = np.arange(len(way)) // _FRAME_STEPS % gan.num_classes
+    frames = gan.generate(latents=way, labels=labels)
     strips = images.grid(frames[::_FRAMES_A_TILE], rows=number)
     images.save_png(strips, path)
     scale = max(1, _FRAME_SIZE // frames.shape[1])
@@ -65,15 +68,15 @@ def load_gan(path):
     return gan
 
 
-def _trained(arguments):
-    """Loads the GAN that is to draw."""
+def load_trained(arguments):
+    """Returns the path of the GAN that is to draw, and the GAN."""
     path = arguments.checkpoint
     path = path or callbacks.latest_checkpoint(arguments.output / CHECKPOINTS)
     if path is None:
         fail(f"there is no checkpoint in {arguments.output}; see --checkpoint")
     if not path.is_file():
         fail(f"there is no file {path}")
-    return load_gan(path)
+    return path, load_gan(path)
 
 
 def _origin(path):

@@ -10,7 +10,15 @@ from gan_blocks.cli.arguments import ARGUMENTS, fail
 from gan_blocks.cli.drawing import CHECKPOINTS, draw, load_gan
 
 # What belongs to one use of the command line rather than to the run.
-_NOT_OF_THE_RUN = ("resume", "generate", "interpolate", "checkpoint", "output")
+_NOT_OF_THE_RUN = (
+    "resume",
+    "generate",
+    "interpolate",
+    "evaluate",
+    "features",
+    "checkpoint",
+    "output",
+)
 
 
 def train(arguments, build_gan, load_images, recorders):
@@ -18,7 +26,12 @@ def train(arguments, build_gan, load_images, recorders):
     latest = _checkpoint_to_resume(arguments)
     keras.utils.set_random_seed(arguments.seed)
     gan = load_gan(latest) if latest else _built(build_gan, arguments.seed)
-    real_images = _load(arguments, load_images)
+    real_images, labels = load_real(arguments, load_images)
+    if arguments.batch_size > len(real_images):
+        fail(
+            f"--batch-size {arguments.batch_size} is more than the "
+            f"{len(real_images)} pictures of {arguments.data}"
+        )
     steps = arguments.steps_per_epoch
     steps = steps or len(real_images) // arguments.batch_size
     steps_done = int(gan.optimizer.iterations)
@@ -36,13 +49,13 @@ def train(arguments, build_gan, load_images, recorders):
             f"\nPictures and checkpoints: {arguments.output.resolve()}",
             flush=True,
         )
-        _fit(gan, real_images, steps, arguments, recorders)
+        _fit(gan, real_images, labels, steps, arguments, recorders)
         _say_what_is_there(arguments, gan)
     except OSError as error:
         fail(error)
 
 
-def _fit(gan, real_images, steps, arguments, recorders):
+def _fit(gan, real_images, labels, steps, arguments, recorders):
     """Trains from the step that the GAN has come to."""
     diverged = callbacks.StopOnDivergence(arguments.rollbacks)
     trouble = callbacks.WarnOnTrouble()
@@ -62,6 +75,7 @@ def _fit(gan, real_images, steps, arguments, recorders):
             repeat=True,
             skip=steps_done,
             flip=arguments.flip,
+            labels=labels,
         )
         gan.fit(
             dataset,
@@ -122,18 +136,13 @@ def _checkpoint_to_resume(arguments):
     return latest
 
 
-def _load(arguments, load_images):
-    data, batch_size = arguments.data, arguments.batch_size
+def load_real(arguments, load_images):
+    """Returns the real images and their labels, or `None` for these."""
     try:
-        real_images = load_images(arguments)
+        loaded = load_images(arguments)
     except (ValueError, OSError, ImportError, MemoryError) as error:
-        fail(f"--data {data}: {error}")
-    if batch_size > len(real_images):
-        fail(
-            f"--batch-size {batch_size} is more than the {len(real_images)} "
-            f"pictures of {data}"
-        )
-    return real_images
+        fail(f"--data {arguments.data}: {error}")
+    return loaded if isinstance(loaded, tuple) else (loaded, None)
 
 
 def _built(build_gan, seed):

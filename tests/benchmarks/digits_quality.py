@@ -39,20 +39,31 @@ RECIPES = pathlib.Path(__file__).parents[2] / "recipes"
 cross_entropy = keras.losses.BinaryCrossentropy(from_logits=True)
 
 
+def load_recipe():
+    path = RECIPES / "digits_dcgan.py"
+    spec = importlib.util.spec_from_file_location("digits_dcgan", path)
+    recipe = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(recipe)
+    return recipe
+
+
 class Recipe:
     """The GAN of `recipes/digits_dcgan.py`, by `fit`."""
 
-    def __init__(self, real_images, seed, batch_statistics, **options):
-        path = RECIPES / "digits_dcgan.py"
-        spec = importlib.util.spec_from_file_location("digits_dcgan", path)
-        recipe = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(recipe)
-        self.gan = recipe.build_gan(seed, **options)
-        batch_size = recipe.MODERN["batch_size"] if options else 128
+    def __init__(self, real_images, seed, modern):
+        recipe = load_recipe()
+        build = recipe.build_modern_gan if modern else recipe.build_gan
+        settings = recipe.MODERN if modern else recipe.SOURCE
+        self.gan = build(seed)
         self.batches = functools.partial(
-            datasets.batches, real_images, batch_size, seed, repeat=True
+            datasets.batches,
+            real_images,
+            settings["batch_size"],
+            seed,
+            repeat=True,
         )
-        self.batch_statistics = batch_statistics
+        self.batch_statistics = not modern
+        self.chunk = 200 if modern else 20  # Each `fit` begins anew.
 
     def train(self, steps):
         self.gan.fit(
@@ -72,6 +83,7 @@ class Loop:
     """Two networks, and a step of somebody else's."""
 
     latent_dim = 100
+    chunk = 20
 
     def generate(self, number):
         random = np.random.default_rng(0)
@@ -206,8 +218,8 @@ class Tutorial(Loop):
 
 
 CANDIDATES = {
-    "modern": lambda data, seed: Recipe(data, seed, False, modern=True),
-    "fredriksson": lambda data, seed: Recipe(data, seed, True),
+    "modern": functools.partial(Recipe, modern=True),
+    "fredriksson": functools.partial(Recipe, modern=False),
     "keras.io": KerasIO,
     "tutorial": Tutorial,
 }
@@ -242,9 +254,9 @@ def main():
         goal = whole * measurement / arguments.measurements
         while (steps if arguments.steps else spent) < goal:
             start = time.perf_counter()
-            candidate.train(20)
+            candidate.train(candidate.chunk)
             spent += time.perf_counter() - start
-            steps += 20
+            steps += candidate.chunk
         pictures = candidate.generate(10_000)
         result = quality.of_images(np.split(pictures, 20))
         values = {k: round(v, 4) for k, v in result.values.items()}
