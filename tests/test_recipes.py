@@ -1,4 +1,5 @@
 import importlib.util
+import json
 import os
 import runpy
 import shutil
@@ -316,6 +317,27 @@ SMALL = {
     "cats_dcgan": ("--image-size", 32, "--filters", 4),
     "faces_dcgan": ("--filters", 4),
 }
+
+
+def test_modern_digits_of_a_class_are_trained_drawn_and_measured(
+    run, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
+    output = ("--output", tmp_path / "run")
+    smoke = ("--data", "sample", "--steps-per-epoch", 2, "--epochs", 1)
+    run("digits_dcgan", *smoke, *output, "--modern", "--conditional")
+    arguments = json.loads((tmp_path / "run" / "arguments.json").read_text())
+    assert arguments["batch_size"] == load("digits_dcgan").MODERN["batch_size"]
+    assert "fid" in run("digits_dcgan", *output, "--evaluate", 70)
+    measured = json.loads(
+        (tmp_path / "run" / "quality_70_seed_0.json").read_text()
+    )
+    assert measured["values"].keys() >= {"fid", "kid", "modes", "mode_kl"}
+    assert measured["protocol"]["features"] == "classifier"
+    gan = keras.saving.load_model(
+        tmp_path / "run" / "checkpoints" / "epoch_0001.keras"
+    )
+    assert gan.num_classes == 10
 
 
 @pytest.mark.parametrize("name", SYSTEMS)

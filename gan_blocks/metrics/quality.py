@@ -26,6 +26,15 @@ class QualityResult:
         values: Dictionary of floats, as `Quality` describes them.
         protocol: Dictionary of what they were taken from: two results can be
             compared if their protocols are equal.
+
+    Example:
+
+    ```python
+    from gan_blocks import metrics
+
+    result = metrics.QualityResult({"kid": 0.25}, {"number_of_images": 5000})
+    print(result)  # kid 0.25, and in brackets the protocol
+    ```
     """
 
     values: dict
