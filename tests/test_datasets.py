@@ -536,7 +536,14 @@ def test_a_progress_bar_is_shown_when_asked_for(tmp_path, capfd):
 # TFDS
 
 
-def write_tfds(data_dir, name="tiny_pictures", image="photo", mask=None):
+def write_tfds(
+    data_dir,
+    name="tiny_pictures",
+    image="photo",
+    mask=None,
+    labels=(1,) * 6,
+    label_features=("label",),
+):
     """Writes a prepared dataset and returns its folder and its images."""
     import tensorflow as tf
     import tensorflow_datasets as tfds
@@ -544,18 +551,21 @@ def write_tfds(data_dir, name="tiny_pictures", image="photo", mask=None):
     folder = data_dir / name / "1.0.0"
     folder.mkdir(parents=True)
     features = {
-        "label": tfds.features.ClassLabel(num_classes=3),
-        image: tfds.features.Image(shape=(None, None, 3)),
+        feature: tfds.features.ClassLabel(num_classes=6)
+        for feature in label_features
     }
+    features[image] = tfds.features.Image(shape=(None, None, 3))
     if mask:
         features[mask] = tfds.features.Image(shape=(None, None, 1))
     serializer = tfds.features.FeaturesDict(features)
     pixels = noise(6, 8, 8, 3)
-    for shard, half in enumerate(np.split(pixels, 2)):
+    rows = list(zip(pixels, labels, strict=True))
+    for shard, half in enumerate((rows[:3], rows[3:])):
         path = folder / f"{name}-train.tfrecord-{shard:05}-of-00002"
         with tf.io.TFRecordWriter(str(path)) as writer:
-            for picture in half:
-                example = {"label": 1, image: picture}
+            for picture, label in half:
+                example = dict.fromkeys(label_features, label)
+                example[image] = picture
                 if mask:
                     example[mask] = picture[..., :1]
                 writer.write(serializer.serialize_example(example))
@@ -599,7 +609,7 @@ def test_of_several_images_in_tfds_the_one_called_image_is_taken(tmp_path):
     folder, pixels = write_tfds(tmp_path, "masked", image="image", mask="mask")
     np.testing.assert_array_equal(datasets.load(folder, 8), pixels)
     folder, _ = write_tfds(tmp_path, "two", image="photo", mask="mask")
-    with pytest.raises(ValueError, match="must have an image feature.*photo"):
+    with pytest.raises(ValueError, match="must have one Image feature.*photo"):
         datasets.load(folder, 8)
 
 
@@ -634,6 +644,155 @@ def test_without_a_network_tfds_fails_soon_and_says_what_to_do(
     assert not caplog.records
     assert "Connection" in type(raised.value.__cause__).__name__
     assert "\n" not in str(raised.value)
+
+
+# Labels
+
+
+def test_labels_of_mnist_files_are_those_beside_the_images(tmp_path):
+    train, test = noise(6, 28, 28), noise(4, 28, 28, seed=1)
+    labels = {"train": [5, 0, 4, 1, 9, 255], "test": [7, 2, 1, 0]}
+    for name, array in {
+        "train-images-idx3-ubyte.gz": train,
+        "train-labels-idx1-ubyte.gz": np.uint8(labels["train"]),
+        "t10k-images-idx3-ubyte.gz": test,
+        "t10k-labels-idx1-ubyte.gz": np.uint8(labels["test"]),
+    }.items():
+        (tmp_path / name).write_bytes(gzip.compress(idx_bytes(array)))
+    for split, expected in labels.items():
+        for size in (28, 14):
+            plain = datasets.load(tmp_path, size, split=split)
+            found, of_each = datasets.load(
+                tmp_path, size, split=split, labels=True
+            )
+            np.testing.assert_array_equal(found, plain)
+            assert of_each.tolist() == expected
+            assert of_each.dtype == np.int32
+    (tmp_path / "dots").mkdir()
+    single = tmp_path / "dots" / "t10k-images.idx3-ubyte"
+    single.write_bytes(idx_bytes(test))
+    with pytest.raises(ValueError, match="beside it.*t10k-labels.idx1-ubyte "):
+        datasets.load(single, 28, labels=True)
+    beside = single.with_name("t10k-labels.idx1-ubyte")
+    beside.write_bytes(idx_bytes(np.uint8(labels["test"])))
+    _, of_each = datasets.load(single, 28, labels=True)
+    assert of_each.tolist() == labels["test"]
+    beside.write_bytes(idx_bytes(test))
+    with pytest.raises(ValueError, match="idx file of labels.*has rank 3"):
+        datasets.load(single, 28, labels=True)
+
+
+def test_labels_in_an_npz_go_with_the_images_of_the_split(tmp_path):
+    arrays = {
+        "x_train": noise(5, 8, 8),
+        "y_train": np.arange(5, dtype="uint8"),
+        "x_test": noise(3, 8, 8, seed=1),
+        "y_test": np.array([[2], [1], [0]]),
+    }
+    np.savez(tmp_path / "a.npz", **arrays)
+    _, labels = datasets.load(tmp_path / "a.npz", 8, labels=True)
+    assert labels.tolist() == [0, 1, 2, 3, 4]
+    _, labels = datasets.load(tmp_path / "a.npz", 4, split="test", labels=True)
+    assert labels.tolist() == [2, 1, 0]
+    assert labels.dtype == np.int32
+    np.savez(tmp_path / "b.npz", images=noise(2, 8, 8), labels=np.array([1, 0]))
+    _, labels = datasets.load(tmp_path / "b.npz", 8, labels=True)
+    assert labels.tolist() == [1, 0]
+
+
+def test_labels_of_folders_count_their_names_and_stay_with_their_images(
+    tmp_path,
+):
+    colours = {"10": RED, "9": GREEN, "blue": BLUE}
+    files = {
+        f"{name}/{place}.png": picture_bytes(plain(colour))
+        for name, colour in colours.items()
+        for place in ("1", "2", "deep/er/1")
+    }
+    files["10/1.png"] = files["9/2.png"] = b"not an image"
+    files |= {"0/none.png": b"not an image", "1/none.txt": b"", "a.txt": b""}
+    wrapped = {f"all/{name}": content for name, content in files.items()}
+    for source in (
+        write_folder(tmp_path / "folder", files),
+        write_folder(tmp_path / "wrapped", wrapped),
+        write_zip(tmp_path / "a.zip", dict(reversed(files.items()))),
+        write_zip(tmp_path / "wrapped.zip", wrapped),
+    ):
+        with pytest.warns(UserWarning, match="3 could not be read"):
+            found, labels = datasets.load(source, 8, labels=True)
+        assert labels.tolist() == [1, 1, 2, 2, 3, 3, 3]
+        for pixels, label in zip(found, labels, strict=True):
+            assert is_colour(pixels, [None, RED, GREEN, BLUE][label])
+
+
+@pytest.mark.parametrize(
+    "names",
+    [["a.png"], ["a/1.png", "a/2.png"], ["a/1.png", "b/1.png", "c.png"]],
+)
+def test_images_in_no_folder_of_several_have_no_labels(tmp_path, names):
+    files = dict.fromkeys(names, picture_bytes(plain(RED)))
+    for source in (
+        write_folder(tmp_path / "folder", files),
+        write_zip(tmp_path / "a.zip", files),
+    ):
+        assert len(datasets.load(source, 8)) == len(names)
+        with pytest.raises(ValueError, match="two or more folders.*png is in"):
+            datasets.load(source, 8, labels=True)
+
+
+def test_labels_of_tfds_are_its_class_labels(tmp_path):
+    expected = [3, 0, 5, 1, 1, 2]
+    folder, pixels = write_tfds(tmp_path, labels=expected)
+    found, labels = datasets.load(folder, 8, labels=True)
+    np.testing.assert_array_equal(found, pixels)
+    assert labels.tolist() == expected
+    assert labels.dtype == np.int32
+    _, labels = datasets.load(folder, 8, split="train[50%:]", labels=True)
+    assert labels.tolist() == expected[3:]
+    folder, _ = write_tfds(tmp_path, "unknown", labels=[0, 1, 2, 3, 4, -1])
+    with pytest.raises(ValueError, match="`labels` must be.*from -1 to 4"):
+        datasets.load(folder, 8, labels=True)
+
+
+def test_tfds_without_one_feature_of_labels_is_refused(tmp_path):
+    for name, features in (("none", ()), ("two", ("kind", "colour"))):
+        folder, _ = write_tfds(tmp_path, name, label_features=features)
+        assert len(datasets.load(folder, 8)) == 6
+        with pytest.raises(ValueError, match=f"one ClassLabel.*{name}/.*photo"):
+            datasets.load(folder, 8, labels=True)
+
+
+def test_sources_without_labels_say_which_have_some(tmp_path):
+    array = noise(5, 8, 8)
+    np.save(tmp_path / "a.npy", array)
+    for source in (array, tmp_path / "a.npy"):
+        with pytest.raises(ValueError, match="must have labels: MNIST's.*TFDS"):
+            datasets.load(source, 8, labels=True)
+    np.savez(tmp_path / "a.npz", array)
+    with pytest.raises(ValueError, match="y_train or train_labels or labels"):
+        datasets.load(tmp_path / "a.npz", 8, labels=True)
+
+
+UNSUITABLE = [
+    np.arange(4),
+    np.arange(6),
+    np.arange(5.0),
+    np.arange(5) - 1,
+    np.arange(5) + 2**31,
+    np.eye(5, dtype=int),
+    np.array(list("abcde")),
+]
+
+
+@pytest.mark.parametrize("labels", UNSUITABLE)
+def test_labels_that_do_not_fit_the_images_are_refused(tmp_path, labels):
+    path = tmp_path / "a.npz"
+    np.savez(path, images=numbered(5), labels=labels)
+    refused = "`labels` must be an array of integers from 0, one .* 5 images"
+    with pytest.raises(ValueError, match=f"{refused}.*a.npz"):
+        datasets.load(path, 4, labels=True)
+    with pytest.raises(ValueError, match=refused):
+        datasets.batches(numbered(5), 2, labels=labels)
 
 
 # Batches
@@ -756,6 +915,36 @@ def test_a_mapped_file_can_be_batched(tmp_path):
     assert sorted(sum(seen(dataset, 2), [])) == list(range(10))
 
 
+@pytest.mark.parametrize("kwargs", [{}, {"shuffle": False}, {"flip": True}])
+def test_labels_come_with_their_images_and_change_nothing(kwargs):
+    array, labels = numbered(22), np.arange(22)[::-1]
+    plain = first(datasets.batches(array, 5, repeat=True, **kwargs), 9)
+    for skip in (0, 6):
+        dataset = datasets.batches(
+            array, 5, repeat=True, skip=skip, labels=labels, **kwargs
+        )
+        found, of_each = zip(*dataset.take(9 - skip), strict=True)
+        np.testing.assert_array_equal(np.stack(found), plain[skip:])
+        numbers = images.to_uint8(np.stack(found))[:, :, 0, 0, 0]
+        np.testing.assert_array_equal(np.stack(of_each), 21 - numbers)
+    assert tuple(dataset.element_spec[1].shape) == (5,)
+    assert dataset.element_spec[1].dtype == "int32"
+
+
+def test_passes_with_labels_are_epochs_too():
+    dataset = datasets.batches(numbered(10), 3, labels=np.arange(10))
+    plain = datasets.batches(numbered(10), 3)
+    assert len(dataset) == 3
+    for _ in range(2):
+        labels = [of_each.numpy().tolist() for _, of_each in dataset]
+        assert labels == seen(plain, 3)
+
+
+def test_labels_in_a_list_are_refused():
+    with pytest.raises(ValueError, match="`labels` must be .*type list"):
+        datasets.batches(numbered(2), 2, labels=[0, 1])
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
@@ -830,3 +1019,29 @@ def test_fit_knows_how_long_an_epoch_is():
     for epoch in (found[:4], found[4:]):
         assert len(set(epoch.ravel().tolist())) == 20
     assert (found[:4] != found[4:]).any()
+
+
+class Pairs(Recorder):
+    """Records the labels and not the images."""
+
+    def compute_loss(self, x, y, y_pred, *args, **kwargs):
+        row = keras.ops.one_hot(self.step - 1, 8)[:, None]
+        self.seen.assign_add(row * keras.ops.cast(y, "float32")[None])
+        return super().compute_loss(x, y, y_pred)
+
+    def call(self, x):
+        self.step.assign_add(1)
+        return x
+
+
+@pytest.mark.every_backend
+def test_fit_takes_labels_with_the_images():
+    model = Pairs()
+    model.built = True
+    model.compile(optimizer=keras.optimizers.SGD(0.0))
+    dataset = datasets.batches(
+        numbered(22), 5, repeat=True, labels=np.arange(22)
+    )
+    model.fit(dataset, steps_per_epoch=8, shuffle=False, verbose=0)
+    found = keras.ops.convert_to_numpy(model.seen).astype(int).tolist()
+    assert found == seen(datasets.batches(numbered(22), 5, repeat=True), 8)

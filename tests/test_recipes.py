@@ -544,7 +544,7 @@ def test_photographs_get_the_settings_of_the_source(monkeypatch):
     recipe = load("cats_dcgan")
     argv = ["--data", "photographs"]
     arguments = recipe.cli.parse_arguments(
-        "Cats.", recipe.SOURCE, recipe.SAMPLE, argv
+        "Cats.", recipe.SOURCE, recipe.SAMPLE, argv=argv
     )
     assert (
         vars(arguments).items()

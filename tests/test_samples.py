@@ -299,6 +299,21 @@ def test_digits_shrink_back_to_those_of_scikit_learn():
     assert np.corrcoef(turned.ravel(), original.ravel())[0, 1] < 0.9
 
 
+def test_labels_of_digits_say_which_they_are():
+    from sklearn.datasets import load_digits
+
+    digits, labels = samples.digits(labels=True)
+    np.testing.assert_array_equal(digits, samples.digits())
+    np.testing.assert_array_equal(labels, load_digits().target)
+    assert labels.dtype == np.int32
+    means = [digits[labels == digit].mean(axis=0) for digit in range(10)]
+    nearest = [
+        np.argmin([((digit - mean) ** 2).sum() for mean in means])
+        for digit in digits[::10].astype(float)
+    ]
+    assert (nearest == labels[::10]).mean() > 0.85
+
+
 def test_digits_name_the_remedy_where_scikit_learn_is_absent(monkeypatch):
     monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
     with pytest.raises(ImportError, match=r"gan-blocks\[samples\]"):

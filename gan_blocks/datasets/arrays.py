@@ -1,4 +1,4 @@
-"""Files that hold images as arrays: NumPy's, and MNIST's idx format."""
+"""Files of arrays, of images and labels: NumPy's, and MNIST's idx format."""
 
 import contextlib
 import functools
@@ -40,7 +40,7 @@ def shown(text):
 @contextlib.contextmanager
 def _reading_numpy(path):
     kind = (
-        "file of images as NumPy writes them (pickled objects are never read)"
+        "file of arrays as NumPy writes them (pickled objects are never read)"
     )
     # Of a damaged header Python's own parser may warn.
     with reading(path, kind), warnings.catch_warnings(action="ignore"):
@@ -55,16 +55,25 @@ def read_npy(path):
 
 def read_npz(path, split):
     """Returns the only array in a `.npz` file, or the one for the split."""
+    return _read_named(path, split, "x", "images")
+
+
+def read_npz_labels(path, split):
+    """Returns the array of labels in a `.npz` file for the split."""
+    return _read_named(path, split, "y", "labels")
+
+
+def _read_named(path, split, letter, word):
     with _reading_numpy(path), zipfile.ZipFile(path) as archive:
         members = {
             member.filename.removesuffix(".npy"): member
             for member in archive.infolist()
             if member.filename.endswith(".npy")
         }
-        names = [f"x_{split}", f"{split}_images"]
+        names = [f"{letter}_{split}", f"{split}_{word}"]
         if split == "train":
-            names.append("images")
-            if len(members) == 1:
+            names.append(word)
+            if len(members) == 1 and word == "images":
                 names.extend(members)
         found = [name for name in names if name in members]
         if not found:
@@ -96,27 +105,46 @@ def read_idx(path):
 
     What is not compressed is mapped from the disk.
     """
-    with reading(path, "idx file of images"):
+    return _read_idx(path, "images", (3, 4))
+
+
+def read_idx_labels(path):
+    """Returns the labels in the file beside one of images."""
+    name = path.name.removesuffix(".gz").replace("images", "labels")
+    name = re.sub(r"idx\d-ubyte$", "idx1-ubyte", name)
+    for beside in (path.with_name(name), path.with_name(f"{name}.gz")):
+        if beside.is_file():
+            return _read_idx(beside, "labels", (1,))
+    raise ValueError(
+        f"`source` must have its labels beside it, in a file {name} or "
+        f"{name}.gz. Received: source={str(path)!r}"
+    )
+
+
+def _read_idx(path, kind, ranks):
+    with reading(path, f"idx file of {kind}"):
         if path.suffix == ".gz":
             with gzip.open(path, "rb") as file:
-                shape = _read_idx_header(file)
+                shape = _read_idx_header(file, ranks)
                 content = _read_packed(file, math.prod(shape))
                 return np.frombuffer(content, np.uint8).reshape(shape)
         with open(path, "rb") as file:
-            shape = _read_idx_header(file)
+            shape = _read_idx_header(file, ranks)
             start = file.tell()
             rest = os.fstat(file.fileno()).st_size - start
             if rest != math.prod(shape):
-                raise ValueError(f"it holds {rest} pixels for shape {shape}")
+                raise ValueError(
+                    f"it holds {rest} pixels or labels for shape {shape}"
+                )
             return np.memmap(file, np.uint8, "r", start, shape)
 
 
-def _read_idx_header(file):
+def _read_idx_header(file, ranks):
     magic = file.read(4)
     if len(magic) < 4 or magic[:3] != b"\0\0\x08":
         raise ValueError("it does not begin like an idx file of bytes")
     rank = magic[3]
-    if rank not in (3, 4):
+    if rank not in ranks:
         raise ValueError(f"it has rank {rank}: labels have 1, images 3")
     sizes = file.read(4 * rank)
     if len(sizes) < 4 * rank:
@@ -161,6 +189,27 @@ def as_images(array, source):
             f"source={source} of shape {shape} and dtype {array.dtype}"
         )
     return array
+
+
+def as_labels(labels, number, name):
+    """Checks the labels of so many images, which are called `name`."""
+    if (
+        not isinstance(labels, np.ndarray)
+        or labels.shape not in ((number,), (number, 1))
+        or labels.dtype.kind not in "bui"
+        or labels.min(initial=0) < 0
+        or labels.max(initial=0) > np.iinfo(np.int32).max
+    ):
+        found = f"of type {type(labels).__name__}"
+        if isinstance(labels, np.ndarray):
+            found = f"of shape {labels.shape} and dtype {labels.dtype}"
+            if labels.size and labels.dtype.kind in "bui":
+                found += f" from {labels.min()} to {labels.max()}"
+        raise ValueError(
+            "`labels` must be an array of integers from 0, one for each of "
+            f"the {number} images. Received: {name} {found}"
+        )
+    return np.array(labels, np.int32).reshape(number)
 
 
 def pictures(array, source):

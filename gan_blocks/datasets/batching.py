@@ -6,11 +6,19 @@ import numbers
 
 import numpy as np
 
+from gan_blocks.datasets import arrays
 from gan_blocks.images import from_uint8
 
 
 def batches(
-    images, batch_size, seed=0, shuffle=True, repeat=False, skip=0, flip=False
+    images,
+    batch_size,
+    seed=0,
+    shuffle=True,
+    repeat=False,
+    skip=0,
+    flip=False,
+    labels=None,
 ):
     """Makes batches of floats in [-1, 1], in an order that can be resumed.
 
@@ -37,14 +45,20 @@ def batches(
             Needs `repeat`. Defaults to 0.
         flip: Whether to mirror half of the images, left to right, chosen anew
             in each epoch. Defaults to False.
+        labels: Array of integers from 0 and shape `(number,)`, one for each
+            image, as `load` returns it with `labels=True`. The images and
+            their order do not depend on it. Defaults to None, for none.
 
     Returns:
         A `tf.data.Dataset` of float32 batches of shape
-        `(batch_size, height, width, channels)`, for every Keras backend.
+        `(batch_size, height, width, channels)`, for every Keras backend. With
+        `labels` of pairs of such a batch and its int32 labels of shape
+        `(batch_size,)`.
 
     Raises:
         ValueError: If `images` is not such an array or has fewer images than
-            a batch, or another argument is out of its range.
+            a batch, `labels` are not as many integers, or another argument is
+            out of its range.
 
     Example:
 
@@ -56,12 +70,19 @@ def batches(
     images = np.zeros((10, 8, 8, 1), "uint8")
     epoch = datasets.batches(images, batch_size=4)
     assert [batch.shape for batch in epoch] == [(4, 8, 8, 1)] * 2
+
+    pairs = datasets.batches(images, batch_size=4, labels=np.arange(10))
+    for batch, labels in pairs:
+        assert batch.shape == (4, 8, 8, 1)
+        assert labels.shape == (4,)
     ```
     """
     # Here, because it takes seconds and `load` does not need it.
     import tensorflow as tf
 
     _check_batches(images, batch_size, seed, repeat, skip)
+    if labels is not None:
+        labels = arrays.as_labels(labels, len(images), "labels")
     steps = len(images) // batch_size
 
     @functools.lru_cache(maxsize=2)
@@ -72,19 +93,30 @@ def batches(
             rng.shuffle(order)
         return order, rng.random(len(images)) < 0.5
 
-    def gather(number):
+    def chosen(number):
         epoch, step = divmod(int(number), steps)
-        order, mirrored = epoch_order(epoch)
         here = slice(step * batch_size, (step + 1) * batch_size)
-        batch = images[order[here]]
+        return [of_all[here] for of_all in epoch_order(epoch)]
+
+    def gather_images(number):
+        order, mirrored = chosen(number)
+        batch = images[order]
         if flip:
-            mirrored = mirrored[here]
             batch[mirrored] = batch[mirrored, :, ::-1]
         return from_uint8(batch)
 
-    def gather_tensor(number):
-        batch = tf.numpy_function(gather, [number], tf.float32, stateful=False)
-        return tf.ensure_shape(batch, (batch_size, *images.shape[1:]))
+    def gather_labels(number):
+        return labels[chosen(number)[0]]
+
+    def tensor(gather, number, dtype, shape):
+        batch = tf.numpy_function(gather, [number], dtype, stateful=False)
+        return tf.ensure_shape(batch, (batch_size, *shape))
+
+    def gather(number):
+        batch = tensor(gather_images, number, tf.float32, images.shape[1:])
+        if labels is None:
+            return batch
+        return batch, tensor(gather_labels, number, tf.int32, ())
 
     if repeat:
         positions = tf.data.Dataset.counter(skip)
@@ -95,7 +127,7 @@ def batches(
     options = tf.data.Options()
     options.autotune.enabled = False
     return (
-        positions.map(gather_tensor, num_parallel_calls=2)
+        positions.map(gather, num_parallel_calls=2)
         .prefetch(2)
         .with_options(options)
     )

@@ -28,6 +28,7 @@ def load(
     crop=1.0,
     strict=False,
     verbose=False,
+    labels=False,
 ):
     """Reads all images of a source, at one size, into one array.
 
@@ -72,6 +73,18 @@ def load(
     picture of more than 178,956,970 pixels, twice
     `PIL.Image.MAX_IMAGE_PIXELS`. So are folders without permission.
 
+    Labels are numbers from 0, which some sources have:
+
+    - An `.npz` file with an array named `y_train`, `train_labels` or `labels`
+      (`y_test` or `test_labels`), of shape `(number,)` or `(number, 1)`.
+    - MNIST's format, with the file of labels beside that of the images.
+    - A folder or a `.zip` archive in which every image is in one of several
+      folders: the label is the place of its folder's name among those of all
+      that hold images, sorted as text. Folders in these make no difference,
+      and neither does a folder around them.
+    - TFDS, where a dataset has a `ClassLabel` called `label`, or only one. Its
+      files are then read twice.
+
     Args:
         source: Where the images are; see above.
         image_size: Height and width in pixels, or one integer for both.
@@ -86,15 +99,18 @@ def load(
         strict: Whether to stop at the first file which cannot be read. By
             default such files are left out and counted in one warning.
         verbose: Whether to show a progress bar. Defaults to False.
+        labels: Whether to return the labels too. Defaults to False.
 
     Returns:
         Array of uint8 and shape `(number, height, width, channels)`, which
-        may be read-only.
+        may be read-only. With `labels` a pair of it and an array of int32 and
+        shape `(number,)`, without those of pictures that were left out.
 
     Raises:
         ValueError: If there are no images, the source is none of the above or
-            damaged, TFDS cannot get it, an argument is out of its range, or
-            with `strict` a file cannot be read.
+            damaged or lacks the labels asked for, TFDS cannot get it, an
+            argument is out of its range, or with `strict` a file cannot be
+            read.
         FileNotFoundError: If the path does not exist.
         OSError: If the disk has no room for the temporary file.
         MemoryError: If the memory does not suffice, even for one picture.
@@ -102,6 +118,7 @@ def load(
     Example:
 
     ```python
+    import os
     import tempfile
 
     from PIL import Image
@@ -113,6 +130,13 @@ def load(
         images = datasets.load(folder, image_size=64)
     assert images.shape == (1, 64, 64, 3)
     assert images[0, 0, 0].tolist() == [255, 0, 0]
+
+    with tempfile.TemporaryDirectory() as folder:
+        for name in ("blue", "red"):
+            os.mkdir(f"{folder}/{name}")
+            Image.new("RGB", (64, 64), name).save(f"{folder}/{name}/1.png")
+        images, labels = datasets.load(folder, image_size=64, labels=True)
+    assert labels.tolist() == [0, 1]
     ```
     """
     height, width = _height_and_width(image_size)
@@ -127,17 +151,18 @@ def load(
     shape = (height, width, channels)
     fit = functools.partial(_fit, shape=shape, crop=crop)
     with contextlib.ExitStack() as stack:
-        found = sources.find(source, split, stack)
+        found, read_labels = sources.find(source, split, stack)
         name = sources.described(source)
+        classes = _labels(found, read_labels, name) if labels else None
         if isinstance(found, np.ndarray):
             as_asked = found.dtype == np.uint8 and found.shape[1:] == shape
             if as_asked and crop == 1:
-                return found
+                return (found, classes) if labels else found
             found = arrays.pictures(found, name)
         with warnings.catch_warnings():
             # Of what is beside the pixels, and without the picture's name.
             warnings.filterwarnings("ignore", module=r"PIL\.")
-            images, failures = _collect(
+            images, kept, failures = _collect(
                 found, fit, shape, name, strict, verbose
             )
     if not len(images):
@@ -150,7 +175,18 @@ def load(
             f"{name}: {_summary(failures)}; {len(images)} were read.",
             stacklevel=2,
         )
-    return images
+    return (images, classes[kept]) if labels else images
+
+
+def _labels(found, read, source):
+    if read is None:
+        raise ValueError(
+            "`source` must have labels: MNIST's idx files, an .npz file, a "
+            "folder or a .zip archive of folders of images, or a TFDS "
+            f"dataset, but no array alone. Received: source={source}"
+        )
+    number = len(found) if isinstance(found, np.ndarray) else found[0]
+    return arrays.as_labels(read(), number, f"those of source={source}")
 
 
 def _height_and_width(image_size):
@@ -190,10 +226,10 @@ def _allocate(shape):
 
 
 def _collect(found, fit, shape, source, strict, verbose):
-    """Returns the images, and what to say of those that failed."""
+    """Returns the images, their places, and what to say of the others."""
     count, items = found
     images = _allocate((count, *shape))
-    kept, failures = 0, []
+    kept, failures = [], []
     bar = keras.utils.Progbar(count, unit_name="image") if verbose else None
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         while chunk := list(itertools.islice(items, _CHUNK)):
@@ -201,8 +237,8 @@ def _collect(found, fit, shape, source, strict, verbose):
             results = pool.map(functools.partial(_attempt, fit), openers)
             for name, result in zip(names, results, strict=True):
                 if not isinstance(result, Exception):
-                    images[kept] = result
-                    kept += 1
+                    images[len(kept)] = result
+                    kept.append(len(kept) + len(failures))
                 elif strict:
                     raise ValueError(
                         "`source` has an image that cannot be read: "
@@ -211,8 +247,8 @@ def _collect(found, fit, shape, source, strict, verbose):
                 else:
                     failures.append(_failure(name, result))
             if bar:
-                bar.update(kept + len(failures))
-    return images[:kept], failures
+                bar.update(len(kept) + len(failures))
+    return images[: len(kept)], kept, failures
 
 
 def _attempt(fit, opener):

@@ -2,6 +2,7 @@
 
 What is found is an array, or the number of images and an iterator of
 `(name, opener)`, where `with opener() as image` gives a `PIL.Image.Image`.
+With it comes what reads the labels of all of them, in the same order, or None.
 """
 
 import contextlib
@@ -33,13 +34,13 @@ _PATHS = (
 
 
 def find(source, split, stack):
-    """Returns an array of images, or their number and what opens each.
+    """Returns images, as above, and what reads their labels, or None.
 
     What must stay open until all images are read is left to `stack`.
     """
     if isinstance(source, np.ndarray):
         _check_whole(source, split)
-        return arrays.as_images(source, described(source))
+        return arrays.as_images(source, described(source)), None
     if not isinstance(source, str | os.PathLike):
         raise ValueError(
             f"`source` must be a NumPy array, {_PATHS}, or 'tfds:NAME'. "
@@ -77,14 +78,15 @@ def _find_in_file(path, split, stack):
     _check_regular(path)
     suffix = path.suffix.lower()
     if suffix == ".npz":
-        return arrays.as_images(arrays.read_npz(path, split), described(path))
+        images = arrays.as_images(arrays.read_npz(path, split), described(path))
+        return images, functools.partial(arrays.read_npz_labels, path, split)
     _check_whole(path, split)
     if suffix == ".npy":
-        return arrays.as_images(arrays.read_npy(path), described(path))
+        return arrays.as_images(arrays.read_npy(path), described(path)), None
     if suffix == ".zip":
         return _zip_pictures(path, stack)
     if arrays.IDX_NAME.search(path.name):
-        return arrays.as_images(arrays.read_idx(path), described(path))
+        return _idx_images(path)
     raise ValueError(
         f"`source` must be {_PATHS}, or 'tfds:NAME'. Received: "
         f"source={str(path)!r}"
@@ -119,7 +121,7 @@ def _find_in_folder(folder, split):
     if idx_files:
         path = _idx_file(idx_files, folder, split)
         _check_regular(path)
-        return arrays.as_images(arrays.read_idx(path), described(path))
+        return _idx_images(path)
     _check_whole(folder, split)
     openers = _openers(folder)
     if not openers:
@@ -128,7 +130,24 @@ def _find_in_folder(folder, split):
             "idx files, for the dataset_info.json of a TFDS dataset and, at "
             f"any depth, for {_endings()}"
         )
-    return len(openers), iter(openers.items())
+    found = len(openers), iter(openers.items())
+    return found, functools.partial(_folder_labels, list(openers), folder)
+
+
+def _folder_labels(names, source):
+    """Returns the places of the pictures' folders among the sorted folders."""
+    paths = [name.split("/") for name in names]
+    # Of an archive, often all is in one folder.
+    depth = len(os.path.commonprefix(paths))
+    for name, path in zip(names, paths, strict=True):
+        if len(path) < depth + 2:
+            raise ValueError(
+                "`source` must hold two or more folders, each with all images "
+                f"of a label. Received: source={described(source)}, where "
+                f"{arrays.shown(name)} is in none of them"
+            )
+    classes = [path[depth] for path in paths]
+    return np.unique(classes, return_inverse=True)[1]
 
 
 def _openers(folder):
@@ -150,6 +169,11 @@ def _openers(folder):
 
 def _fail(error):
     raise error
+
+
+def _idx_images(path):
+    images = arrays.as_images(arrays.read_idx(path), described(path))
+    return images, functools.partial(arrays.read_idx_labels, path)
 
 
 def _idx_file(files, folder, split):
@@ -249,10 +273,11 @@ def _zip_pictures(path, stack):
             f"`source` holds no images: {str(path)!r}. Looked in it for "
             f"{_endings()}"
         )
-    return len(names), (
+    found = (
         (name, functools.partial(_open_in_zip, archive, members[name]))
         for name in names
     )
+    return (len(names), found), functools.partial(_folder_labels, names, path)
 
 
 @contextlib.contextmanager
@@ -314,18 +339,37 @@ def _quickly_and_quietly():
 
 
 def _tfds_pictures(builder, split):
-    feature = _tfds_image_feature(builder.info)
+    import tensorflow_datasets as tfds
+
+    info = builder.info
+    feature = _tfds_feature(info, "image", tfds.features.Image, np.uint8)
     try:
-        count = builder.info.splits[split].num_examples
+        count = info.splits[split].num_examples
     except (KeyError, ValueError) as error:
         raise ValueError(
-            f"`split` must be a split of {builder.info.full_name}: "
-            f"{', '.join(builder.info.splits)}. Received: split={split!r}"
+            f"`split` must be a split of {info.full_name}: "
+            f"{', '.join(info.splits)}. Received: split={split!r}"
         ) from error
-    return count, _tfds_openers(builder, split, feature)
+    pictures = (
+        (f"image {i}", functools.partial(_open, io.BytesIO(content)))
+        for i, content in enumerate(_tfds_values(builder, split, feature))
+    )
+    return (count, pictures), functools.partial(_tfds_labels, builder, split)
 
 
-def _tfds_openers(builder, split, feature):
+def _tfds_labels(builder, split):
+    import tensorflow_datasets as tfds
+
+    kind = tfds.features.ClassLabel
+    feature = _tfds_feature(builder.info, "label", kind, np.int64)
+    return np.array(list(_tfds_values(builder, split, feature)), np.int64)
+
+
+def _tfds_values(builder, split, feature):
+    """Gives one feature of each example, in an order that is always the same.
+
+    Of an image it is the content of its file.
+    """
     import tensorflow_datasets as tfds
 
     with arrays.reading(builder.data_dir, "dataset prepared by TFDS"):
@@ -337,25 +381,22 @@ def _tfds_openers(builder, split, feature):
                 ),
                 read_config=tfds.ReadConfig(try_autocache=False),
             )
-        for i, example in enumerate(examples.as_numpy_iterator()):
-            content = io.BytesIO(example[feature])
-            yield f"image {i}", functools.partial(_open, content)
+        for example in examples.as_numpy_iterator():
+            yield example[feature]
 
 
-def _tfds_image_feature(info):
-    import tensorflow_datasets as tfds
-
+def _tfds_feature(info, name, kind, dtype):
     found = [
-        name
-        for name, feature in info.features.items()
-        if isinstance(feature, tfds.features.Image)
-        and feature.np_dtype == np.uint8
+        found
+        for found, feature in info.features.items()
+        if isinstance(feature, kind) and feature.np_dtype == dtype
     ]
-    if "image" in found:
-        return "image"
+    if name in found:
+        return name
     if len(found) != 1:
         raise ValueError(
-            "`source` must have an image feature called 'image', or only one. "
-            f"Received: {info.full_name} with {', '.join(info.features)}"
+            f"`source` must have one {kind.__name__} feature, or one called "
+            f"{name!r}. Received: {info.full_name} with "
+            f"{', '.join(info.features)}"
         )
     return found[0]

@@ -7,7 +7,7 @@ from PIL import Image
 _CELLS_ACROSS = 28 / 2.5
 
 
-def digits():
+def digits(labels=False):
     """Returns 1,797 handwritten digits in the format of MNIST.
 
     A real data set to try a GAN on within minutes and without a network. The
@@ -16,8 +16,12 @@ def digits():
     are, so that what was written for one runs with the other; they stay
     blurrier than MNIST's, and are 33 times fewer.
 
+    Args:
+        labels: Whether to return too which digit each is. Defaults to False.
+
     Returns:
-        Array of uint8 and shape `(1797, 28, 28, 1)`.
+        Array of uint8 and shape `(1797, 28, 28, 1)`. With `labels` a pair of
+        it and an array of int32 and shape `(1797,)`, with values from 0 to 9.
 
     Raises:
         ImportError: If scikit-learn is not installed.
@@ -29,6 +33,8 @@ def digits():
 
     digits = samples.digits()
     assert digits.shape == (1797, 28, 28, 1)
+    digits, labels = samples.digits(labels=True)
+    assert labels[:3].tolist() == [0, 1, 2]
     ```
 
     Reference:
@@ -41,7 +47,8 @@ def digits():
         raise ImportError(
             "`digits` needs scikit-learn: pip install 'gan-blocks[samples]'"
         ) from error
-    small = np.rint(load_digits().images * (255 / 16)).astype(np.uint8)
+    packaged = load_digits()
+    small = np.rint(packaged.images * (255 / 16)).astype(np.uint8)
     # Framed first, so that strokes end softly at the edge too.
     framed = np.pad(small, ((0, 0), (2, 2), (2, 2)))
     first = (framed.shape[1] - _CELLS_ACROSS) / 2
@@ -52,7 +59,8 @@ def digits():
         )
         for image in framed
     ]
-    return np.stack(large)[..., np.newaxis]
+    images = np.stack(large)[..., np.newaxis]
+    return (images, packaged.target.astype(np.int32)) if labels else images
 
 
 def faces():

@@ -1,0 +1,157 @@
+"""Measures what single parts do for a small DCGAN on MNIST.
+
+    python tests/benchmarks/digits_parts.py NAME --data path/to/mnist
+
+NAME is one of the variants below, each of which changes one thing in the GAN of
+`recipes/digits_dcgan.py --modern`; `few_...` learn from 500 digits only. Each
+trains for `--steps` steps; the measurements are those of `digits_quality.py`.
+A line of JSON is printed, and a grid saved.
+"""
+
+import argparse
+import functools
+import json
+import os
+import pathlib
+import time
+
+os.environ["KERAS_BACKEND"] = "tensorflow"
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import keras  # noqa: E402
+
+from gan_blocks import (  # noqa: E402
+    GAN,
+    datasets,
+    images,
+    layers,
+    losses,
+    metrics,
+    networks,
+    penalties,
+)
+
+FEW = 500
+SMOOTH = losses.NonSaturating(label_smoothing=0.1)
+LAZY_R1 = penalties.R1(0.1, interval=8)
+
+
+def build(
+    seed,
+    first=(),
+    last=(),
+    loss=SMOOTH,
+    penalty=LAZY_R1,
+    rate=8e-4,
+    d_rate=None,
+    ema_momentum=0.999,
+    **block,
+):
+    """Returns the GAN with other layers before or behind the blocks."""
+    stage = functools.partial(layers.StridedConvBlock, **block)
+    normalization = {} if "normalization" in block else {"normalization": None}
+    discriminator = keras.Sequential(
+        [
+            keras.Input((28, 28, 1)),
+            *first,
+            stage(32, **normalization),
+            stage(64),
+            stage(128, kernel_size=3),
+            *last,
+            keras.layers.Flatten(),
+            keras.layers.Dense(1),
+        ]
+    )
+    gan = GAN(
+        networks.dcgan_generator((28, 28, 1), base_filters=32),
+        discriminator,
+        ema_momentum=ema_momentum,
+        seed=seed,
+    )
+    gan.compile(
+        keras.optimizers.Adam(rate, beta_1=0.5),
+        keras.optimizers.Adam(d_rate or rate, beta_1=0.5),
+        loss=loss,
+        penalty=penalty,
+    )
+    return gan
+
+
+def adaptive():
+    return [layers.AdaptiveAugment(images_to_adapt=20_000)]
+
+
+PAIRED = {
+    "loss": "relativistic_pairing",
+    "penalty": [penalties.R1(1.0, interval=4), penalties.R2(1.0, interval=4)],
+    "normalization": None,
+}
+VARIANTS = {
+    "all": dict,
+    "no_smoothing": lambda: {"loss": "non_saturating"},
+    "no_r1": lambda: {"penalty": None},
+    "r1_each_step": lambda: {"penalty": penalties.R1(0.1)},
+    "no_average": lambda: {"ema_momentum": None},
+    "slower": lambda: {"rate": 2e-4},
+    "minibatch_stddev": lambda: {"last": [layers.MinibatchStdDev()]},
+    "spectral_hinge": lambda: {
+        "loss": "hinge",
+        "penalty": None,
+        "normalization": None,
+        "spectral_normalization": True,
+    },
+    "relativistic_r1_r2": lambda: PAIRED,
+    "diff_augment": lambda: {"first": [layers.DiffAugment(("translation",))]},
+    "few": dict,
+    "few_diff_augment": lambda: {
+        "first": [layers.DiffAugment(("translation", "cutout"))]
+    },
+    "few_adaptive": lambda: {"first": adaptive()},
+    "generator_too_fast": lambda: {"rate": 0.02, "d_rate": 8e-4},
+    "discriminator_too_slow": lambda: {"d_rate": 2e-6},
+}
+
+
+def main():
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("name", choices=VARIANTS)
+    parser.add_argument("--data", required=True, help="folder of MNIST")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--steps", type=int, default=1600)
+    parser.add_argument("--output", type=pathlib.Path, default="digits_parts")
+    arguments = parser.parse_args()
+    arguments.output.mkdir(parents=True, exist_ok=True)
+
+    keras.utils.set_random_seed(arguments.seed)
+    train, test = (
+        datasets.load(arguments.data, 28, channels=1, split=split, labels=True)
+        for split in ("train", "test")
+    )
+    classifier = metrics.train_classifier(*train, arguments.output)
+    few = arguments.name.startswith("few")
+    gan = build(arguments.seed, **VARIANTS[arguments.name]())
+    start = time.perf_counter()
+    logs = gan.fit(
+        datasets.batches(
+            train[0][: FEW if few else None], 64, arguments.seed, repeat=True
+        ),
+        steps_per_epoch=arguments.steps // 4,
+        epochs=4,
+        shuffle=False,
+        verbose=0,
+    ).history
+    seconds = time.perf_counter() - start
+    values = metrics.Quality(test[0], classifier)(gan).values
+    values |= {name: value[-1] for name, value in logs.items()}
+    line = {"name": arguments.name, "steps": arguments.steps}
+    line |= {"seconds": round(seconds)}
+    print(json.dumps(line | {k: round(v, 4) for k, v in values.items()}))
+    picture = images.grid(gan.generate(60, seed=0), 6, 10)
+    images.save_png(picture, arguments.output / f"{arguments.name}.png")
+
+
+if __name__ == "__main__":
+    main()
