@@ -126,12 +126,12 @@ def test_several_discriminator_steps_each_see_new_images():
     seen = []
     step = gan._train_discriminator
 
-    def watched(real, fake):
+    def watched(real, fake, labels):
         seen.append(fake)
-        return step(real, fake)
+        return step(real, fake, labels)
 
     gan._train_discriminator = watched
-    gan._train(ops.convert_to_tensor(images(8)))
+    gan._train(ops.convert_to_tensor(images(8)), labels=None)
     assert len({ops.convert_to_numpy(fake).tobytes() for fake in seen}) == 3
     optimizer = gan.optimizer
     assert int(optimizer.iterations) == 1

@@ -120,7 +120,7 @@ def test_kernel_distance_sees_a_difference_that_a_gaussian_does_not():
 
 
 def test_precision_and_recall_are_those_of_a_loop_over_spheres(monkeypatch):
-    monkeypatch.setattr(metrics, "_CHUNK", 7)
+    monkeypatch.setattr(metrics.distances, "_CHUNK", 7)
     features = np.random.default_rng(0).normal(size=(70, 2))
     real, fake = features[:40], 2 * features[40:]
 
