@@ -3,208 +3,450 @@ import numpy as np
 import pytest
 from keras import ops
 
-from gan_blocks import GAN, gradients, layers, networks, penalties
+import gan_blocks
+from gan_blocks import gradients, layers
+from gan_blocks.layers.augmentation import OPERATIONS
 
 every_backend = pytest.mark.every_backend
-DEFAULT = ("color", "translation", "cutout")
-ALL = ("color", "flip", "rotation", "translation", "cutout")
+LAYERS = [layers.DiffAugment, layers.AdaptiveAugment]
 
 
-def pictures(*shape, seed=0):
-    random = np.random.default_rng(seed)
-    return random.uniform(-1, 1, shape).astype("float32")
+def numpy(tensor):
+    return np.asarray(ops.convert_to_numpy(tensor))
 
 
-def augmented(images, *policy, seed=1, **options):
-    layer = layers.DiffAugment(policy or DEFAULT, seed=seed, **options)
-    return ops.convert_to_numpy(layer(images, training=True))
+def pictures(*shape, dtype="float32"):
+    random = np.random.default_rng(0)
+    # No value is 0, so that what was set to 0 shows.
+    return random.uniform(0.1, 1, shape).astype(dtype)
+
+
+def draws(count, number=1, seed=7):
+    """The numbers of a layer: for each operation, each image has three."""
+    generator = keras.random.SeedGenerator(seed)
+    return [
+        numpy(keras.random.uniform((3, count, 1, 1, 1), seed=generator))
+        .reshape(3, count)
+        .astype("float64")
+        for _ in range(number)
+    ]
+
+
+def augmented(images, *policy, probability=1.0):
+    layer = layers.DiffAugment(policy, probability, seed=7)
+    return numpy(layer(images, training=True))
+
+
+# The operations --------------------------------------------------------------
 
 
 @every_backend
-@pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])
-def test_nothing_leaks_at_a_probability_of_zero_or_out_of_training(dtype):
-    images = ops.cast(pictures(4, 8, 8, 3), dtype.removeprefix("mixed_"))
-    never = layers.DiffAugment(ALL, probability=0.0, dtype=dtype)
-    adaptive = layers.AdaptiveAugment(ALL, dtype=dtype)
-    always = layers.DiffAugment(ALL, dtype=dtype)
-    for outputs in (
-        never(images, training=True),
-        adaptive(images, training=True),
-        always(images, training=False),
-        always(images),
-    ):
-        assert outputs.dtype == images.dtype
-        np.testing.assert_array_equal(
-            *(
-                ops.convert_to_numpy(ops.cast(x, "float32"))
-                for x in (images, outputs)
+def test_color_follows_its_formulas():
+    images = pictures(16, 5, 6, 3)
+    expected = images.astype("float64")
+    chances, amounts = np.stack(draws(16, 3))[:, :2].swapaxes(0, 1)
+    chosen = chances < 0.6
+    for i in range(16):
+        image = expected[i]
+        if chosen[0, i]:
+            image = image + (amounts[0, i] - 0.5)
+        if chosen[1, i]:
+            gray = image.mean(-1, keepdims=True)
+            image = gray + (image - gray) * (2 * amounts[1, i])
+        if chosen[2, i]:
+            image = image.mean() + (image - image.mean()) * (
+                amounts[2, i] + 0.5
             )
-        )
+        expected[i] = image
+    assert 0 < chosen.sum() < chosen.size
+    outputs = augmented(images, "color", probability=0.6)
+    np.testing.assert_allclose(outputs, expected, atol=1e-6)
 
 
-def test_brightness_saturation_and_contrast_are_affine_in_their_ranges():
-    # Of images of one value in each channel, all changes are of the channels.
-    channels = np.array([-0.5, 0.2, 0.7], "float32")
-    images = np.broadcast_to(channels, (512, 8, 8, 3))
-    changed = augmented(images, "color")
-    assert np.ptp(changed, axis=(1, 2)).max() < 1e-6
-    changed = changed[:, 0, 0]
-    gray = channels.mean()
-    brightness = changed.mean(axis=1) - gray
-    assert -0.5 <= brightness.min() < -0.45 and 0.45 < brightness.max() <= 0.5
-    # Saturation times contrast: 0 to 2 times 0.5 to 1.5.
-    scales = (changed - changed.mean(1, keepdims=True)) / (channels - gray)
-    np.testing.assert_allclose(scales.std(axis=1), 0, atol=1e-5)
-    assert 0 <= scales.min() and 2 < scales.max() <= 3
-    # Gray pictures have no saturation: this is the contrast alone.
-    images = np.concatenate(
-        [-np.ones((512, 8, 4, 1)), np.ones((512, 8, 4, 1))], 2
-    )
-    changed = augmented(images.astype("float32"), "color")[:, 0, :, 0]
-    contrasts = (changed[:, -1] - changed[:, 0]) / 2
-    assert 0.5 <= contrasts.min() < 0.55 and 1.45 < contrasts.max() <= 1.5
+def test_each_color_operation_keeps_what_it_should():
+    from gan_blocks.layers import augmentation
+
+    images = pictures(4, 6, 6, 3, dtype="float64")
+    change = np.array([-0.5, -0.2, 0.1, 0.4]).reshape(4, 1, 1, 1)
+    brighter = numpy(augmentation._brightness(images, change))
+    np.testing.assert_allclose(brighter - images, change + 0 * images)
+    colored = numpy(augmentation._saturation(images, change))
+    np.testing.assert_allclose(colored.mean(-1), images.mean(-1))
+    assert np.ptp(colored[0], axis=-1).max() < 1e-12
+    axes = (1, 2, 3)
+    contrasted = numpy(augmentation._contrast(images, change))
+    np.testing.assert_allclose(contrasted.mean(axes), images.mean(axes))
+    ratio = contrasted.std(axes) / images.std(axes)
+    np.testing.assert_allclose(ratio, 1 + change.ravel())
+
+
+def test_gray_images_have_no_saturation_to_change():
+    images = pictures(32, 4, 4, 1)
+    outputs = augmented(images, "color")
+    brightness, _, contrast = np.stack(draws(32, 3))[:, 1]
+    expected = images + (brightness - 0.5).reshape(-1, 1, 1, 1)
+    mean = expected.mean((1, 2, 3), keepdims=True)
+    expected = mean + (expected - mean) * (contrast.reshape(-1, 1, 1, 1) + 0.5)
+    np.testing.assert_allclose(outputs, expected, atol=1e-6)
+
+
+def shifted(image, down, right):
+    height, width, _ = image.shape
+    padded = np.pad(image, ((height, height), (width, width), (0, 0)))
+    return padded[height - down :, width - right :][:height, :width]
 
 
 @every_backend
-def test_translation_moves_by_up_to_an_eighth_and_fills_with_zeros():
-    images = np.zeros((400, 16, 24, 1), "float32")
-    images[:, 8, 12] = 1
-    moved = augmented(images, "translation")[..., 0]
-    assert (moved.sum((1, 2)) == 1).all()
-    _, rows, columns = moved.nonzero()
-    assert set(rows) == set(range(6, 11))
-    assert set(columns) == set(range(9, 16))
-    edge = augmented(np.ones((50, 16, 16, 1), "float32"), "translation")
-    assert set(np.unique(edge)) == {0.0, 1.0}
-
-
-def test_cutout_zeroes_a_rectangle_of_half_the_size_or_what_the_border_leaves():
-    cut = augmented(np.ones((300, 12, 8, 2), "float32"), "cutout") == 0
-    assert (cut[..., 0] == cut[..., 1]).all()
-    heights, widths = cut[..., 0].any(2).sum(1), cut[..., 0].any(1).sum(1)
-    np.testing.assert_array_equal(cut[..., 0].sum((1, 2)), heights * widths)
-    assert (heights.max(), widths.max()) == (6, 4)
-    assert (heights.min(), widths.min()) == (3, 2)
-
-
-def test_flips_and_turns_are_those_of_numpy():
-    images = np.broadcast_to(pictures(1, 5, 5, 2), (200, 5, 5, 2))
-    flipped = augmented(images, "flip")
-    mirrored = (flipped == images[:, :, ::-1]).all((1, 2, 3))
-    same = (flipped == images).all((1, 2, 3))
-    assert (mirrored ^ same).all() and 60 < mirrored.sum() < 140
-    turned = augmented(images, "rotation")
-    counts = [
-        (turned == np.rot90(images, k, (1, 2))).all((1, 2, 3)).sum()
-        for k in range(4)
+@pytest.mark.parametrize("size", [(16, 28), (7, 5)])
+def test_translation_moves_by_up_to_an_eighth_and_fills_with_zeros(size):
+    images = pictures(64, *size, 2)
+    outputs = augmented(images, "translation")
+    limits = [int(one / 8 + 0.5) for one in size]
+    (numbers,) = draws(64)
+    moves = [
+        np.floor(numbers[1 + i] * (2 * limit + 1)).astype(int) - limit
+        for i, limit in enumerate(limits)
     ]
-    assert sum(counts) == 200 and min(counts) > 25
-
-
-def test_each_operation_is_done_with_the_probability_to_each_image():
-    images = np.zeros((1000, 8, 8, 1), "float32")
-    images[:, 4, 4] = 1
-    moved = augmented(images, "translation", probability=0.3) != images
-    share = moved.any((1, 2, 3)).mean() / (1 - 1 / 9)  # Some move by nothing.
-    assert 0.25 < share < 0.35
+    for i, limit in enumerate(limits):
+        assert set(moves[i]) == set(range(-limit, limit + 1))
+    for image, output, *move in zip(images, outputs, *moves, strict=True):
+        np.testing.assert_array_equal(output, shifted(image, *move))
 
 
 @every_backend
-@pytest.mark.parametrize("operation", ALL)
-def test_gradients_are_those_of_an_affine_function(operation):
-    images = pictures(3, 8, 8, 3)
-    direction = pictures(3, 8, 8, 3, seed=5)
-    cotangent = pictures(3, 8, 8, 3, seed=6)
-
-    def run(inputs):  # A new layer each time, to draw the same numbers.
-        layer = layers.DiffAugment((operation,), seed=3)
-        return layer(inputs, training=True)
-
-    outputs, pullback = gradients.input_vjp(
-        run, ops.convert_to_tensor(images), differentiable=True
-    )
-    gradient = ops.convert_to_numpy(pullback(ops.convert_to_tensor(cotangent)))
-    along = ops.convert_to_numpy(
-        run(images + direction)
-    ) - ops.convert_to_numpy(outputs)
-    np.testing.assert_allclose(
-        (gradient * direction).sum(), (along * cotangent).sum(), rtol=1e-4
-    )
-
-
-@every_backend
-def test_the_probability_follows_what_the_discriminator_is_sure_of():
-    layer = layers.AdaptiveAugment(images_to_adapt=100, maximum=0.5)
-    seen = []
-    for logits in ([[1.0]] * 20, [[1.0]] * 8 + [[-1.0]] * 2, [[3.0]] * 50):
-        layer.observe(ops.convert_to_tensor(logits))
-        seen.append(float(ops.convert_to_numpy(layer.probability)))
-    # 100% are positive: up. 80% are no more than the target: down.
-    assert seen == pytest.approx([0.2, 0.1, 0.5])
-    layer.observe(ops.convert_to_tensor([[-1.0]] * 90))
-    assert float(ops.convert_to_numpy(layer.probability)) == 0
+@pytest.mark.parametrize("size", [(8, 12), (7, 9)])
+def test_cutout_sets_a_window_of_half_the_size_to_zero(size):
+    images = pictures(200, *size, 3)
+    outputs = augmented(images, "cutout")
+    half = [(one + 1) // 2 for one in size]
+    whole = 0
+    for image, output in zip(images, outputs, strict=True):
+        cut = (output == 0).all(-1)
+        np.testing.assert_array_equal(output[~cut], image[~cut])
+        window = np.argwhere(cut)
+        first, last = window.min(0), window.max(0)
+        assert cut[first[0] : last[0] + 1, first[1] : last[1] + 1].all()
+        assert cut.sum() == np.prod(last - first + 1)
+        for i in range(2):
+            length = last[i] - first[i] + 1
+            # Shorter where the border cuts it off, by half of it at most.
+            assert half[i] // 2 <= length <= half[i]
+            at_border = first[i] == 0 or last[i] == size[i] - 1
+            assert length == half[i] or at_border
+        whole += cut.sum() == np.prod(half)
+    assert 0 < whole < 200
 
 
 @every_backend
-def test_a_gan_trains_through_it_and_saves_the_probability(tmp_path):
-    augment = layers.AdaptiveAugment(images_to_adapt=40, target=-0.9)
-    discriminator = keras.Sequential(
-        [
-            keras.Input((8, 8, 1)),
-            augment,
-            networks.mlp_discriminator((8, 8, 1), units=(4,)),
-        ]
-    )
-    gan = GAN(
-        networks.mlp_generator((8, 8, 1), latent_dim=2, units=(4,)),
-        discriminator,
-        seed=0,
-    )
-    gan.compile("adam", "adam", penalty=penalties.R1(0.1))
-    gan.fit(pictures(16, 8, 8, 1), batch_size=8, verbose=0)
-    probability = float(ops.convert_to_numpy(augment.probability))
-    # Two steps, each of which rises by 0.2 unless all are taken for generated.
-    assert probability in (pytest.approx(0.2), pytest.approx(0.4), 0.0)
-    gan.save(tmp_path / "gan.keras")
-    loaded = keras.saving.load_model(tmp_path / "gan.keras")
-    again = loaded.discriminator.layers[0]
-    assert float(ops.convert_to_numpy(again.probability)) == probability
-    histories = [
-        one.fit(pictures(16, 8, 8, 1), verbose=0, shuffle=False).history
-        for one in (gan, loaded)
-    ]
-    for name, values in histories[0].items():
-        assert values == pytest.approx(histories[1][name], rel=1e-5)
+def test_rotation_and_flip_show_all_eight_symmetries_of_a_square():
+    image = pictures(1, 5, 5, 2)
+    images = np.repeat(image, 96, 0)
+    turned = [np.rot90(image[0], k) for k in range(4)]
+    flipped = [one[:, ::-1] for one in turned]
+
+    def seen(*policy):
+        return {one.tobytes() for one in augmented(images, *policy)}
+
+    def those(images):
+        return {np.ascontiguousarray(one).tobytes() for one in images}
+
+    assert seen("rotation") == those(turned)
+    assert seen("flip") == those([turned[0], flipped[0]])
+    assert seen("rotation", "flip") == those(turned + flipped)
 
 
-@every_backend
-def test_channels_may_come_first():
-    images = pictures(4, 8, 6, 3)
-    last = augmented(images)
-    first = augmented(
-        images.transpose(0, 3, 1, 2), data_format="channels_first"
+def test_images_are_flipped_then_turned_then_moved():
+    images = pictures(64, 16, 16, 1)
+    moving, turning, flipping = draws(64, 3)
+    together = augmented(images, "translation", "flip", "rotation")
+    for i, image in enumerate(images):
+        if flipping[1, i] < 0.5:
+            image = image[:, ::-1]
+        turns = 2 * (turning[1, i] < 0.5) + (turning[2, i] < 0.5)
+        image = np.rot90(image, turns)
+        down, right = np.floor(moving[1:, i] * 5).astype(int) - 2
+        np.testing.assert_array_equal(together[i], shifted(image, down, right))
+
+
+def test_channels_first_is_the_same_on_other_axes():
+    images = pictures(8, 16, 16, 3)
+    last = layers.DiffAugment(OPERATIONS, seed=7)
+    first = layers.DiffAugment(OPERATIONS, seed=7, data_format="channels_first")
+    outputs = first(images.transpose(0, 3, 1, 2), training=True)
+    np.testing.assert_array_equal(
+        numpy(outputs).transpose(0, 2, 3, 1), numpy(last(images, training=True))
     )
-    np.testing.assert_allclose(first.transpose(0, 2, 3, 1), last, atol=1e-6)
+
+
+# When they are done ----------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("make", "message"),
+    "dtype", [pytest.param("float32", marks=every_backend), "bfloat16"]
+)
+def test_without_training_or_probability_images_stay_as_they_are(dtype):
+    images = ops.cast(pictures(8, 6, 6, 3) - 0.5, dtype)
+    adaptive = layers.AdaptiveAugment(OPERATIONS, dtype=dtype)
+    still = layers.DiffAugment(OPERATIONS, probability=0, dtype=dtype)
+    always = layers.DiffAugment(OPERATIONS, dtype=dtype)
+    for outputs in (
+        adaptive(images, training=True),
+        still(images, training=True),
+        always(images, training=False),
+        always(images),
+    ):
+        assert keras.backend.standardize_dtype(outputs.dtype) == dtype
+        assert numpy(ops.all(outputs == images))
+    assert not numpy(ops.all(always(images, training=True) == images))
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_the_probability_is_that_of_each_operation(operation):
+    images = pictures(4000, 6, 6, 2)
+    outputs = augmented(images, operation, probability=0.3)
+    share = (outputs != images).any((1, 2, 3)).mean()
+    # Some draws change nothing: half the flips, a quarter of the turns, one
+    # in nine moves by up to one pixel; color has three chances.
+    effect = {"flip": 1 / 2, "rotation": 3 / 4, "translation": 8 / 9}
+    expected = 0.3 * effect.get(operation, 1)
+    if operation == "color":
+        expected = 1 - 0.7**3
+    assert abs(share - expected) < 0.03
+
+
+def test_images_and_calls_have_random_numbers_of_their_own():
+    layer = layers.DiffAugment(("cutout",), seed=1)
+    images = np.ones((64, 16, 16, 1), "float32")
+    first, second = (numpy(layer(images, training=True)) for _ in range(2))
+    again = layers.DiffAugment(("cutout",), seed=1)(images, training=True)
+    np.testing.assert_array_equal(first, numpy(again))
+    assert (first != second).any()
+    assert len({one.tobytes() for one in first}) > 32
+
+
+# Gradients -------------------------------------------------------------------
+
+
+@every_backend
+def test_gradients_are_those_of_an_affine_function():
+    images = pictures(4, 8, 8, 3)
+    direction = np.random.default_rng(2).normal(size=images.shape)
+    cotangent = np.random.default_rng(1).normal(size=images.shape)
+    layer = layers.DiffAugment(OPERATIONS, 0.7, seed=7)
+
+    def at(inputs):
+        # The draws of each call are the same: nothing is kept of them.
+        output, pullback = gradients.input_vjp(
+            lambda inputs: layer(inputs, training=True),
+            ops.convert_to_tensor(inputs),
+            layer.variables,
+        )
+        gradient = pullback(ops.convert_to_tensor(cotangent, "float32"))
+        return numpy(output), numpy(gradient)
+
+    (start, gradient), (end, other) = at(images), at(images + direction)
+    np.testing.assert_array_equal(gradient, other)
+    np.testing.assert_allclose(
+        (cotangent * (end - start)).sum(),
+        (gradient * direction).sum(),
+        rtol=1e-5,
+    )
+
+
+@every_backend
+def test_gradients_of_r1_pass_through_twice():
+    # With a discriminator of w . x^2 / 2, the penalty is the square of the
+    # augmentation's transpose applied to w x: no network hides an error.
+    images = pictures(4, 8, 8, 3)
+    layer = layers.DiffAugment(OPERATIONS, 0.7, seed=7)
+
+    class Square(keras.layers.Layer):
+        def build(self, input_shape):
+            self.scale = self.add_weight(shape=(), initializer="ones")
+
+        def call(self, inputs):
+            return self.scale * ops.sum(inputs**2, (1, 2, 3)) / 2
+
+    network = keras.Sequential([keras.Input((8, 8, 3)), layer, Square()])
+    scale = network.trainable_variables
+
+    def penalty():
+        gradient = gradients.input_gradient(
+            network, ops.convert_to_tensor(images)
+        )
+        return ops.sum(gradient**2), gradient
+
+    value, gradient, pullback = gradients.vjp(penalty, scale, network.variables)
+    (slope,) = pullback(ops.ones(()))
+    _, back = gradients.input_vjp(
+        lambda inputs: layer(inputs, training=True),
+        ops.convert_to_tensor(images),
+        layer.variables,
+    )
+    with keras.StatelessScope():
+        seen = layer(ops.convert_to_tensor(images), training=True)
+    np.testing.assert_allclose(numpy(gradient), numpy(back(seen)), rtol=1e-5)
+    np.testing.assert_allclose(numpy(slope), 2 * numpy(value), rtol=1e-5)
+
+
+@pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow", reason="Only TensorFlow has both"
+)
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_compiled_gradients_are_those_of_a_linear_function(jit_compile):
+    import tensorflow as tf
+
+    # XLA draws other numbers, but without brightness all is linear: the image
+    # y = A x has the square y . A x, which is x . A^T y.
+    images = tf.constant(pictures(4, 8, 8, 3))
+    layer = layers.DiffAugment(OPERATIONS[1:], 0.7, seed=7)
+
+    def augment(images):
+        with tf.GradientTape() as tape:
+            tape.watch(images)
+            outputs = layer(images, training=True)
+        return outputs, tape.gradient(outputs, images, outputs)
+
+    signature = [tf.TensorSpec((None, 8, 8, 3))]
+    compiled = tf.function(augment, signature, jit_compile=jit_compile)
+    outputs, gradient = map(numpy, compiled(images))
+    assert (outputs != numpy(images)).any()
+    np.testing.assert_allclose(
+        (outputs**2).sum(), (numpy(images) * gradient).sum(), rtol=1e-5
+    )
+
+
+# Adapting --------------------------------------------------------------------
+
+
+@every_backend
+def test_the_probability_follows_the_signs_of_the_logits():
+    layer = layers.AdaptiveAugment(images_to_adapt=100, maximum=0.25)
+
+    def after(*logits):
+        layer.observe(ops.reshape(ops.convert_to_tensor(logits), (-1, 1)))
+        return float(layer.probability)
+
+    assert after(-1.0, -2.0) == 0
+    rising = [after(*[0.1] * 10) for _ in range(3)]
+    np.testing.assert_allclose(rising, [0.1, 0.2, 0.25], rtol=1e-6)
+    # Nine of ten, a mean sign of 0.8, is more than the target, and seven less.
+    np.testing.assert_allclose(after(*[-1.0] * 5), 0.2, rtol=1e-6)
+    np.testing.assert_allclose(after(-9.0, *[0.1] * 9), 0.25, rtol=1e-6)
+    np.testing.assert_allclose(after(*[-0.1] * 3, *[9.0] * 7), 0.15, rtol=1e-6)
+    # Of a patch of logits, each counts, but it is one image.
+    layer.observe(ops.ones((2, 4, 4, 1), "bfloat16"))
+    np.testing.assert_allclose(float(layer.probability), 0.17, rtol=1e-6)
+
+
+def build(*augmentations, **options):
+    generator = keras.Sequential(
+        [
+            keras.Input((4,)),
+            keras.layers.Dense(64, activation="tanh"),
+            keras.layers.Reshape((8, 8, 1)),
+        ]
+    )
+    discriminator = keras.Sequential(
+        [
+            keras.Input((8, 8, 1)),
+            *augmentations,
+            keras.layers.Flatten(),
+            keras.layers.Dense(4, activation="softplus"),
+            keras.layers.Dense(1),
+        ]
+    )
+    gan = gan_blocks.GAN(generator, discriminator, seed=1)
+    gan.compile(
+        keras.optimizers.Adam(1e-3),
+        keras.optimizers.Adam(1e-3),
+        penalty=gan_blocks.penalties.R1(1.0),
+        **options,
+    )
+    return gan
+
+
+def fit(gan, logit=None):
+    """Trains two steps; `logit` makes up the discriminator's mind."""
+    if logit is not None:
+        gan.discriminator.layers[-1].bias.assign([logit])
+    images = pictures(32, 8, 8, 1)
+    return gan.fit(images, batch_size=16, shuffle=False, verbose=0).history
+
+
+@every_backend
+def test_a_gan_trains_is_saved_and_goes_on_with_both(tmp_path):
+    adaptive = layers.AdaptiveAugment(images_to_adapt=100, seed=3)
+    gan = build(layers.DiffAugment(seed=3), adaptive)
+    logs = fit(gan, 9.0)
+    assert all(np.isfinite(values).all() for values in logs.values())
+    gan.save(tmp_path / "gan.keras")
+    loaded = keras.saving.load_model(tmp_path / "gan.keras")
+    for one, other in zip(
+        gan.discriminator.layers, loaded.discriminator.layers, strict=True
+    ):
+        assert one.get_config() == other.get_config()
+    (copy,) = (
+        layer
+        for layer in loaded.discriminator.layers
+        if isinstance(layer, layers.AdaptiveAugment)
+    )
+    assert float(copy.probability) == float(adaptive.probability)
+    np.testing.assert_allclose(float(copy.probability), 0.32, rtol=1e-5)
+    assert fit(loaded) == fit(gan)
+    for one, other in zip(gan.variables, loaded.variables, strict=True):
+        np.testing.assert_array_equal(numpy(one), numpy(other))
+
+
+def test_a_gan_adapts_the_probability_in_each_discriminator_step():
+    layer = layers.AdaptiveAugment(images_to_adapt=100)
+    gan = build(layer, discriminator_steps=2)
+    fit(gan, 9.0)
+    np.testing.assert_allclose(float(layer.probability), 0.64, rtol=1e-5)
+    fit(gan, -9.0)
+    assert float(layer.probability) < 1e-6
+
+
+def test_mixed_precision_adapts_in_float32():
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    layer = layers.AdaptiveAugment(OPERATIONS, images_to_adapt=100)
+    gan = build(layer)
+    assert np.isfinite(fit(gan, 9.0)["d_loss"]).all()
+    assert layer.probability.dtype == "float32"
+    np.testing.assert_allclose(float(layer.probability), 0.32, rtol=1e-5)
+
+
+# Arguments -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", LAYERS)
+@pytest.mark.parametrize("policy", [(), "color", ("color", "blur")])
+def test_unknown_operations_are_refused(kind, policy):
+    with pytest.raises(ValueError, match="`policy` must be a tuple of one or"):
+        kind(policy)
+
+
+@pytest.mark.parametrize(
+    ("kind", "arguments"),
     [
-        (lambda: layers.DiffAugment(("colour",)), "`policy` must be"),
-        (lambda: layers.DiffAugment(()), "`policy` must be"),
-        (lambda: layers.DiffAugment(probability=1.1), "`probability`"),
-        (lambda: layers.AdaptiveAugment(target=1), "`target`"),
-        (
-            lambda: layers.AdaptiveAugment(images_to_adapt=0),
-            "`images_to_adapt`",
-        ),
-        (lambda: layers.AdaptiveAugment(maximum=-0.1), "`maximum`"),
-        (
-            lambda: layers.AdaptiveAugment()(np.zeros((1, 8, 6, 1))),
-            "not square",
-        ),
+        (layers.DiffAugment, {"probability": 1.1}),
+        (layers.DiffAugment, {"probability": -0.1}),
+        (layers.DiffAugment, {"data_format": "first"}),
+        (layers.AdaptiveAugment, {"target": 1}),
+        (layers.AdaptiveAugment, {"target": -1}),
+        (layers.AdaptiveAugment, {"maximum": 1.1}),
+        (layers.AdaptiveAugment, {"images_to_adapt": 0}),
     ],
 )
-def test_what_cannot_be_augmented_is_refused(make, message):
-    with pytest.raises(ValueError, match=message):
-        make()
+def test_arguments_out_of_range_are_refused(kind, arguments):
+    (name,) = arguments
+    with pytest.raises(ValueError, match=f"`{name}` must .*{name}="):
+        kind(**arguments)
+
+
+def test_images_that_are_not_square_are_not_turned():
+    images = pictures(2, 8, 6, 1)
+    with pytest.raises(ValueError, match="height 8 and width 6"):
+        layers.AdaptiveAugment()(images, training=True)
+    policy = ("color", "flip", "translation")
+    assert layers.AdaptiveAugment(policy)(images, training=True).shape

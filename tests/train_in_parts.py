@@ -61,8 +61,11 @@ def gan(models=None, ema_momentum=None, rate=2e-3, **options):
 
 def mixed(**options):
     """Builds a GAN with every kind of state but that of penalties."""
-    translation = keras.layers.RandomTranslation(0.1, 0.1)
-    models = networks("batch", 0.2, [translation])
+    augmentation = [
+        keras.layers.RandomTranslation(0.1, 0.1),
+        layers.AdaptiveAugment(("flip", "cutout"), images_to_adapt=100),
+    ]
+    models = networks("batch", 0.2, augmentation)
     return gan(models, ema_momentum=0.9, rate=falling_rate(), **options)
 
 
@@ -73,16 +76,13 @@ def falling_rate():
 
 KINDS = {
     "batch_norm": lambda: gan(networks("batch")),
-    "dropout": lambda: gan(networks(dropout=0.3)),
     "average": lambda: gan(ema_momentum=0.99),
     "steps": lambda: gan(discriminator_steps=3),
-    "r1": lambda: gan(networks("group"), penalty=penalties.R1(0.5)),
-    "schedule": lambda: gan(rate=falling_rate()),
     "mixed": mixed,
     "all": lambda: mixed(
         loss=losses.NonSaturating(label_smoothing=0.1),
         discriminator_steps=2,
-        penalty=[penalties.R1(0.1), penalties.GradientPenalty(0.1)],
+        penalty=[penalties.R1(0.1, interval=2), penalties.GradientPenalty(0.1)],
     ),
 }
 

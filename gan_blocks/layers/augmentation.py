@@ -195,7 +195,7 @@ class DiffAugment(_Augment):
       distance of each value from the mean of its pixel's channels by 0 to 2
       (saturation: nothing changes in images of one channel), and from the mean
       of the image by 0.5 to 1.5 (contrast). Nothing is clipped.
-    - `"flip"`: mirrors every other image, left to right.
+    - `"flip"`: swaps left and right in half of the images.
     - `"rotation"`: turns by 0, 90, 180 or 270 degrees. Square images only.
     - `"translation"`: moves by up to an eighth of height and width; what comes
       in is 0.

@@ -18,9 +18,9 @@ def train_classifier(images, labels, cache=None):
     For data with labels that are unlike photographs, as digits: distances by
     its features see what makes a digit, and its logits tell which classes a
     GAN covers. On MNIST it takes less than a minute on two cores and is right
-    on 99% of the test set. The same data give the same weights on the same
-    machine, but to rounding not on others, so keep the file where distances
-    are to be compared.
+    on 99% of the test set. Trained anew from the same data it is another one,
+    if only by what threads round, so keep the file where distances are to be
+    compared.
 
     Args:
         images: Array `(number, height, width, channels)` of uint8, or of

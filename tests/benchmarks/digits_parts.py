@@ -78,7 +78,8 @@ def build(
 
 
 def adaptive():
-    return [layers.AdaptiveAugment(images_to_adapt=20_000)]
+    policy = ("translation", "cutout")
+    return [layers.AdaptiveAugment(policy, images_to_adapt=20_000)]
 
 
 PAIRED = {
