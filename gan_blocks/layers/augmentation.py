@@ -304,8 +304,9 @@ class AdaptiveAugment(_Augment):
             0.6.
         images_to_adapt: Integer, the number of real images after which the
             probability would have risen from 0 to 1. Defaults to 500,000,
-            the paper's; choose a tenth of the images, times the epochs, in
-            short trainings.
+            the paper's, which trains on 25 million; choose less for short
+            trainings. Of a distributed training, only the images of one
+            replica count.
         maximum: Float from 0 to 1, the limit of the probability. Defaults to
             0.8, up to which the paper finds that generated images do not
             look augmented.
