@@ -10,6 +10,7 @@ import numpy as np
 from gan_blocks.images import from_uint8
 
 _EPOCHS = 3
+_LEAST = 8_000  # Images seen, in more epochs where there are few.
 
 
 def train_classifier(images, labels, cache=None):
@@ -104,11 +105,12 @@ def _trained(images, labels):
         int(labels.max()) + 1, kernel_initializer=weights()
     )(features)
     training = keras.Model(inputs, logits)
-    steps = _EPOCHS * len(images) // 128 + 1
+    epochs = max(_EPOCHS, _LEAST // len(images))
+    steps = epochs * len(images) // 128 + 1
     rate = keras.optimizers.schedules.CosineDecay(2e-3, steps)
     training.compile(
         keras.optimizers.Adam(rate),
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
     )
-    training.fit(images, labels, 128, epochs=_EPOCHS, shuffle=False, verbose=0)
+    training.fit(images, labels, 128, epochs=epochs, shuffle=False, verbose=0)
     return keras.Model(inputs, [features, logits], name="classifier")
