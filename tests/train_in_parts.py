@@ -78,7 +78,6 @@ KINDS = {
     "batch_norm": lambda: gan(networks("batch")),
     "average": lambda: gan(ema_momentum=0.99),
     "steps": lambda: gan(discriminator_steps=3),
-    "mixed": mixed,
     "all": lambda: mixed(
         loss=losses.NonSaturating(label_smoothing=0.1),
         discriminator_steps=2,
