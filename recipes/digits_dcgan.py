@@ -100,22 +100,23 @@ def build_gan(seed=None):
 
 def build_modern_gan(seed=None, image_shape=(28, 28, 1), conditional=False):
     """Returns our own networks, a tenth of the arithmetic, as a `GAN`."""
-    generator = _drawing(LATENT_DIM, channels=image_shape[-1])
-    discriminator = keras.Sequential(
-        [keras.Input(image_shape), *_seeing(), keras.layers.Dense(1)],
-        name="discriminator",
-    )
+    channels = image_shape[-1]
+    images = keras.Input(image_shape)
     if conditional:
         labels = keras.Input((), dtype="int32")
         latents = keras.Input((LATENT_DIM,))
         digit = keras.layers.Embedding(CLASSES, 32)(labels)
         code = keras.layers.Concatenate()([latents, digit])
-        drawn = _drawing(LATENT_DIM + 32, channels=image_shape[-1])(code)
+        drawn = _drawing(LATENT_DIM + 32, channels)(code)
         generator = keras.Model([latents, labels], drawn)
-        images = keras.Input(image_shape)
         seen = keras.Sequential(_seeing())(images)
         logits = layers.ProjectionHead(CLASSES)([seen, labels])
         discriminator = keras.Model([images, labels], logits)
+    else:
+        generator = _drawing(LATENT_DIM, channels)
+        discriminator = keras.Sequential(
+            [images, *_seeing(), keras.layers.Dense(1)], name="discriminator"
+        )
     gan = GAN(
         generator,
         discriminator,
