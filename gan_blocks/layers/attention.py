@@ -3,7 +3,7 @@
 import keras
 
 from gan_blocks.layers.convolution import Conv2D
-from gan_blocks.layers.data_format import channels_axis, standardize
+from gan_blocks.layers.data_format import known_channels, standardize
 from gan_blocks.layers.spectral import SpectralNormalization
 
 
@@ -68,12 +68,7 @@ class SelfAttention2D(keras.layers.Layer):
 
     def build(self, input_shape):
         """Builds the four convolutions and `gamma`."""
-        channels = input_shape[channels_axis(self.data_format)]
-        if channels is None:
-            raise ValueError(
-                "The number of channels must be known. Received an input of "
-                f"shape {tuple(input_shape)}"
-            )
+        channels = known_channels(input_shape, self.data_format)
         narrow, half = max(channels // 8, 1), max(channels // 2, 1)
         self.query = self._convolution("query", narrow, input_shape)
         self.key = self._convolution("key", narrow, input_shape)

@@ -5,13 +5,9 @@ import random
 import keras
 
 from gan_blocks.layers.convolution import Conv2D, Conv2DTranspose
-from gan_blocks.layers.normalization import (
-    BatchNormalization,
-    GroupNormalization,
-)
+from gan_blocks.layers.data_format import channels_axis
+from gan_blocks.layers.normalization import NORMALIZATIONS, normalizer
 from gan_blocks.layers.spectral import SpectralNormalization
-
-NORMALIZATIONS = ("batch", "layer", "group", "instance", None)
 
 
 def _is_activation(name):
@@ -19,10 +15,6 @@ def _is_activation(name):
         return isinstance(name, str) and keras.activations.get(name)
     except ValueError:
         return False
-
-
-def _largest_divisor(number, limit):
-    return next(n for n in range(limit, 0, -1) if number % n == 0)
 
 
 def _convolution_config(layer):
@@ -131,18 +123,13 @@ class _Block(keras.layers.Layer):
         self.layers = layers
 
     def _normalizer(self, linear):
-        arguments = self._arguments("normalization")
-        if getattr(linear, "data_format", None) == "channels_first":
-            arguments["axis"] = 1
-        if self.normalization == "batch":
-            return BatchNormalization(**arguments)
-        if self.normalization == "layer":
-            groups = 1
-        elif self.normalization == "instance":
-            groups = linear.filters
-        else:
-            groups = _largest_divisor(linear.filters, 32)
-        return GroupNormalization(groups, **arguments)
+        # Dense layers have neither channels nor a data format.
+        return normalizer(
+            self.normalization,
+            getattr(linear, "filters", None),
+            axis=channels_axis(getattr(linear, "data_format", None)),
+            **self._arguments("normalization"),
+        )
 
     def build(self, input_shape):
         for layer in self.layers:

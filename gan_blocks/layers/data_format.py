@@ -17,3 +17,14 @@ def standardize(data_format):
 def channels_axis(data_format):
     """Returns the axis of the channels."""
     return 1 if data_format == "channels_first" else -1
+
+
+def known_channels(input_shape, data_format):
+    """Returns the number of channels, on which a layer's weights depend."""
+    channels = input_shape[channels_axis(data_format)]
+    if channels is None:
+        raise ValueError(
+            "The number of channels must be known. Received an input of "
+            f"shape {tuple(input_shape)}"
+        )
+    return channels

@@ -2,6 +2,8 @@
 
 import keras
 
+NORMALIZATIONS = ("batch", "layer", "group", "instance", None)
+
 
 @keras.saving.register_keras_serializable(package="gan_blocks")
 class BatchNormalization(keras.layers.BatchNormalization):
@@ -192,3 +194,20 @@ class GroupNormalization(keras.layers.GroupNormalization):
             beta = keras.ops.cast(self.beta, dtype)
             outputs = outputs + keras.ops.reshape(beta, broadcast)
         return keras.ops.cast(outputs, self.compute_dtype)
+
+
+def normalizer(kind, channels, **arguments):
+    """Returns the layer of a kind, one of `NORMALIZATIONS` but None."""
+    if kind == "batch":
+        return BatchNormalization(**arguments)
+    if kind == "layer":
+        groups = 1
+    elif kind == "instance":
+        groups = channels
+    else:
+        groups = _largest_divisor(channels, 32)
+    return GroupNormalization(groups, **arguments)
+
+
+def _largest_divisor(number, limit):
+    return next(n for n in range(limit, 0, -1) if number % n == 0)

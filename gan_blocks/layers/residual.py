@@ -2,12 +2,13 @@
 
 import keras
 
-from gan_blocks.layers.blocks import StridedConvBlock, _largest_divisor
-from gan_blocks.layers.data_format import channels_axis, standardize
-from gan_blocks.layers.normalization import (
-    BatchNormalization,
-    GroupNormalization,
+from gan_blocks.layers.blocks import StridedConvBlock
+from gan_blocks.layers.data_format import (
+    channels_axis,
+    known_channels,
+    standardize,
 )
+from gan_blocks.layers.normalization import normalizer
 
 
 class _ResidualBlock(keras.layers.Layer):
@@ -81,23 +82,18 @@ class _ResidualBlock(keras.layers.Layer):
 
     def _preactivation(self, channels):
         """Returns the normalization, if any, and the activation of inputs."""
-        layers = [
-            keras.layers.Activation(
-                self.activation, **self._arguments("preactivation")
-            )
-        ]
+        activation = keras.layers.Activation(
+            self.activation, **self._arguments("preactivation")
+        )
         if self.normalization is None:
-            return layers
-        arguments = self._arguments("prenormalization")
-        arguments["axis"] = channels_axis(self.data_format)
-        if self.normalization == "batch":
-            return [BatchNormalization(**arguments), *layers]
-        groups = {
-            "layer": 1,
-            "group": _largest_divisor(channels, 32),
-            "instance": channels,
-        }[self.normalization]
-        return [GroupNormalization(groups, **arguments), *layers]
+            return [activation]
+        normalization = normalizer(
+            self.normalization,
+            channels,
+            axis=channels_axis(self.data_format),
+            **self._arguments("prenormalization"),
+        )
+        return [normalization, activation]
 
     def _projection(self, channels):
         """Returns the layers, one or none, that change the channels."""
@@ -115,12 +111,7 @@ class _ResidualBlock(keras.layers.Layer):
 
     def build(self, input_shape):
         """Builds the branch and the shortcut."""
-        channels = input_shape[channels_axis(self.data_format)]
-        if channels is None:
-            raise ValueError(
-                "The number of channels must be known. Received an input of "
-                f"shape {tuple(input_shape)}"
-            )
+        channels = known_channels(input_shape, self.data_format)
         self.branch, self.shortcut = self._paths(channels)
         for path in (self.branch, self.shortcut):
             shape = input_shape
