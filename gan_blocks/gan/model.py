@@ -354,25 +354,19 @@ class GAN(Sampler):
         # Read here: on JAX, the function sees only the state that it is given.
         step = ops.convert_to_tensor(self.optimizer.iterations)
 
-        def penalty_now(penalty):
-            interval = getattr(penalty, "interval", 1)
-
-            def value():
-                value = penalty(discriminator, real_images, fake_images)
-                return ops.cast(interval * value, "float32")
-
-            if interval == 1:
-                return value()
-            return ops.cond(step % interval == 0, value, lambda: ops.zeros(()))
-
         def penalized_loss():
             real_logits = discriminator(real_images, training=True)
             for layer in self._observers:
                 layer.observe(real_logits - (self._threshold or 0.0))
             fake_logits = discriminator(fake_images, training=True)
             loss = self.loss.discriminator(real_logits, fake_logits)
+            images = (real_images, fake_images)
             penalty = sum(
-                map(penalty_now, self._penalties), start=ops.zeros_like(loss)
+                (
+                    _penalty_at(step, penalty, discriminator, *images)
+                    for penalty in self._penalties
+                ),
+                start=ops.zeros_like(loss),
             )
             return loss + penalty, {
                 "d_loss": loss,
@@ -533,6 +527,18 @@ class GAN(Sampler):
             (self.generator, self.discriminator),
             (self.noise, self.evaluation_noise, *self._penalty_noise),
         )
+
+
+def _penalty_at(step, penalty, *arguments):
+    """Returns the penalty, or 0 between the steps of its interval."""
+    interval = getattr(penalty, "interval", 1)
+
+    def value():
+        return ops.cast(interval * penalty(*arguments), "float32")
+
+    if interval == 1:
+        return value()
+    return ops.cond(step % interval == 0, value, lambda: ops.zeros(()))
 
 
 def _observers(network):
