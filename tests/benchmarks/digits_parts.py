@@ -8,17 +8,16 @@ trains for `--steps` steps; the measurements are those of `digits_quality.py`.
 A line of JSON is printed, and a grid saved.
 """
 
-import argparse
 import functools
 import json
 import os
-import pathlib
 import time
 
 os.environ["KERAS_BACKEND"] = "tensorflow"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras  # noqa: E402
+from digits_quality import argument_parser, prepare  # noqa: E402
 
 from gan_blocks import (  # noqa: E402
     GAN,
@@ -114,30 +113,16 @@ VARIANTS = {
 
 
 def main():
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("name", choices=VARIANTS)
-    parser.add_argument("--data", required=True, help="folder of MNIST")
-    parser.add_argument("--seed", type=int, default=0)
+    parser = argument_parser(__doc__, VARIANTS, "digits_parts")
     parser.add_argument("--steps", type=int, default=1600)
-    parser.add_argument("--output", type=pathlib.Path, default="digits_parts")
     arguments = parser.parse_args()
-    arguments.output.mkdir(parents=True, exist_ok=True)
-
-    keras.utils.set_random_seed(arguments.seed)
-    train, test = (
-        datasets.load(arguments.data, 28, channels=1, split=split, labels=True)
-        for split in ("train", "test")
-    )
-    classifier = metrics.train_classifier(*train, arguments.output)
+    train, test, classifier = prepare(arguments)
     few = arguments.name.startswith("few")
     gan = build(arguments.seed, **VARIANTS[arguments.name]())
     start = time.perf_counter()
     logs = gan.fit(
         datasets.batches(
-            train[0][: FEW if few else None], 64, arguments.seed, repeat=True
+            train[: FEW if few else None], 64, arguments.seed, repeat=True
         ),
         steps_per_epoch=arguments.steps // 4,
         epochs=4,
@@ -145,7 +130,7 @@ def main():
         verbose=0,
     ).history
     seconds = time.perf_counter() - start
-    values = metrics.Quality(test[0], classifier)(gan).values
+    values = metrics.Quality(test, classifier)(gan).values
     values |= {name: value[-1] for name, value in logs.items()}
     line = {"name": arguments.name, "steps": arguments.steps}
     line |= {"seconds": round(seconds)}

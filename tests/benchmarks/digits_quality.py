@@ -39,19 +39,44 @@ RECIPES = pathlib.Path(__file__).parents[2] / "recipes"
 cross_entropy = keras.losses.BinaryCrossentropy(from_logits=True)
 
 
-def load_recipe():
-    path = RECIPES / "digits_dcgan.py"
-    spec = importlib.util.spec_from_file_location("digits_dcgan", path)
+def load_recipe(name):
+    path = RECIPES / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(name, path)
     recipe = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(recipe)
     return recipe
+
+
+def argument_parser(description, names, output):
+    """Returns a parser of what all benchmarks of quality are told."""
+    parser = argparse.ArgumentParser(
+        description=description,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("name", choices=names)
+    parser.add_argument("--data", required=True, help="the pictures to learn")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--output", type=pathlib.Path, default=output)
+    return parser
+
+
+def prepare(arguments):
+    """Begins a run; returns the digits, training and test, and a classifier."""
+    arguments.output.mkdir(parents=True, exist_ok=True)
+    keras.utils.set_random_seed(arguments.seed)
+    train, test = (
+        datasets.load(arguments.data, 28, channels=1, split=split, labels=True)
+        for split in ("train", "test")
+    )
+    classifier = metrics.train_classifier(*train, arguments.output)
+    return train[0], test[0], classifier
 
 
 class Recipe:
     """The GAN of `recipes/digits_dcgan.py`, by `fit`."""
 
     def __init__(self, real_images, seed, modern):
-        recipe = load_recipe()
+        recipe = load_recipe("digits_dcgan")
         build = recipe.build_modern_gan if modern else recipe.build_gan
         settings = recipe.MODERN if modern else recipe.SOURCE
         self.gan = build(seed)
@@ -226,28 +251,14 @@ CANDIDATES = {
 
 
 def main():
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("name", choices=CANDIDATES)
-    parser.add_argument("--data", required=True, help="folder of MNIST")
-    parser.add_argument("--seed", type=int, default=0)
+    parser = argument_parser(__doc__, CANDIDATES, "digits_quality")
     parser.add_argument("--seconds", type=float, default=420, help="to train")
     parser.add_argument("--steps", type=int, help="to train, instead")
     parser.add_argument("--measurements", type=int, default=5)
-    parser.add_argument("--output", type=pathlib.Path, default="digits_quality")
     arguments = parser.parse_args()
-    arguments.output.mkdir(parents=True, exist_ok=True)
-
-    keras.utils.set_random_seed(arguments.seed)
-    train, test = (
-        datasets.load(arguments.data, 28, channels=1, split=split, labels=True)
-        for split in ("train", "test")
-    )
-    classifier = metrics.train_classifier(*train, arguments.output)
-    quality = metrics.Quality(test[0], classifier)
-    candidate = CANDIDATES[arguments.name](train[0], arguments.seed)
+    train, test, classifier = prepare(arguments)
+    quality = metrics.Quality(test, classifier)
+    candidate = CANDIDATES[arguments.name](train, arguments.seed)
     whole = arguments.steps or arguments.seconds
     steps = spent = 0
     for measurement in range(1, arguments.measurements + 1):

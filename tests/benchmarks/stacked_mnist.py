@@ -15,10 +15,8 @@ Kullback-Leibler divergence from equal shares, as in Metz et al., 2017
 A line of JSON is printed for each measurement, and a grid saved.
 """
 
-import argparse
 import json
 import os
-import pathlib
 import time
 
 os.environ["KERAS_BACKEND"] = "tensorflow"
@@ -26,7 +24,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras  # noqa: E402
 import numpy as np  # noqa: E402
-from digits_quality import load_recipe  # noqa: E402
+from digits_quality import argument_parser, load_recipe, prepare  # noqa: E402
 
 from gan_blocks import GAN, datasets, images, metrics, networks  # noqa: E402
 
@@ -49,7 +47,7 @@ def plain(seed):
 
 
 def modern(seed):
-    return load_recipe().build_modern_gan(seed, image_shape=SHAPE)
+    return load_recipe("digits_dcgan").build_modern_gan(seed, image_shape=SHAPE)
 
 
 def stacked(digits, number, seed):
@@ -68,26 +66,15 @@ def modes(pictures, extract):
 
 
 def main():
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("name", choices=["plain", "modern"])
-    parser.add_argument("--data", required=True, help="folder of MNIST")
-    parser.add_argument("--seed", type=int, default=0)
+    candidates = {"plain": plain, "modern": modern}
+    parser = argument_parser(__doc__, candidates, "stacked_mnist")
     parser.add_argument("--steps", type=int, default=8000)
     parser.add_argument("--measurements", type=int, default=8)
-    parser.add_argument("--output", type=pathlib.Path, default="stacked_mnist")
     arguments = parser.parse_args()
-    arguments.output.mkdir(parents=True, exist_ok=True)
-
-    keras.utils.set_random_seed(arguments.seed)
-    digits, labels = datasets.load(arguments.data, 28, channels=1, labels=True)
-    extract = metrics.FeatureExtractor(
-        metrics.train_classifier(digits, labels, arguments.output)
-    )
+    digits, _, classifier = prepare(arguments)
+    extract = metrics.FeatureExtractor(classifier)
     real_images = stacked(digits, 100_000, arguments.seed)
-    gan = {"plain": plain, "modern": modern}[arguments.name](arguments.seed)
+    gan = candidates[arguments.name](arguments.seed)
     steps = arguments.steps // arguments.measurements
     seconds = 0.0
     for measurement in range(arguments.measurements):
