@@ -9,11 +9,11 @@ OWN_SCRIPT = pathlib.Path(__file__).with_name("train_until_done.py")
 
 
 def test_a_run_that_is_killed_ends_as_if_it_never_was(tmp_path):
-    blows = [Blow("saving"), Blow("the table"), Blow("start-up", first=0.5)]
+    blows = [Blow("saving"), Blow("the table")]
     report = kill_and_resume.kill_and_resume([OWN_SCRIPT], tmp_path, blows)
     assert report.damaged == report.lost == report.different == []
     # On a busy machine, a run may be over before it is struck.
-    assert 0 < sum(report.fell.values()) <= 3
+    assert 0 < sum(report.fell.values()) <= 2
     # There is a checkpoint after every two epochs.
     assert set(report.drawn_again) <= {0, 1, 2}
 

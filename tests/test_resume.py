@@ -14,7 +14,7 @@ import pytest
 TESTS = Path(__file__).parent
 # JAX compiles slowly, and what differs between kinds is Keras' part.
 KINDS = {
-    "tensorflow": ["batch_norm", "average", "steps", "all"],
+    "tensorflow": ["steps", "all"],
     "jax": ["average"],
     "torch": ["all"],
 }
@@ -25,9 +25,9 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-def run(backend, folder, *stages):
-    """Runs stages one after the other, each in a process of its own."""
-    for stage in stages:
+def run(backend, folder):
+    """Runs the stages one after the other, each in a process of its own."""
+    for stage in ("begin", "finish"):
         process = subprocess.run(
             [sys.executable, TESTS / "train_in_parts.py", folder, stage]
             + KINDS[backend],
@@ -54,10 +54,7 @@ def runs(tmp_path_factory):
                 folder = tmp_path_factory.mktemp(backend)
                 started[backend] = (
                     folder,
-                    [
-                        pool.submit(run, backend, folder, *stages)
-                        for stages in (["begin", "finish"], ["whole"])
-                    ],
+                    pool.submit(run, backend, folder),
                 )
     return started
 
@@ -72,9 +69,8 @@ def test_a_stopped_run_ends_in_the_same_bits_as_a_whole_one(
 ):
     if backend not in runs:
         pytest.skip(f"{backend} is not installed")
-    folder, processes = runs[backend]
-    for process in processes:
-        process.result()
+    folder, run = runs[backend]
+    run.result()
     whole = np.load(folder / f"{kind}_whole.npz")
     resumed = np.load(folder / f"{kind}_{stopped_at}.npz")
     assert whole["iterations"] == 3 * 6

@@ -14,7 +14,7 @@ from keras import ops
 import gan_blocks
 from gan_blocks import callbacks, datasets, networks
 
-pytestmark = pytest.mark.every_backend
+every_backend = pytest.mark.every_backend
 
 both_signals = pytest.mark.parametrize(
     "number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name
@@ -68,6 +68,7 @@ def train(*watchers, epochs=3):
     return model.fit(x, y, callbacks=list(watchers), **options)
 
 
+@every_backend
 @both_signals
 def test_a_signal_ends_training_after_the_step(number, handlers, capsys):
     stop, count = callbacks.StopOnSignal(), Count()
@@ -85,6 +86,7 @@ def test_a_signal_ends_training_after_the_step(number, handlers, capsys):
     assert capsys.readouterr().err == ""
 
 
+@every_backend
 @pytest.mark.parametrize(
     ("method", "place", "batches"),
     [

@@ -2,10 +2,10 @@
 
     python train_in_parts.py FOLDER STAGE KIND...
 
-The stages are `whole`, the run without a stop; `begin`, which a signal ends in
-the middle of the second epoch, and which leaves checkpoints of that step and of
-the epoch before; and `finish`, which goes on from each of the two. `whole` and
-`finish` write all that the GAN is made of to `FOLDER/KIND_*.npz`.
+`begin` makes the whole run, without a stop, and begins another, which a signal
+ends in the middle of the second epoch, and which leaves checkpoints of that
+step and of the epoch before; `finish` goes on from each of the two. All that
+the GANs are made of in the end is written to `FOLDER/KIND_*.npz`.
 """
 
 import pathlib
@@ -63,7 +63,7 @@ def mixed(**options):
     """Builds a GAN with every kind of state but that of penalties."""
     augmentation = [
         keras.layers.RandomTranslation(0.1, 0.1),
-        layers.AdaptiveAugment(("flip", "cutout"), images_to_adapt=100),
+        layers.AdaptiveAugment(("flip",), images_to_adapt=100),
     ]
     models = networks("batch", 0.2, augmentation)
     return gan(models, ema_momentum=0.9, rate=falling_rate(), **options)
@@ -75,12 +75,10 @@ def falling_rate():
 
 
 KINDS = {
-    "batch_norm": lambda: gan(networks("batch")),
     "average": lambda: gan(ema_momentum=0.99),
     "steps": lambda: gan(discriminator_steps=3),
     "all": lambda: mixed(
         loss=losses.NonSaturating(label_smoothing=0.1),
-        discriminator_steps=2,
         penalty=[penalties.R1(0.1, interval=2), penalties.GradientPenalty(0.1)],
     ),
 }
@@ -129,17 +127,18 @@ def write(path, model, logs):
 
 def main():
     folder, stage = pathlib.Path(sys.argv[1]), sys.argv[2]
-    # Decides what the GANs begin with, and must not matter to what goes on.
-    keras.utils.set_random_seed(1 if stage == "finish" else 0)
     for kind in sys.argv[3:]:
         checkpoint = callbacks.EpochCheckpoint(folder / kind, every_n_epochs=1)
         stop = callbacks.StopOnSignal()
-        if stage == "whole":
+        if stage == "begin":
+            keras.utils.set_random_seed(0)
             model = KINDS[kind]()
             write(folder / f"{kind}_whole.npz", model, fit(model))
-        elif stage == "begin":
+            keras.utils.set_random_seed(0)
             fit(KINDS[kind](), checkpoint, Signal(), stop)
         else:
+            # What the GANs begin with must not matter to what goes on.
+            keras.utils.set_random_seed(1)
             latest = callbacks.latest_checkpoint(folder / kind)
             assert latest.stem == f"epoch_0001_step_{STOP:07d}"
             model = keras.saving.load_model(folder / kind / "epoch_0001.keras")
