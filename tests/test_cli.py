@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from test_conditional import conditional_networks
+from test_quality import pooled
 
 from gan_blocks import GAN, callbacks, cli, datasets
 
@@ -292,21 +293,11 @@ def test_modern_has_settings_of_its_own_which_a_resumed_run_keeps(
     assert (resumed.modern, resumed.batch_size) == (True, 4)
 
 
-def pooled(arguments=None):
-    return keras.Sequential(
-        [
-            keras.Input((8, 8, 1)),
-            keras.layers.AveragePooling2D(4),
-            keras.layers.Flatten(),
-        ]
-    )
-
-
 def test_evaluate_measures_the_last_checkpoint_or_another(tmp_path, capsys):
     output = ("--output", tmp_path)
     run(*output, "--epochs", 2)
 
-    def evaluate(*words, features=pooled):
+    def evaluate(*words, features=lambda arguments: pooled()):
         arguments = parse(*output, "--evaluate", 12, *words)
         cli.run(arguments, None, load_images, None, features)
         found = json.loads((tmp_path / "quality_12_seed_0.json").read_text())

@@ -9,7 +9,9 @@ import sys
 ARGUMENTS = "arguments.json"  # The file of them in the folder of a run.
 
 
-def _at_least(least):
+def at_least(least):
+    """Returns what reads a whole number of that size, or more."""
+
     def number(word):
         value = int(word)
         if value < least:
@@ -26,11 +28,11 @@ _SETTINGS = {
         "pictures to learn from: a file (.npy, .npz, idx, .zip), a folder, "
         "tfds:NAME, or 'sample' for a set that needs no download",
     ),
-    "epochs": (_at_least(1), "passes over the pictures"),
-    "batch_size": (_at_least(1), "pictures per training step"),
-    "image_size": (_at_least(1), "height and width of the pictures in pixels"),
+    "epochs": (at_least(1), "passes over the pictures"),
+    "batch_size": (at_least(1), "pictures per training step"),
+    "image_size": (at_least(1), "height and width of the pictures in pixels"),
     "filters": (
-        _at_least(1),
+        at_least(1),
         "channels of the discriminator's first convolution; all others follow",
     ),
     "generator_rate": (float, "learning rate of the generator"),
@@ -128,7 +130,7 @@ def _parser(description, defaults, sample, modern):
     )
     parser.add_argument(
         "--rollbacks",
-        type=_at_least(0),
+        type=at_least(0),
         default=0,
         help="how often to go back to the beginning of the epoch, with half "
         "the learning rates, when a value is NaN or infinite (default: 0, "
@@ -136,20 +138,20 @@ def _parser(description, defaults, sample, modern):
     )
     parser.add_argument(
         "--generate",
-        type=_at_least(1),
+        type=at_least(1),
         metavar="N",
         help="train nothing: draw N pictures with a trained generator",
     )
     parser.add_argument(
         "--interpolate",
-        type=_at_least(2),
+        type=at_least(2),
         metavar="N",
         help="train nothing: draw what lies between N pictures of a trained "
         "generator, as strips and as an animation",
     )
     parser.add_argument(
         "--evaluate",
-        type=_at_least(4),
+        type=at_least(4),
         nargs="?",
         const=10_000,
         metavar="N",
@@ -201,7 +203,7 @@ def _add_settings(parser, defaults, sample):
         )
     parser.add_argument(
         "--steps-per-epoch",
-        type=_at_least(1),
+        type=at_least(1),
         help="training steps that make an epoch (default: one pass over the "
         "pictures)",
     )

@@ -14,6 +14,11 @@ def evaluate(arguments, load_images, features):
     """Measures a trained generator; arguments as of `run`."""
     path, gan = load_trained(arguments)
     real_images, _ = load_real(arguments, load_images)
+    measure(path, gan, real_images, arguments, features)
+
+
+def measure(path, gan, real_images, arguments, features=None):
+    """Measures the GAN that was loaded from `path`, and writes it down."""
     try:
         quality = metrics.Quality(
             real_images,
@@ -23,7 +28,7 @@ def evaluate(arguments, load_images, features):
         )
         result = quality(gan)
     except (ValueError, OSError, RuntimeError) as error:
-        fail(f"--evaluate: {error}")
+        fail(f"{path} cannot be measured: {error}")
     step = int(gan.optimizer.iterations)
     protocol = {**result.protocol, "model": path.name, "step": step}
     result = metrics.QualityResult(result.values, protocol)
