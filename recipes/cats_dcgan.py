@@ -67,10 +67,10 @@ SAMPLE_NUMBER = 6000
 PHOTOGRAPHS = """
 These cats learned from drawings. With photographs, in hours of a CPU:
   python recipes/cats_dcgan.py --data path/to/faces --output runs/photographs \\
-      --image-size 64 --filters 24 --discriminator-rate 2e-4 --flip
+      --image-size 64 --modern
 where path/to/faces is a folder or a .zip of cats' faces, or the CAT dataset
 (https://www.kaggle.com/datasets/crawford/cat-dataset), unpacked. On a GPU leave
-out the second line: 128 pixels, as the source. More: docs/cats.md"""
+out the second line: 128 pixels, and the source's networks. More: docs/cats.md"""
 
 
 def build_gan(

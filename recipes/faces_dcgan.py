@@ -3,7 +3,7 @@
     python recipes/faces_dcgan.py                        # CelebA, by TFDS
     python recipes/faces_dcgan.py --data path/to/faces   # a folder or a .zip
     python recipes/faces_dcgan.py --data sample          # no download at all
-    python recipes/faces_dcgan.py --modern               # better, and faster
+    python recipes/faces_dcgan.py --modern               # our own networks
 
 The system of Dominic Monn, Deep convolutional generative adversarial networks
 with TensorFlow, https://www.oreilly.com/content/deep-convolutional-generative-adversarial-networks-with-tensorflow/:
@@ -49,7 +49,7 @@ SOURCE = {
     "flip": False,
 }
 SAMPLE = {"epochs": 300, "crop": 1.0}
-# What --modern changes, measured in docs/parts.md.
+# What --modern changes; see docs/parts.md.
 MODERN = {"batch_size": 64}
 MODERN_RATE = 4e-4
 

@@ -38,7 +38,7 @@ EMA_MOMENTUM = 0.999
 SMOOTHING = 0.1
 
 SOURCE = {"data": "sample", "epochs": 200, "batch_size": 256}
-# What --modern changes, measured in docs/parts.md.
+# What --modern changes; see docs/parts.md.
 MODERN = {"batch_size": 64}
 MODERN_RATE = 8e-4
 SAMPLE_NUMBER = 5000
