@@ -70,7 +70,7 @@ These cats learned from drawings. With photographs, in hours of a CPU:
       --image-size 64 --modern
 where path/to/faces is a folder or a .zip of cats' faces, or the CAT dataset
 (https://www.kaggle.com/datasets/crawford/cat-dataset), unpacked. On a GPU leave
-out the second line: 128 pixels, and the source's networks. More: docs/cats.md"""
+out the second line: 128 pixels, the source's networks. More: docs/cats.md"""
 
 
 def build_gan(
