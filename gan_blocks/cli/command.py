@@ -2,6 +2,9 @@
 
 import argparse
 import pathlib
+import textwrap
+
+import keras
 
 from gan_blocks import datasets, images
 from gan_blocks.cli.arguments import at_least, fail
@@ -45,8 +48,9 @@ def _export(arguments):
             generator.save(path)
         else:
             generator.export(path, _FORMATS[path.suffix], verbose=False)
-    except (ImportError, OSError, ValueError, RuntimeError) as error:
-        fail(f"{path}: {error}")
+    except Exception as error:  # Each converter raises kinds of its own.
+        reason = textwrap.shorten(str(error), 300, placeholder="...")
+        fail(f"{path} cannot be made on {keras.backend.backend()}: {reason}")
     print(path)
 
 
