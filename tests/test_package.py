@@ -23,7 +23,7 @@ ALLOWED = {
     "penalties": "keras gradients",
     "gan": "keras numpy losses penalties gradients",
     "images": "numpy PIL",
-    "callbacks": "keras IPython images __version__",
+    "callbacks": "keras numpy IPython tensorboard tensorflow images __version__",
     "datasets": "keras numpy PIL tensorflow tensorflow_datasets images samples",
     "samples": "numpy PIL sklearn skimage",
     "faces": "keras numpy PIL images",

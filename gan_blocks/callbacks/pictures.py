@@ -6,6 +6,7 @@ import keras
 
 from gan_blocks import images
 from gan_blocks.callbacks import counts
+from gan_blocks.callbacks.events import EventFile
 from gan_blocks.callbacks.writing import WarnOnce
 
 
@@ -39,12 +40,17 @@ class ImageGrid(keras.callbacks.Callback):
         batch_statistics: Passed on to the model's `generate` when given.
         show: Whether to show the grid in a notebook too, where each takes the
             place of the one before. Needs IPython. Defaults to `False`.
+        tensorboard: Folder of TensorBoard's logs, to which each grid is
+            written too, at the step of the run. It can be that of
+            `keras.callbacks.TensorBoard`. Needs the package tensorboard.
+            Defaults to `None`.
 
     Raises:
         ValueError: If `every_n_batches`, `every_n_epochs`, `rows` or
             `columns` is not a positive integer, both of the first two are
             given, or the model has no `generate` and `sample_latents`.
-        ImportError: If `show` is set and IPython is not installed.
+        ImportError: If `show` is set and IPython is not installed, or
+            `tensorboard` and tensorboard is not.
 
     Example:
 
@@ -84,6 +90,7 @@ class ImageGrid(keras.callbacks.Callback):
         seed=0,
         batch_statistics=None,
         show=False,
+        tensorboard=None,
     ):
         super().__init__()
         if every_n_batches is not None and every_n_epochs is not None:
@@ -109,6 +116,9 @@ class ImageGrid(keras.callbacks.Callback):
         self.batch_statistics = batch_statistics
         self._display = _import_display() if show else None
         self._shown = None
+        self._events = None
+        if tensorboard is not None:
+            self._events = EventFile(tensorboard)
         self._step = None
 
     def on_train_begin(self, logs=None):
@@ -125,6 +135,10 @@ class ImageGrid(keras.callbacks.Callback):
         with self._written():
             self.directory.mkdir(parents=True, exist_ok=True)
             images.remove_unfinished(self.directory)
+        if self._events is not None:
+            self._logged = WarnOnce(
+                f"Pictures cannot be written to {self._events.directory}"
+            )
         self._step = None
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -158,6 +172,11 @@ class ImageGrid(keras.callbacks.Callback):
         if epoch == 0 or (epoch + 1) % self.every_n_epochs == 0:
             self._save(f"epoch_{epoch + 1:04d}.png")
 
+    def on_train_end(self, logs=None):
+        """Closes the file of TensorBoard."""
+        if self._events is not None:
+            self._events.close()
+
     def _save(self, name):
         model = self.model
         options = {}
@@ -169,6 +188,9 @@ class ImageGrid(keras.callbacks.Callback):
         picture = images.grid(generated, self.rows, self.columns)
         with self._written():
             images.save_png(picture, self.directory / name)
+        if self._events is not None:
+            with self._logged():
+                self._events.write(picture, counts.iterations(model))
         if self._display is None:
             return
         if self._shown is None:

@@ -59,6 +59,16 @@ class OptimizerPair(keras.optimizers.Optimizer):
             "A GAN has two learning rates: see `gan.optimizer.optimizers`."
         )
 
+    def get_config(self):
+        """Returns the settings of both, which loggers of experiments note."""
+        return {
+            f"{role}_{name}": value
+            for role, optimizer in zip(
+                ("generator", "discriminator"), self.optimizers, strict=True
+            )
+            for name, value in optimizer.get_config().items()
+        }
+
     def finalize_variable_values(self, var_list):
         """Lets each put its own averages in place at the end of training."""
         for optimizer in self.optimizers:
