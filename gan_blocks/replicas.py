@@ -1,0 +1,110 @@
+"""The replicas and processes that one training step is spread over.
+
+A replica computes the step for its share of the batch. TensorFlow has them
+under a `tf.distribute` strategy, torch as the processes of
+`torch.distributed`. On JAX arrays know where they are: one step sees the whole
+batch, on however many devices, so that there is always one replica.
+"""
+
+import keras
+
+
+def number():
+    """Returns how many replicas share a training step.
+
+    Returns:
+        Integer, at least 1.
+    """
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        return tf.distribute.get_strategy().num_replicas_in_sync
+    group = _torch_group()
+    return group.get_world_size() if group else 1
+
+
+def index():
+    """Returns which of the replicas this one is; to be asked in its step.
+
+    Returns:
+        Integer, or on TensorFlow a scalar tensor of integers, from 0.
+    """
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        replica = tf.distribute.get_replica_context()
+        return replica.replica_id_in_sync_group if replica else 0
+    group = _torch_group()
+    return group.get_rank() if group else 0
+
+
+def total(tensor):
+    """Returns the sum of a tensor over the processes of torch.
+
+    All of them must ask for it, in the same order. On TensorFlow Keras sums
+    gradients and metrics itself, and there the tensor is returned.
+
+    Args:
+        tensor: Tensor of the same shape on each replica.
+
+    Returns:
+        Tensor of that shape, not differentiable.
+    """
+    group = _torch_group()
+    if not group:
+        return tensor
+    tensor = tensor.detach().clone()
+    group.all_reduce(tensor)
+    return tensor
+
+
+def reducible(logs):
+    """Returns the logs of a step in the shape in which Keras takes their mean.
+
+    Under `MultiWorkerMirroredStrategy` that is a mean along the first axis
+    too, which scalars do not have (https://github.com/tensorflow/tensorflow/issues/72388).
+
+    Args:
+        logs: Dictionary of scalar tensors.
+
+    Returns:
+        Dictionary of scalars, or of tensors of shape `(1,)` there.
+    """
+    if keras.backend.backend() != "tensorflow":
+        return logs
+    import tensorflow as tf
+
+    workers = tf.distribute.MultiWorkerMirroredStrategy
+    if not isinstance(tf.distribute.get_strategy(), workers):
+        return logs
+    return {name: value[None] for name, value in logs.items()}
+
+
+def is_chief(model):
+    """Returns whether this process writes the files that all have in common.
+
+    Args:
+        model: The Keras model that is trained.
+
+    Returns:
+        Boolean. True in exactly one of the processes that train together.
+    """
+    backend = keras.backend.backend()
+    if backend == "tensorflow":
+        return model.distribute_strategy.extended.should_checkpoint
+    if backend == "jax":
+        import jax
+
+        return jax.process_index() == 0
+    group = _torch_group()
+    return not group or group.get_rank() == 0
+
+
+def _torch_group():
+    """Returns `torch.distributed` if this process takes part in it."""
+    if keras.backend.backend() != "torch":
+        return None
+    from torch import distributed
+
+    alone = not distributed.is_available() or not distributed.is_initialized()
+    return None if alone else distributed
