@@ -58,6 +58,29 @@ def total(tensor):
     return tensor
 
 
+def mean(tensor):
+    """Returns the mean of a tensor over the replicas, differentiable.
+
+    All of them must ask for it, in the same order.
+
+    Args:
+        tensor: Tensor of the same shape on each replica.
+
+    Returns:
+        Tensor of that shape.
+    """
+    if number() == 1:
+        return tensor
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        replica = tf.distribute.get_replica_context()
+        return replica.all_reduce("MEAN", tensor) if replica else tensor
+    from torch.distributed.nn.functional import all_reduce
+
+    return all_reduce(tensor) / number()
+
+
 def reducible(logs):
     """Returns the logs of a step in the shape in which Keras takes their mean.
 
