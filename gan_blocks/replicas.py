@@ -6,6 +6,8 @@ under a `tf.distribute` strategy, torch as the processes of
 batch, on however many devices, so that there is always one replica.
 """
 
+import functools
+
 import keras
 
 
@@ -76,9 +78,7 @@ def mean(tensor):
 
         replica = tf.distribute.get_replica_context()
         return replica.all_reduce("MEAN", tensor) if replica else tensor
-    from torch.distributed.nn.functional import all_reduce
-
-    return all_reduce(tensor) / number()
+    return _differentiable_total().apply(tensor) / number()
 
 
 def reducible(logs):
@@ -121,6 +121,23 @@ def is_chief(model):
         return jax.process_index() == 0
     group = _torch_group()
     return not group or group.get_rank() == 0
+
+
+@functools.cache
+def _differentiable_total():
+    import torch
+
+    class Total(torch.autograd.Function):
+        @staticmethod
+        def forward(context, tensor):
+            return total(tensor)
+
+        @staticmethod
+        def backward(context, gradient):
+            # Each replica's total depends on what all of them put in.
+            return Total.apply(gradient)
+
+    return Total
 
 
 def _torch_group():
