@@ -6,6 +6,7 @@ under a `tf.distribute` strategy, torch as the processes of
 batch, on however many devices, so that there is always one replica.
 """
 
+import contextlib
 import functools
 
 import keras
@@ -81,6 +82,20 @@ def mean(tensor):
     return _differentiable_total().apply(tensor) / number()
 
 
+def align(variables):
+    """Gives the processes of torch the values that the first of them has.
+
+    TensorFlow does so when variables are made under a strategy.
+
+    Args:
+        variables: List of Keras variables, the same ones in each process.
+    """
+    group = _torch_group()
+    if group:
+        for variable in variables:
+            group.broadcast(variable.value.data, src=0)
+
+
 def reducible(logs):
     """Returns the logs of a step in the shape in which Keras takes their mean.
 
@@ -121,6 +136,21 @@ def is_chief(model):
         return jax.process_index() == 0
     group = _torch_group()
     return not group or group.get_rank() == 0
+
+
+@contextlib.contextmanager
+def alone():
+    """Returns a context in which this process makes variables for itself.
+
+    To save a model, Keras makes an optimizer to compare with, whose variables
+    JAX would put on the devices of all processes, with the help of each.
+    """
+    distribution = keras.distribution.distribution()
+    keras.distribution.set_distribution(None)
+    try:
+        yield
+    finally:
+        keras.distribution.set_distribution(distribution)
 
 
 @functools.cache

@@ -263,6 +263,7 @@ class GAN(Sampler):
             if not isinstance(callbacks, (list, tuple)):
                 callbacks = [] if callbacks is None else [callbacks]
             callbacks = [*callbacks, check]
+        replicas.align([*self.variables, *self.optimizer.variables])
         return super().fit(**arguments, callbacks=callbacks)
 
     def evaluate(self, *args, quality=None, **kwargs):
