@@ -4,18 +4,18 @@
 
 - one: on one device;
 - two: on two, by `MirroredStrategy` on TensorFlow, `DataParallel` on JAX;
-- process: as one of the processes that train together, which the variables
-  of the environment describe: `TF_CONFIG` on TensorFlow; on torch those of
-  `torchrun`.
+- process: as one of two processes that train together, which the variables of
+  the environment describe, as `--devices` of the recipes takes them.
 
-The file holds the weights, images, and the logs: as `.npz`.
+The file, `.npz`, holds the weights, generated images and the logs.
 """
 
 import functools
 import os
 import sys
 
-os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=2"
+if sys.argv[1] == "two":
+    os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=2"
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 
 import keras
@@ -76,25 +76,34 @@ def tensorflow(kind, images):
 
 
 def jax(kind, images):
-    if kind == "two":
-        parallel = keras.distribution.DataParallel()
-        keras.distribution.set_distribution(parallel)
-        check_number(parallel.device_mesh.devices.size, kind)
-    return train(images)
+    """Each process has its share of each batch."""
+    if kind == "one":
+        return train(images)
+    if kind == "process":
+        keras.distribution.initialize()
+        import jax
+
+        images = own_share(images, jax.process_index())
+    parallel = keras.distribution.DataParallel(auto_shard_dataset=False)
+    keras.distribution.set_distribution(parallel)
+    check_number(parallel.device_mesh.devices.size, kind)
+    return train(images, BATCH if kind == "two" else BATCH // 2)
 
 
 def torch(kind, images):
     """Each process has its share of each batch."""
+    if kind == "one":
+        return train(images)
     import torch
 
-    share = BATCH
-    if kind == "process":
-        torch.distributed.init_process_group("gloo")
-        share //= replicas.number()
-        check_number(replicas.number(), kind)
-        batches = images.reshape(-1, replicas.number(), share, 16, 16, 1)
-        images = batches[:, replicas.index()].reshape(-1, 16, 16, 1)
-    return train(images, share)
+    torch.distributed.init_process_group()
+    check_number(replicas.number(), kind)
+    return train(own_share(images, replicas.index()), BATCH // 2)
+
+
+def own_share(images, index):
+    batches = images.reshape(-1, 2, BATCH // 2, *images.shape[1:])
+    return np.concatenate(batches[:, index])
 
 
 def check_number(number, kind):
