@@ -17,6 +17,13 @@ def number():
 
     Returns:
         Integer, at least 1.
+
+    Example:
+    ```python
+    from gan_blocks import replicas
+
+    assert replicas.number() == 1
+    ```
     """
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
@@ -31,6 +38,13 @@ def index():
 
     Returns:
         Integer, or on TensorFlow a scalar tensor of integers, from 0.
+
+    Example:
+    ```python
+    from gan_blocks import replicas
+
+    assert replicas.index() == 0
+    ```
     """
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
@@ -52,6 +66,14 @@ def total(tensor):
 
     Returns:
         Tensor of that shape, not differentiable.
+
+    Example:
+    ```python
+    import keras
+    from gan_blocks import replicas
+
+    images_seen = replicas.total(keras.ops.convert_to_tensor(64))
+    ```
     """
     group = _torch_group()
     if not group:
@@ -71,6 +93,15 @@ def mean(tensor):
 
     Returns:
         Tensor of that shape.
+
+    Example:
+    ```python
+    import keras
+    from gan_blocks import replicas
+
+    features = keras.random.normal((8, 4))
+    center = replicas.mean(keras.ops.mean(features, axis=0))
+    ```
     """
     if number() == 1:
         return tensor
@@ -89,6 +120,16 @@ def align(variables):
 
     Args:
         variables: List of Keras variables, the same ones in each process.
+
+    Example:
+    ```python
+    import keras
+    from gan_blocks import replicas
+
+    dense = keras.layers.Dense(2)
+    dense.build((None, 3))
+    replicas.align(dense.variables)
+    ```
     """
     group = _torch_group()
     if group:
@@ -107,6 +148,14 @@ def reducible(logs):
 
     Returns:
         Dictionary of scalars, or of tensors of shape `(1,)` there.
+
+    Example:
+    ```python
+    import keras
+    from gan_blocks import replicas
+
+    logs = replicas.reducible({"loss": keras.ops.ones(())})
+    ```
     """
     if keras.backend.backend() != "tensorflow":
         return logs
@@ -126,6 +175,15 @@ def is_chief(model):
 
     Returns:
         Boolean. True in exactly one of the processes that train together.
+
+    Example:
+    ```python
+    import keras
+    from gan_blocks import replicas
+
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    assert replicas.is_chief(model)
+    ```
     """
     backend = keras.backend.backend()
     if backend == "tensorflow":
@@ -144,6 +202,16 @@ def alone():
 
     To save a model, Keras makes an optimizer to compare with, whose variables
     JAX would put on the devices of all processes, with the help of each.
+
+    Example:
+    ```python
+    import keras
+    from gan_blocks import replicas
+
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    with replicas.alone():
+        copy = keras.models.clone_model(model)
+    ```
     """
     distribution = keras.distribution.distribution()
     keras.distribution.set_distribution(None)
