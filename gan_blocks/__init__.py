@@ -13,6 +13,7 @@ from gan_blocks import (
     metrics,
     networks,
     penalties,
+    replicas,
     samples,
 )
 from gan_blocks.gan import GAN
@@ -29,5 +30,6 @@ __all__ = [
     "metrics",
     "networks",
     "penalties",
+    "replicas",
     "samples",
 ]

@@ -8,6 +8,8 @@ and out through a `keras.StatelessScope`.
 
 import keras
 
+from gan_blocks import replicas
+
 
 def vjp(function, variables, state=()):
     """Runs a function and returns the way back: a vector-Jacobian product.
@@ -143,8 +145,7 @@ def loss_cotangent(loss, optimizer):
     """Returns what a `pullback` starts from, so that gradients can be applied.
 
     That is one, times the optimizer's loss scale (under `mixed_float16`), and
-    divided by the number of replicas of a `tf.distribute` strategy, over
-    which Keras' optimizers sum the gradients.
+    divided by the number of replicas, over which the gradients are summed.
 
     Args:
         loss: Scalar tensor.
@@ -153,14 +154,8 @@ def loss_cotangent(loss, optimizer):
     Returns:
         Tensor of the loss's shape and dtype.
     """
-    replicas = 1
-    if keras.backend.backend() == "tensorflow":
-        import tensorflow as tf
-
-        replicas = tf.distribute.get_strategy().num_replicas_in_sync
-    return keras.ops.cast(
-        optimizer.scale_loss(keras.ops.ones_like(loss) / replicas), loss.dtype
-    )
+    share = keras.ops.ones_like(loss) / replicas.number()
+    return keras.ops.cast(optimizer.scale_loss(share), loss.dtype)
 
 
 def apply(optimizer, gradients, variables):
@@ -252,6 +247,8 @@ class _Torch:
     def apply(optimizer, gradients, variables):
         import torch
 
+        if replicas.number() > 1:
+            gradients = _summed(gradients)
         with torch.no_grad():
             optimizer.apply(gradients, variables)
 
@@ -260,6 +257,17 @@ class _Torch:
         import torch
 
         return torch.no_grad()(function)
+
+
+def _summed(gradients):
+    """Returns the sums of gradients over the replicas, in one message."""
+    flat = [keras.ops.ravel(gradient) for gradient in gradients]
+    sizes = [len(gradient) for gradient in flat]
+    flat = replicas.total(keras.ops.concatenate(flat)).split(sizes)
+    return [
+        one.reshape(gradient.shape)
+        for one, gradient in zip(flat, gradients, strict=True)
+    ]
 
 
 class _JAX:

@@ -17,6 +17,7 @@ def dcgan_generator(
     base_filters=64,
     max_filters=1024,
     block=TransposedConvBlock,
+    first_block=TransposedConvBlock,
     last_block=TransposedConvBlock,
     output_activation="tanh",
 ):
@@ -41,8 +42,10 @@ def dcgan_generator(
             returns a layer that doubles height and width. A class of your own
             will do, and so will a function, or one of our classes with other
             arguments: `functools.partial(TransposedConvBlock, kernel_size=5)`.
-            Defaults to `TransposedConvBlock`. The projection of the latents is
-            always a `TransposedConvBlock` with batch normalization.
+            Defaults to `TransposedConvBlock`.
+        first_block: What makes the first stage, which makes maps of the
+            latents: called as `first_block(filters, kernel_size, strides=1,
+            padding="valid")`. Defaults to `TransposedConvBlock`.
         last_block: What makes the last stage: called as `last_block(channels,
             normalization=None, activation=None)`. Defaults to
             `TransposedConvBlock`.
@@ -87,7 +90,7 @@ def dcgan_generator(
         [
             keras.Input((latent_dim,)),
             keras.layers.Reshape(_data_format((1, 1, latent_dim))),
-            TransposedConvBlock(filters[0], start, strides=1, padding="valid"),
+            first_block(filters[0], start, strides=1, padding="valid"),
             *[block(n) for n in filters[1:]],
             last_block(channels, normalization=None, activation=None),
             keras.layers.Activation(output_activation, dtype=_output_dtype()),

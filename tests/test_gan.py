@@ -1,8 +1,3 @@
-import json
-import subprocess
-import sys
-from pathlib import Path
-
 import keras
 import numpy as np
 import pytest
@@ -807,23 +802,6 @@ def test_patch_logits_are_trained_on():
     before = values(patches.trainable_variables)
     gan.fit(images(), verbose=0)
     assert_changed(before, values(patches.trainable_variables))
-
-
-@pytest.mark.skipif(BACKEND != "tensorflow", reason="tf.distribute")
-def test_two_replicas_train_as_one_does():
-    script = Path(__file__).parent / "train_on_replicas.py"
-    run = subprocess.run(
-        [sys.executable, script], capture_output=True, text=True
-    )
-    assert run.returncode == 0, run.stderr[-2000:]
-    result = json.loads(run.stdout.splitlines()[-1])
-    assert result["replicas"] == 2
-    assert result["weights"] < 1e-6
-    one, two = result["logs"]
-    # Each replica compares the images of its own share of the batch.
-    assert two.pop("spread") == [pytest.approx(*one.pop("spread"), rel=0.1)]
-    for name, (value,) in one.items():
-        assert two[name] == [pytest.approx(value, rel=1e-5, abs=1e-6)]
 
 
 def test_spectral_normalization_changes_with_the_discriminator_only():

@@ -16,19 +16,22 @@ PACKAGE = ROOT / "gan_blocks"
 
 # Who may import whom: other packages, and modules of ours.
 ALLOWED = {
-    "layers": "keras numpy",
+    "replicas": "keras tensorflow torch jax",
+    "layers": "keras numpy replicas",
     "networks": "keras layers",
     "losses": "keras",
-    "gradients": "keras tensorflow torch jax",
+    "gradients": "keras tensorflow torch jax replicas",
     "penalties": "keras gradients",
-    "gan": "keras numpy losses penalties gradients",
+    "gan": "keras numpy losses penalties gradients replicas",
     "images": "numpy PIL",
-    "callbacks": "keras numpy IPython tensorboard tensorflow images __version__",
+    "callbacks": "keras numpy IPython tensorboard tensorflow images replicas "
+    "__version__",
     "datasets": "keras numpy PIL tensorflow tensorflow_datasets images samples",
     "samples": "numpy PIL sklearn skimage",
     "faces": "keras numpy PIL images",
     "metrics": "keras numpy images",
-    "cli": "keras numpy GAN callbacks datasets images metrics",
+    "cli": "keras numpy tensorflow torch GAN callbacks datasets images metrics "
+    "replicas",
 }
 
 

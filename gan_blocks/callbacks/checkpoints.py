@@ -7,7 +7,7 @@ import zipfile
 
 import keras
 
-from gan_blocks import __version__, images
+from gan_blocks import __version__, images, replicas
 from gan_blocks.callbacks import counts
 from gan_blocks.callbacks.divergence import is_finite
 from gan_blocks.callbacks.resuming import (
@@ -45,6 +45,8 @@ class EpochCheckpoint(keras.callbacks.Callback):
     A model of which anything is not finite is not worth continuing and is not
     saved, so that a run that diverged does not push out the checkpoints from
     before; a warning of the logger `gan_blocks.callbacks` says so.
+
+    Of several processes that train together, one saves.
 
     Args:
         directory: Folder for the files of one run; made when training begins.
@@ -103,8 +105,9 @@ class EpochCheckpoint(keras.callbacks.Callback):
 
     def on_train_begin(self, logs=None):
         """Makes the folder, before any time has been spent on training."""
-        self.directory.mkdir(parents=True, exist_ok=True)
-        images.remove_unfinished(self.directory)
+        if replicas.is_chief(self.model):
+            self.directory.mkdir(parents=True, exist_ok=True)
+            images.remove_unfinished(self.directory)
         self._removed = WarnOnce("Old checkpoints cannot be removed")
         json.dumps(self.arguments, default=str)  # Now rather than at the end.
         self._unsaved = None
@@ -145,14 +148,18 @@ class EpochCheckpoint(keras.callbacks.Callback):
         if step is not None:
             name += f"_step_{step:07d}"
         path = self.directory / f"{name}.keras"
-        if not is_finite(model):
+        finite = is_finite(model)  # By every process: JAX computes in all.
+        if not replicas.is_chief(model):
+            return
+        if not finite:
             _logger.warning(
                 "%s was not saved: some weights are NaN or infinite.", path
             )
             return
         try:
             with images.written_aside(path, flush=True) as aside:
-                model.save(aside)
+                with replicas.alone():
+                    model.save(aside)
                 self._add_manifest(aside, epoch)
         except OSError as error:
             raise OSError(

@@ -2,6 +2,8 @@
 
 import numbers
 
+import keras
+
 
 def check_positive(name, value):
     """Raises a `ValueError` unless the value is a positive integer."""
@@ -15,4 +17,5 @@ def iterations(model):
     """Returns how many steps the model's optimizer has counted."""
     if model.optimizer is None:
         return 0
-    return int(model.optimizer.iterations)
+    # A variable of a `tf.distribute` strategy has no `int`.
+    return int(keras.ops.convert_to_numpy(model.optimizer.iterations))

@@ -5,7 +5,7 @@ import pathlib
 
 import keras
 
-from gan_blocks import images
+from gan_blocks import images, replicas
 from gan_blocks.callbacks import counts
 from gan_blocks.callbacks.writing import WarnOnce
 
@@ -25,6 +25,7 @@ class HistoryTable(keras.callbacks.Callback):
     Put it before `EpochCheckpoint`: then a run that is killed between the two
     has no row too few. A table that cannot be written, because the disk is
     full, is a warning of the logger `gan_blocks.callbacks`; training goes on.
+    Of several processes that train together, one writes it.
 
     Args:
         path: The table, a file of comma-separated values (`.csv`). It need
@@ -66,8 +67,9 @@ class HistoryTable(keras.callbacks.Callback):
         """Prepares to read what is there."""
         self._rows = None
         self._written = WarnOnce(f"{self.path} cannot be written")
-        with self._written():
-            images.remove_unfinished(self.path.parent)
+        if replicas.is_chief(self.model):
+            with self._written():
+                images.remove_unfinished(self.path.parent)
 
     def on_epoch_begin(self, epoch, logs=None):
         """Takes up the rows of the steps that are done."""
@@ -83,6 +85,8 @@ class HistoryTable(keras.callbacks.Callback):
         """Adds a row."""
         step = counts.iterations(self.model)
         self._rows.append({"epoch": epoch + 1, "step": step, **(logs or {})})
+        if not replicas.is_chief(self.model):
+            return
         columns = dict.fromkeys(name for row in self._rows for name in row)
         with (
             self._written(),

@@ -4,7 +4,7 @@ import pathlib
 
 import keras
 
-from gan_blocks import images
+from gan_blocks import images, replicas
 from gan_blocks.callbacks import counts
 from gan_blocks.callbacks.events import EventFile
 from gan_blocks.callbacks.writing import WarnOnce
@@ -132,6 +132,7 @@ class ImageGrid(keras.callbacks.Callback):
         self._written = WarnOnce(
             f"Pictures cannot be written to {self.directory}"
         )
+<<<<<<< HEAD
         with self._written():
             self.directory.mkdir(parents=True, exist_ok=True)
             images.remove_unfinished(self.directory)
@@ -139,6 +140,12 @@ class ImageGrid(keras.callbacks.Callback):
             self._logged = WarnOnce(
                 f"Pictures cannot be written to {self._events.directory}"
             )
+=======
+        if replicas.is_chief(self.model):
+            with self._written():
+                self.directory.mkdir(parents=True, exist_ok=True)
+                images.remove_unfinished(self.directory)
+>>>>>>> main
         self._step = None
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -184,7 +191,10 @@ class ImageGrid(keras.callbacks.Callback):
             options["batch_statistics"] = self.batch_statistics
         number = self.rows * self.columns
         latents = model.sample_latents(number, self.seed)
+        # By every process: JAX computes in all of them together.
         generated = model.generate(latents=latents, **options)
+        if not replicas.is_chief(model):
+            return
         picture = images.grid(generated, self.rows, self.columns)
         with self._written():
             images.save_png(picture, self.directory / name)

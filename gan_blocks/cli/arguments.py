@@ -62,8 +62,8 @@ def parse_arguments(description, defaults, sample=None, modern=None, argv=None):
 
     Returns:
         `argparse.Namespace` with these settings and `steps_per_epoch`,
-        `output` (a path), `seed`, `rollbacks`, `resume`, `generate`,
-        `interpolate`, `evaluate`, `features` and `checkpoint`. With
+        `output` (a path), `seed`, `devices`, `rollbacks`, `resume`,
+        `generate`, `interpolate`, `evaluate`, `features` and `checkpoint`. With
         `--resume` or `--evaluate` what is not on the command line is as it
         was in the run.
     """
@@ -127,6 +127,13 @@ def _parser(description, defaults, sample, modern):
         action="store_true",
         help="go on from the last checkpoint in --output, with the arguments "
         "of that run; --epochs 40 makes it longer",
+    )
+    parser.add_argument(
+        "--devices",
+        nargs="+",
+        metavar="NAME",
+        help="train on several, each with its share of a batch: gpu:0 gpu:1, "
+        "or all; see docs/scaling.md (default: the first)",
     )
     parser.add_argument(
         "--rollbacks",

@@ -5,7 +5,7 @@ import textwrap
 import keras
 import numpy as np
 
-from gan_blocks import GAN, callbacks, images
+from gan_blocks import GAN, callbacks, images, replicas
 from gan_blocks.cli.arguments import fail
 
 CHECKPOINTS = "checkpoints"  # The folder of them in that of the run.
@@ -50,7 +50,8 @@ def draw(gan, number, arguments):
     """Saves a grid of new images; returns its path."""
     path = arguments.output / f"generated_{number}_seed_{arguments.seed}.png"
     generated = gan.generate(number, seed=arguments.seed)
-    images.save_png(images.grid(generated), path)
+    if replicas.is_chief(gan):
+        images.save_png(images.grid(generated), path)
     return path
 
 

@@ -5,6 +5,7 @@ import json
 import keras
 
 from gan_blocks import images, metrics
+from gan_blocks.callbacks.counts import iterations
 from gan_blocks.cli.arguments import fail
 from gan_blocks.cli.drawing import load_trained
 from gan_blocks.cli.training import load_real
@@ -29,7 +30,7 @@ def measure(path, gan, real_images, arguments, features=None):
         result = quality(gan)
     except (ValueError, OSError, RuntimeError) as error:
         fail(f"{path} cannot be measured: {error}")
-    step = int(gan.optimizer.iterations)
+    step = iterations(gan)
     protocol = {**result.protocol, "model": path.name, "step": step}
     result = metrics.QualityResult(result.values, protocol)
     name = f"quality_{arguments.evaluate}_seed_{arguments.seed}.json"

@@ -5,13 +5,16 @@ import sys
 
 import keras
 
-from gan_blocks import callbacks, datasets, images
+from gan_blocks import callbacks, datasets, images, replicas
+from gan_blocks.callbacks.counts import iterations
+from gan_blocks.cli import devices
 from gan_blocks.cli.arguments import ARGUMENTS, fail
 from gan_blocks.cli.drawing import CHECKPOINTS, draw, load_gan
 
 # What belongs to one use of the command line rather than to the run.
 _NOT_OF_THE_RUN = (
     "resume",
+    "devices",
     "generate",
     "interpolate",
     "evaluate",
@@ -24,8 +27,14 @@ _NOT_OF_THE_RUN = (
 def train(arguments, build_gan, load_images, recorders):
     """Trains a recipe's GAN, or resumes it; arguments as of `run`."""
     latest = _checkpoint_to_resume(arguments)
-    keras.utils.set_random_seed(arguments.seed)
-    gan = load_gan(latest) if latest else _built(build_gan, arguments.seed)
+    with devices.scope(arguments.devices):
+        if arguments.batch_size % devices.number():
+            fail(
+                f"--batch-size {arguments.batch_size} cannot be shared by "
+                f"{devices.number()} devices"
+            )
+        keras.utils.set_random_seed(arguments.seed)
+        gan = load_gan(latest) if latest else _built(build_gan, arguments.seed)
     real_images, labels = load_real(arguments, load_images)
     if arguments.batch_size > len(real_images):
         fail(
@@ -34,21 +43,23 @@ def train(arguments, build_gan, load_images, recorders):
         )
     steps = arguments.steps_per_epoch
     steps = steps or len(real_images) // arguments.batch_size
-    steps_done = int(gan.optimizer.iterations)
+    steps_done = iterations(gan)
     epochs_done, steps_into = divmod(steps_done, steps)
     done = f", {epochs_done} of them done" if steps_done else ""
     done += f" and {steps_into} steps more" if steps_into else ""
     try:
-        _prepare(arguments)
-        if not latest:
-            picture = images.grid(real_images[:100], 10, 10)
-            images.save_png(picture, arguments.output / "real.png")
-        print(
-            f"{len(real_images)} pictures, {steps} steps of "
-            f"{arguments.batch_size} an epoch, {arguments.epochs} epochs{done}."
-            f"\nPictures and checkpoints: {arguments.output.resolve()}",
-            flush=True,
-        )
+        if replicas.is_chief(gan):
+            _prepare(arguments)
+            if not latest:
+                picture = images.grid(real_images[:100], 10, 10)
+                images.save_png(picture, arguments.output / "real.png")
+            print(
+                f"{len(real_images)} pictures, {steps} steps of "
+                f"{arguments.batch_size} an epoch, {arguments.epochs} epochs"
+                f"{done}.\nPictures and checkpoints: "
+                f"{arguments.output.resolve()}",
+                flush=True,
+            )
         _fit(gan, real_images, labels, steps, arguments, recorders)
         _say_what_is_there(arguments, gan)
     except OSError as error:
@@ -67,6 +78,9 @@ def _fit(gan, real_images, labels, steps, arguments, recorders):
     for recorder in recording:
         if isinstance(recorder, callbacks.EpochCheckpoint):
             recorder.arguments = _of_the_run(arguments)
+    verbose = 1 if sys.stdout.isatty() else 2
+    if not replicas.is_chief(gan):
+        verbose = 0
     for steps_done, rest in callbacks.rest_of_run(gan, arguments.epochs, steps):
         dataset = datasets.batches(
             real_images,
@@ -78,15 +92,15 @@ def _fit(gan, real_images, labels, steps, arguments, recorders):
             labels=labels,
         )
         gan.fit(
-            dataset,
+            devices.own_share(dataset),
             **rest,
             shuffle=False,  # Done by `batches`.
-            verbose=1 if sys.stdout.isatty() else 2,
+            verbose=verbose,
             callbacks=[diverged, trouble, *recording, stop],
         )
     if diverged.diverged:
         fail(diverged.message)
-    steps_done = int(gan.optimizer.iterations)
+    steps_done = iterations(gan)
     if stop.signal and steps_done < arguments.epochs * steps:
         fail(
             f"stopped by {stop.signal.name} after step {steps_done}, which "
@@ -100,6 +114,8 @@ def _say_what_is_there(arguments, gan):
     output = arguments.output
     checkpoint = callbacks.latest_checkpoint(output / CHECKPOINTS)
     picture = draw(gan, 64, arguments)
+    if not replicas.is_chief(gan):
+        return
     print(
         f"\n{arguments.epochs} epochs are done.\n"
         f"64 pictures: {picture}\n"

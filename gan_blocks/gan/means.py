@@ -3,6 +3,8 @@
 import keras
 from keras import ops
 
+from gan_blocks import replicas
+
 
 class Means(keras.metrics.Metric):
     """The means of several numbers over the batches of an epoch.
@@ -27,7 +29,8 @@ class Means(keras.metrics.Metric):
             ops.cast(numbers.get(name, 0), self.dtype) for name in self.names
         ]
         # The last is the count.
-        self.sums.assign_add(ops.stack([*row, ops.ones((), self.dtype)]))
+        row = ops.stack([*row, ops.ones((), self.dtype)])
+        self.sums.assign_add(replicas.total(row))
 
     def result(self):
         """Returns the dictionary of means; 0 where there was no batch."""

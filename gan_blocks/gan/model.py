@@ -5,7 +5,7 @@ import inspect
 import keras
 from keras import ops
 
-from gan_blocks import gradients, losses
+from gan_blocks import gradients, losses, replicas
 from gan_blocks.gan import seeds
 from gan_blocks.gan.conditioning import given
 from gan_blocks.gan.matching import compatible, matching_shapes, output_range
@@ -263,6 +263,7 @@ class GAN(Sampler):
             if not isinstance(callbacks, (list, tuple)):
                 callbacks = [] if callbacks is None else [callbacks]
             callbacks = [*callbacks, check]
+        replicas.align([*self.variables, *self.optimizer.variables])
         return super().fit(**arguments, callbacks=callbacks)
 
     def evaluate(self, *args, quality=None, **kwargs):
@@ -296,7 +297,7 @@ class GAN(Sampler):
         """Runs `update(images, labels)`; on JAX, from state to state."""
         images, labels = self._images_and_labels(args[-1])
         if len(args) == 1:
-            return update(images, labels)
+            return replicas.reducible(update(images, labels))
         state = args[0]
         variables = [self.trainable_variables, self.non_trainable_variables]
         if len(state) == 4:  # Training.

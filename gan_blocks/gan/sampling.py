@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from gan_blocks import gradients
+from gan_blocks import gradients, replicas
 
 
 class Sampler(keras.Model):
@@ -304,11 +304,21 @@ class Sampler(keras.Model):
         return np.concatenate([labels.astype("int32"), in_turn[number:]])
 
     def _noise_like(self, images, seed_generator):
-        """Draws one latent per image, as part of the model's state."""
-        shape = (ops.shape(images)[0], *self.latent_shape)
+        """Draws one latent per image, as part of the model's state.
+
+        All replicas have the same seed: each draws the latents of the whole
+        batch, and takes its share of them.
+        """
+        share = ops.shape(images)[0]
+        shape = (share * replicas.number(), *self.latent_shape)
         if self.latent_distribution == "uniform":
-            return keras.random.uniform(shape, -1.0, 1.0, seed=seed_generator)
-        return keras.random.normal(shape, seed=seed_generator)
+            noise = keras.random.uniform(shape, -1.0, 1.0, seed=seed_generator)
+        else:
+            noise = keras.random.normal(shape, seed=seed_generator)
+        if replicas.number() == 1:
+            return noise
+        start = replicas.index() * share
+        return noise[start : start + share]
 
     def _sample(self, inputs, training):
         """Runs the (averaged) generator and changes none of its variables."""

@@ -42,6 +42,7 @@ class _Block(keras.layers.Layer):
         use_bias=None,
         kernel_initializer=None,
         spectral_normalization=False,
+        synchronized=False,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -72,6 +73,7 @@ class _Block(keras.layers.Layer):
             kernel_initializer or keras.initializers.RandomNormal(stddev=0.02)
         )
         self.spectral_normalization = spectral_normalization
+        self.synchronized = synchronized
 
     def _arguments(self, name):
         """Returns the arguments that every inner layer takes."""
@@ -127,6 +129,7 @@ class _Block(keras.layers.Layer):
         return normalizer(
             self.normalization,
             getattr(linear, "filters", None),
+            self.synchronized,
             axis=channels_axis(getattr(linear, "data_format", None)),
             **self._arguments("normalization"),
         )
@@ -160,6 +163,7 @@ class _Block(keras.layers.Layer):
                 self.kernel_initializer
             ),
             "spectral_normalization": self.spectral_normalization,
+            "synchronized": self.synchronized,
         }
 
 
@@ -197,6 +201,9 @@ class StridedConvBlock(_Block):
         spectral_normalization: Whether the kernel is divided by its largest
             singular value, see `SpectralNormalization`. Discriminators that
             use it mostly do so with `normalization=None`. Defaults to False.
+        synchronized: Whether batch normalization takes its mean and variance
+            of the whole batch where several devices share it, see
+            `BatchNormalization`. Defaults to False.
         **kwargs: `name`, `dtype` and `trainable`, as in every Keras layer.
 
     Input shape:
@@ -266,8 +273,9 @@ class TransposedConvBlock(_Block):
         padding: `"same"` or `"valid"`. Defaults to `"same"`.
         data_format: As in `StridedConvBlock`. Defaults to None.
         **kwargs: `normalization`, `activation`, `negative_slope`, `dropout`,
-            `use_bias`, `kernel_initializer`, `spectral_normalization`, `name`,
-            `dtype` and `trainable`, as in `StridedConvBlock`.
+            `use_bias`, `kernel_initializer`, `spectral_normalization`,
+            `synchronized`, `name`, `dtype` and `trainable`, as in
+            `StridedConvBlock`.
 
     Input shape:
         `(batch, height, width, channels)`, or `(batch, channels, height,
@@ -341,8 +349,9 @@ class ResizeConvBlock(_Block):
         data_format: As in `StridedConvBlock`. Defaults to None.
         interpolation: `"nearest"` or `"bilinear"`. Defaults to `"nearest"`.
         **kwargs: `normalization`, `activation`, `negative_slope`, `dropout`,
-            `use_bias`, `kernel_initializer`, `spectral_normalization`, `name`,
-            `dtype` and `trainable`, as in `StridedConvBlock`.
+            `use_bias`, `kernel_initializer`, `spectral_normalization`,
+            `synchronized`, `name`, `dtype` and `trainable`, as in
+            `StridedConvBlock`.
 
     Input shape:
         `(batch, height, width, channels)`, or `(batch, channels, height,
@@ -424,8 +433,8 @@ class DenseBlock(_Block):
         units: Integer, the number of outputs.
         **kwargs: `normalization` (`"batch"`, `"layer"` or None),
             `activation`, `negative_slope`, `dropout`, `use_bias`,
-            `kernel_initializer`, `spectral_normalization`, `name`, `dtype` and
-            `trainable`, as in `StridedConvBlock`.
+            `kernel_initializer`, `spectral_normalization`, `synchronized`,
+            `name`, `dtype` and `trainable`, as in `StridedConvBlock`.
 
     Input shape:
         `(batch, features)`.

@@ -2,6 +2,8 @@
 
 import keras
 
+from gan_blocks import replicas
+
 NORMALIZATIONS = ("batch", "layer", "group", "instance", None)
 
 
@@ -10,17 +12,18 @@ class BatchNormalization(keras.layers.BatchNormalization):
     """Batch normalization with right second derivatives, and faster.
 
     It has the variables, the config and the results of
-    `keras.layers.BatchNormalization`, and can load its weights. Two things
-    differ:
+    `keras.layers.BatchNormalization`, and can load its weights. Three
+    things differ:
 
     - On TensorFlow, Keras computes the variance with `tf.nn.moments`, which
       hides from the gradient that the variance depends on the mean. First
       derivatives come out right in spite of that, second derivatives do not,
       and gradient penalties such as R1 are trained by second derivatives.
       This layer uses TensorFlow's fused kernel, which is right and faster; for
-      float64, or channels that are not last, it uses plain formulas. With a
-      mask, `renorm=True` or `synchronized=True`, and on JAX and PyTorch,
+      float64, channels that are not last, or `synchronized=True`, it uses
+      plain formulas. With a mask or `renorm=True`, and on JAX and PyTorch,
       Keras' own code runs.
+    - `synchronized=True` is for every backend.
     - `momentum` is 0.9 instead of 0.99. A generator's weights move quickly and
       runs are short: at 0.99 the moving averages trail the weights by hundreds
       of steps, and sampling through them gave blurry, nearly identical digits.
@@ -30,6 +33,10 @@ class BatchNormalization(keras.layers.BatchNormalization):
         momentum: Float in [0, 1], the share of the old value that the moving
             averages keep at each training step. Defaults to 0.9.
         epsilon: Float, added to the variance. Defaults to 1e-3.
+        synchronized: Whether mean and variance are those of the whole batch
+            where several replicas or processes share it: under a
+            `tf.distribute` strategy and `torch.distributed`. On JAX they always
+            are. Defaults to False.
         **kwargs: The other arguments of `keras.layers.BatchNormalization`.
 
     Input shape:
@@ -52,24 +59,37 @@ class BatchNormalization(keras.layers.BatchNormalization):
         Internal Covariate Shift](https://arxiv.org/abs/1502.03167)
     """
 
-    def __init__(self, axis=-1, momentum=0.9, epsilon=1e-3, **kwargs):
+    def __init__(
+        self,
+        axis=-1,
+        momentum=0.9,
+        epsilon=1e-3,
+        synchronized=False,
+        **kwargs,
+    ):
         super().__init__(
             axis=axis, momentum=momentum, epsilon=epsilon, **kwargs
         )
+        # Not handed to Keras, which refuses it but on TensorFlow.
+        self.synchronized = synchronized
 
     def call(self, inputs, training=None, mask=None):
         """Returns the normalized inputs; training moves the averages."""
+        on_tensorflow = keras.backend.backend() == "tensorflow"
         if (
-            keras.backend.backend() != "tensorflow"
+            not (on_tensorflow or self.synchronized)
             or not (training and self.trainable)
             or mask is not None
             or self.renorm
-            or self.synchronized
         ):
             return super().call(inputs, training=training, mask=mask)
         dtype = keras.backend.standardize_dtype(inputs.dtype)
-        channels_last = self.axis in (-1, len(inputs.shape) - 1)
-        if channels_last and dtype in ("float32", "float16", "bfloat16"):
+        if (
+            on_tensorflow
+            and not (self.synchronized and replicas.number() > 1)
+            and self.axis in (-1, len(inputs.shape) - 1)
+            and dtype in ("float32", "float16", "bfloat16")
+        ):
             outputs, mean, variance = self._fused(inputs)
         else:
             outputs, mean, variance = self._plain(inputs)
@@ -109,10 +129,11 @@ class BatchNormalization(keras.layers.BatchNormalization):
         inputs = keras.ops.cast(inputs, dtype)
         axis = self.axis % len(inputs.shape)
         axes = [i for i in range(len(inputs.shape)) if i != axis]
-        mean = keras.ops.mean(inputs, axes, keepdims=True)
+        mean_of = replicas.mean if self.synchronized else lambda share: share
+        mean = mean_of(keras.ops.mean(inputs, axes, keepdims=True))
         centred = inputs - mean
-        variance = keras.ops.mean(
-            keras.ops.square(centred), axes, keepdims=True
+        variance = mean_of(
+            keras.ops.mean(keras.ops.square(centred), axes, keepdims=True)
         )
         outputs = centred * keras.ops.rsqrt(variance + self.epsilon)
         shape = [1] * len(inputs.shape)
@@ -196,10 +217,10 @@ class GroupNormalization(keras.layers.GroupNormalization):
         return keras.ops.cast(outputs, self.compute_dtype)
 
 
-def normalizer(kind, channels, **arguments):
+def normalizer(kind, channels, synchronized=False, **arguments):
     """Returns the layer of a kind, one of `NORMALIZATIONS` but None."""
     if kind == "batch":
-        return BatchNormalization(**arguments)
+        return BatchNormalization(synchronized=synchronized, **arguments)
     if kind == "layer":
         groups = 1
     elif kind == "instance":

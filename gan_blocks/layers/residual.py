@@ -22,6 +22,7 @@ class _ResidualBlock(keras.layers.Layer):
         normalization,
         activation="relu",
         spectral_normalization=False,
+        synchronized=False,
         kernel_initializer="glorot_uniform",
         data_format=None,
         **kwargs,
@@ -38,6 +39,7 @@ class _ResidualBlock(keras.layers.Layer):
         self.normalization = normalization
         self.activation = activation
         self.spectral_normalization = spectral_normalization
+        self.synchronized = synchronized
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
         self.data_format = standardize(data_format)
         self.input_spec = keras.layers.InputSpec(ndim=4)
@@ -62,6 +64,7 @@ class _ResidualBlock(keras.layers.Layer):
             activation=activation,
             kernel_initializer=initializer,
             spectral_normalization=self.spectral_normalization,
+            synchronized=self.synchronized,
             **self._arguments(name),
         )
 
@@ -90,6 +93,7 @@ class _ResidualBlock(keras.layers.Layer):
         normalization = normalizer(
             self.normalization,
             channels,
+            self.synchronized,
             axis=channels_axis(self.data_format),
             **self._arguments("prenormalization"),
         )
@@ -145,6 +149,7 @@ class _ResidualBlock(keras.layers.Layer):
             "normalization": self.normalization,
             "activation": self.activation,
             "spectral_normalization": self.spectral_normalization,
+            "synchronized": self.synchronized,
             "kernel_initializer": keras.initializers.serialize(
                 self.kernel_initializer
             ),
@@ -173,10 +178,10 @@ class ResidualDownBlock(_ResidualBlock):
         normalization: As in `StridedConvBlock`; it stands before each
             activation. Defaults to None.
         **kwargs: `activation`, the name of an activation of Keras or None,
-            by default `"relu"`; `spectral_normalization`, by default False;
-            `kernel_initializer`, by default `"glorot_uniform"`;
-            `data_format`, `name`, `dtype` and `trainable`, as in
-            `StridedConvBlock`.
+            by default `"relu"`; `spectral_normalization` and
+            `synchronized`, by default False; `kernel_initializer`, by default
+            `"glorot_uniform"`; `data_format`, `name`, `dtype` and `trainable`,
+            as in `StridedConvBlock`.
 
     Input shape:
         `(batch, height, width, channels)`, or `(batch, channels, height,

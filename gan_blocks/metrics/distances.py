@@ -99,8 +99,8 @@ def frechet_distance(real, fake):
             fewer than 2 vectors.
 
     Warns:
-        If one has fewer vectors than features, which are then too few to tell
-        its covariance.
+        UserWarning: If one has no more vectors than features, which are then
+            too few to tell its covariance.
 
     Example:
 

@@ -1,20 +1,24 @@
 """Counts how many of the 1,000 modes of Stacked MNIST a GAN draws.
 
-    python tests/benchmarks/stacked_mnist.py plain|modern --data path/to/mnist
+    python tests/benchmarks/stacked_mnist.py NAME --data path/to/mnist
 
 Three random digits are the colours of one image: 1,000 modes, equally frequent.
 The digits of 26,000 generated images are read, colour by colour, by
 `metrics.train_classifier`; reported are the modes that occur and the
 Kullback-Leibler divergence from equal shares, as in Metz et al., 2017
-(https://arxiv.org/abs/1611.02163).
+(https://arxiv.org/abs/1611.02163). NAME is one of:
 
 - plain: `networks.dcgan_generator` and `dcgan_discriminator`, as in the DCGAN
   paper: non-saturating loss, Adam at 2e-4 with beta_1 0.5;
-- modern: what `--modern` selects in `recipes/digits_dcgan.py`.
+- modern: what `--modern` selects in `recipes/digits_dcgan.py`;
+- relativistic: the plain networks, the discriminator without normalization,
+  with `losses.RelativisticPairing`, `penalties.R1` and `R2`, as in R3GAN
+  (https://arxiv.org/abs/2501.05441), and an average of the generator.
 
 A line of JSON is printed for each measurement, and a grid saved.
 """
 
+import functools
 import json
 import os
 import time
@@ -26,7 +30,15 @@ import keras  # noqa: E402
 import numpy as np  # noqa: E402
 from digits_quality import argument_parser, load_recipe, prepare  # noqa: E402
 
-from gan_blocks import GAN, datasets, images, metrics, networks  # noqa: E402
+from gan_blocks import (  # noqa: E402
+    GAN,
+    datasets,
+    images,
+    layers,
+    metrics,
+    networks,
+    penalties,
+)
 
 SHAPE = (28, 28, 3)
 SAMPLES = 26_000
@@ -50,6 +62,26 @@ def modern(seed):
     return load_recipe("digits_dcgan").build_modern_gan(seed, image_shape=SHAPE)
 
 
+def relativistic(seed):
+    block = functools.partial(layers.StridedConvBlock, normalization=None)
+    gan = GAN(
+        networks.dcgan_generator(SHAPE, base_filters=32),
+        networks.dcgan_discriminator(SHAPE, base_filters=32, block=block),
+        ema_momentum=0.999,
+        seed=seed,
+    )
+    gan.compile(
+        keras.optimizers.Adam(5e-4, beta_1=0.5),
+        keras.optimizers.Adam(5e-4, beta_1=0.5),
+        loss="relativistic_pairing",
+        penalty=[
+            penalties.R1(1.0, interval=4),
+            penalties.R2(1.0, interval=4),
+        ],
+    )
+    return gan
+
+
 def stacked(digits, number, seed):
     """Returns images whose colours are digits drawn at random."""
     chosen = np.random.default_rng(seed).integers(0, len(digits), (number, 3))
@@ -66,7 +98,11 @@ def modes(pictures, extract):
 
 
 def main():
-    candidates = {"plain": plain, "modern": modern}
+    candidates = {
+        "plain": plain,
+        "modern": modern,
+        "relativistic": relativistic,
+    }
     parser = argument_parser(__doc__, candidates, "stacked_mnist")
     parser.add_argument("--steps", type=int, default=8000)
     parser.add_argument("--measurements", type=int, default=8)
