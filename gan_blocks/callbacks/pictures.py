@@ -132,20 +132,14 @@ class ImageGrid(keras.callbacks.Callback):
         self._written = WarnOnce(
             f"Pictures cannot be written to {self.directory}"
         )
-<<<<<<< HEAD
-        with self._written():
-            self.directory.mkdir(parents=True, exist_ok=True)
-            images.remove_unfinished(self.directory)
         if self._events is not None:
             self._logged = WarnOnce(
                 f"Pictures cannot be written to {self._events.directory}"
             )
-=======
         if replicas.is_chief(self.model):
             with self._written():
                 self.directory.mkdir(parents=True, exist_ok=True)
                 images.remove_unfinished(self.directory)
->>>>>>> main
         self._step = None
 
     def on_epoch_begin(self, epoch, logs=None):
