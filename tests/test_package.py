@@ -24,8 +24,7 @@ ALLOWED = {
     "penalties": "keras gradients",
     "gan": "keras numpy losses penalties gradients replicas",
     "images": "numpy PIL",
-    "callbacks": "keras numpy IPython tensorboard tensorflow images replicas "
-    "__version__",
+    "callbacks": "keras numpy IPython tensorboard images replicas __version__",
     "datasets": "keras numpy PIL tensorflow tensorflow_datasets images samples",
     "samples": "numpy PIL sklearn skimage",
     "faces": "keras numpy PIL images",

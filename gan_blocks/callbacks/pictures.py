@@ -41,8 +41,8 @@ class ImageGrid(keras.callbacks.Callback):
         show: Whether to show the grid in a notebook too, where each takes the
             place of the one before. Needs IPython. Defaults to `False`.
         tensorboard: Folder of TensorBoard's logs, to which each grid is
-            written too, at the step of the run. It can be that of
-            `keras.callbacks.TensorBoard`. Needs the package tensorboard.
+            written too, as "generated", at the step of the run. It can be that
+            of `keras.callbacks.TensorBoard`. Needs the package tensorboard.
             Defaults to `None`.
 
     Raises:
@@ -172,11 +172,6 @@ class ImageGrid(keras.callbacks.Callback):
             return
         if epoch == 0 or (epoch + 1) % self.every_n_epochs == 0:
             self._save(f"epoch_{epoch + 1:04d}.png")
-
-    def on_train_end(self, logs=None):
-        """Closes the file of TensorBoard."""
-        if self._events is not None:
-            self._events.close()
 
     def _save(self, name):
         model = self.model

@@ -54,9 +54,14 @@ class OptimizerPair(keras.optimizers.Optimizer):
 
     @property
     def learning_rate(self):
-        """Raises an error: there are two."""
+        """Both learning rates, as a pair, for loggers that ask for one."""
+        return tuple(one.learning_rate for one in self.optimizers)
+
+    @learning_rate.setter
+    def learning_rate(self, value):
         raise AttributeError(
-            "A GAN has two learning rates: see `gan.optimizer.optimizers`."
+            "A GAN has two learning rates: set that of one of "
+            "`gan.optimizer.optimizers`, the generator's first."
         )
 
     def get_config(self):
