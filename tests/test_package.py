@@ -5,6 +5,7 @@ import pkgutil
 import re
 import sys
 import textwrap
+import warnings
 from pathlib import Path
 
 import pytest
@@ -99,6 +100,7 @@ def test_every_code_block_runs_as_it_stands(
 ):
     for name in ("keras_tuner", "mlflow", "tensorboard", "wandb"):
         if name in code:
+            warnings.simplefilter("ignore", DeprecationWarning)  # Of theirs.
             pytest.importorskip(name)
     monkeypatch.chdir(tmp_path)
     lines = "\n" * (line - 1)  # So that a traceback shows where it stands.
