@@ -235,6 +235,24 @@ def test_a_plateau_of_one_optimizer_lowers_that_alone():
     assert rates(gan) == [0.001, 0.002]
 
 
+def test_a_backup_that_comes_last_keeps_the_rates_that_a_plateau_set(tmp_path):
+    def crash(epoch, logs):
+        if epoch == 2:
+            raise KeyboardInterrupt
+
+    plateau = keras.callbacks.ReduceLROnPlateau(
+        "spread", 0.5, mode="min", patience=1, min_delta=1e9
+    )
+    backup = keras.callbacks.BackupAndRestore(tmp_path)
+    crash = keras.callbacks.LambdaCallback(on_epoch_begin=crash)
+    with pytest.raises(KeyboardInterrupt):
+        fit(make_gan(), crash, plateau, backup, epochs=3)
+    gan = make_gan()
+    fit(gan, keras.callbacks.BackupAndRestore(tmp_path), epochs=3)
+    assert rates(gan) == [0.0005, 0.002]
+    assert int(gan.optimizer.iterations) == 3 * 4
+
+
 def test_both_learning_rates_are_told_and_none_is_set_by_mistake():
     gan = make_gan()
     assert rates(gan) == [0.001, 0.004]
