@@ -91,6 +91,7 @@ def test_a_run_leaves_all_that_belongs_to_it(tmp_path, capsys):
         "generated_64_seed_0.png",
         "grids",
         "history.csv",
+        "index.html",
         "real.png",
     ]
     assert names(output / "grids") == [
