@@ -78,7 +78,7 @@ def total(tensor):
     group = _torch_group()
     if not group:
         return tensor
-    tensor = tensor.detach().clone()
+    tensor = tensor.detach().clone().contiguous()
     group.all_reduce(tensor)
     return tensor
 
@@ -244,5 +244,6 @@ def _torch_group():
         return None
     from torch import distributed
 
-    alone = not distributed.is_available() or not distributed.is_initialized()
-    return None if alone else distributed
+    if distributed.is_available() and distributed.is_initialized():
+        return distributed
+    return None

@@ -25,6 +25,7 @@ def reproducible():
     yield
     keras.config.set_dtype_policy(policy)
     keras.config.set_floatx("float32")
+    keras.distribution.set_distribution(None)
     keras.utils.clear_session(free_memory=False)
 
 

@@ -91,6 +91,7 @@ def test_a_run_leaves_all_that_belongs_to_it(tmp_path, capsys):
         "generated_64_seed_0.png",
         "grids",
         "history.csv",
+        "index.html",
         "real.png",
     ]
     assert names(output / "grids") == [
@@ -554,3 +555,43 @@ def test_a_full_disk_under_the_output_does_not_end_the_run(
     assert (tmp_path / "checkpoints" / "epoch_0003.keras").exists()
     (message,) = caplog.messages
     assert message.startswith("nothing more is printed")
+
+
+@pytest.mark.skipif(
+    keras.backend.backend() == "torch", reason="has processes, see below"
+)
+def test_a_run_on_the_devices_it_is_told(tmp_path, capsys):
+    (device, *_) = keras.distribution.list_devices()
+    run("--output", tmp_path / "one", "--devices", device)
+    run("--output", tmp_path / "all", "--devices", "all", "--epochs", 1)
+    assert [row["step"] for row in table(tmp_path / "one")] == ["5", "10", "15"]
+    arguments = json.loads((tmp_path / "one" / "arguments.json").read_text())
+    assert "devices" not in arguments  # It may go on elsewhere.
+    capsys.readouterr()
+    with pytest.raises(SystemExit):
+        run("--output", tmp_path / "none", "--devices", device, "gpu:77")
+    message = capsys.readouterr().err
+    assert f"there is no gpu:77 here; there is {device}" in message
+    assert not (tmp_path / "none").exists()
+
+
+def test_a_batch_that_devices_cannot_share_is_refused(
+    tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setattr(cli.training.devices, "number", lambda: 3)
+    with pytest.raises(SystemExit):
+        run("--output", tmp_path)
+    message = "--batch-size 8 cannot be shared by 3 devices"
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.skipif(keras.backend.backend() != "torch", reason="of torch")
+@pytest.mark.every_backend
+def test_devices_of_torch_want_a_process_each(tmp_path, capsys):
+    for words, message in (
+        (["all"], "torchrun --nproc-per-node=gpu"),
+        (["gpu:0"], "--devices all"),
+    ):
+        with pytest.raises(SystemExit):
+            run("--output", tmp_path, "--devices", *words)
+        assert message in capsys.readouterr().err

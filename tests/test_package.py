@@ -31,8 +31,9 @@ ALLOWED = {
     "samples": "numpy PIL sklearn skimage",
     "faces": "keras numpy PIL images",
     "metrics": "keras numpy images",
+    "page": "images callbacks __version__",
     "cli": "keras numpy tensorflow torch GAN callbacks datasets images metrics "
-    "replicas",
+    "page replicas",
 }
 
 

@@ -78,7 +78,7 @@ class HistoryTable(keras.callbacks.Callback):
         if self._rows is None:
             done = counts.iterations(self.model)
             self._rows = [
-                row for row in _read(self.path) if int(row["step"]) <= done
+                row for row in read_rows(self.path) if int(row["step"]) <= done
             ]
 
     def on_epoch_end(self, epoch, logs=None):
@@ -98,7 +98,8 @@ class HistoryTable(keras.callbacks.Callback):
                 writer.writerows(self._rows)
 
 
-def _read(path):
+def read_rows(path):
+    """Returns the rows of a table, as dictionaries of texts."""
     if not path.exists():
         return []
     with open(path, newline="") as file:

@@ -6,7 +6,7 @@ import textwrap
 
 import keras
 
-from gan_blocks import datasets, images
+from gan_blocks import datasets, images, page
 from gan_blocks.cli.arguments import at_least, fail
 from gan_blocks.cli.drawing import draw, load_trained
 from gan_blocks.cli.measuring import measure
@@ -74,6 +74,13 @@ def _animate(arguments):
     print(path)
 
 
+def _page(arguments):
+    try:
+        print(page.write_page(arguments.output))
+    except (ValueError, OSError) as error:
+        fail(error)
+
+
 def _parser():
     parser = argparse.ArgumentParser(prog="gan_blocks", description=__doc__)
     actions = parser.add_subparsers(required=True, metavar="ACTION")
@@ -139,4 +146,6 @@ def _parser():
         default=10,
         help="in pictures a second, up to 50 (default: 10)",
     )
+
+    add("page", _page, "show a run as one page, index.html in its folder")
     return parser

@@ -5,7 +5,7 @@ import sys
 
 import keras
 
-from gan_blocks import callbacks, datasets, images, replicas
+from gan_blocks import callbacks, datasets, images, page, replicas
 from gan_blocks.callbacks.counts import iterations
 from gan_blocks.cli import devices
 from gan_blocks.cli.arguments import ARGUMENTS, fail
@@ -116,9 +116,11 @@ def _say_what_is_there(arguments, gan):
     picture = draw(gan, 64, arguments)
     if not replicas.is_chief(gan):
         return
+    shown = page.write_page(output)
     print(
         f"\n{arguments.epochs} epochs are done.\n"
         f"64 pictures: {picture}\n"
+        f"the run as a page: {shown}\n"
         f"pictures of the run: {output / 'grids'}\n"
         f"trained model: {checkpoint}\n"
         f"losses and scores: {output / 'history.csv'}\n"

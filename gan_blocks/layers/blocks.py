@@ -203,7 +203,8 @@ class StridedConvBlock(_Block):
             use it mostly do so with `normalization=None`. Defaults to False.
         synchronized: Whether batch normalization takes its mean and variance
             of the whole batch where several devices share it, see
-            `BatchNormalization`. Defaults to False.
+            `BatchNormalization`. Not for a discriminator with a lazy penalty
+            on TensorFlow. Defaults to False.
         **kwargs: `name`, `dtype` and `trainable`, as in every Keras layer.
 
     Input shape:

@@ -109,6 +109,19 @@ VARIANTS = {
     "few_adaptive": lambda: {"first": adaptive()},
     "generator_too_fast": lambda: {"rate": 0.02, "d_rate": 8e-4},
     "discriminator_too_slow": lambda: {"d_rate": 2e-6},
+    "minimax_outrun": lambda: {
+        "loss": "minimax",
+        "penalty": None,
+        "rate": 2e-4,
+        "d_rate": 4e-3,
+        "ema_momentum": None,
+    },
+    "wasserstein_without_bound": lambda: {
+        "loss": "wasserstein",
+        "penalty": None,
+        "normalization": None,
+        "ema_momentum": None,
+    },
 }
 
 

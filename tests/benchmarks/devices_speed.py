@@ -1,0 +1,189 @@
+"""Times a training step on one device against two that share the batch.
+
+    python tests/benchmarks/devices_speed.py [ROUNDS]
+    python tests/benchmarks/devices_speed.py KIND
+
+On two cores of the processor, each device with one core and one thread, in
+the backend that `KERAS_BACKEND` names. KIND is one of these, which all take
+turns without it, each in processes of its own:
+
+- one: one device with the whole batch, on one core;
+- apart: two processes that know nothing of each other, each with half a
+  batch: the most that two cores can do;
+- devices: two logical devices, of one process, by `MirroredStrategy` on
+  TensorFlow and `DataParallel` on JAX;
+- processes: two processes that train together.
+
+Printed are medians, and how often the work of one device is done in that time.
+"""
+
+import json
+import os
+import pathlib
+import socket
+import statistics
+import subprocess
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
+CORES = sorted(os.sched_getaffinity(0))[:2]
+SHAPE = 32, 32, 3
+BATCH = 64
+STEPS = 10
+KINDS = {
+    "tensorflow": ["one", "apart", "devices", "processes"],
+    "jax": ["one", "apart", "devices", "processes"],
+    "torch": ["one", "apart", "processes"],
+}
+
+
+def measure(kind):
+    """Prints the seconds of a step, in a process that is prepared for it."""
+    import keras
+
+    backend = keras.backend.backend()
+    share = BATCH if kind in ("one", "devices") else BATCH // 2
+    scope = globals()[f"{backend}_scope"](kind)
+    if kind == "processes" and backend == "tensorflow":
+        share = BATCH  # Of which the strategy gives each process its half.
+    import peers
+    import timing
+
+    from gan_blocks import GAN, networks
+
+    with scope:
+        gan = GAN(
+            networks.dcgan_generator(SHAPE, base_filters=32),
+            networks.dcgan_discriminator(SHAPE, base_filters=32),
+            seed=0,
+        )
+        gan.compile(peers.adam(), peers.adam())
+    images = peers.images((share * (STEPS + 1), *SHAPE))
+
+    def run(steps):
+        clock = timing.Clock()
+        gan.fit(
+            images,
+            batch_size=share,
+            verbose=0,
+            shuffle=False,
+            callbacks=[clock],
+        )
+        return clock.seconds(steps)
+
+    run(STEPS)
+    print(json.dumps(min(run(STEPS) for _ in range(2))))
+
+
+def tensorflow_scope(kind):
+    import contextlib
+
+    import tensorflow as tf
+
+    tf.config.threading.set_intra_op_parallelism_threads(1)
+    tf.config.threading.set_inter_op_parallelism_threads(
+        2 if kind == "devices" else 1
+    )
+    if kind == "processes":
+        return tf.distribute.MultiWorkerMirroredStrategy().scope()
+    if kind != "devices":
+        return contextlib.nullcontext()
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    logical = tf.config.LogicalDeviceConfiguration()
+    tf.config.set_logical_device_configuration(cpu, [logical, logical])
+    return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope()
+
+
+def jax_scope(kind):
+    import contextlib
+
+    import keras
+
+    if kind == "processes":
+        keras.distribution.initialize()
+    if kind in ("devices", "processes"):
+        parallel = keras.distribution.DataParallel(auto_shard_dataset=False)
+        keras.distribution.set_distribution(parallel)
+    return contextlib.nullcontext()
+
+
+def torch_scope(kind):
+    import contextlib
+
+    import torch
+
+    torch.set_num_threads(1)
+    if kind == "processes":
+        torch.distributed.init_process_group("gloo")
+    return contextlib.nullcontext()
+
+
+def start(kind, index, ports):
+    """Starts a process on one core, or on both for two devices."""
+    cluster = {"worker": [f"127.0.0.1:{port}" for port in ports]}
+    task = {"type": "worker", "index": index}
+    environment = os.environ | {
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+        "OMP_NUM_THREADS": "1",
+        "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false",
+    }
+    if kind == "devices":
+        environment["XLA_FLAGS"] += " --xla_force_host_platform_device_count=2"
+    if kind == "processes":
+        environment |= {
+            "TF_CONFIG": json.dumps({"cluster": cluster, "task": task}),
+            "KERAS_DISTRIBUTION_JOB_ADDRESSES": cluster["worker"][0],
+            "KERAS_DISTRIBUTION_NUM_PROCESSES": "2",
+            "KERAS_DISTRIBUTION_PROCESS_ID": str(index),
+            "MASTER_ADDR": "127.0.0.1",
+            "MASTER_PORT": str(ports[0]),
+            "WORLD_SIZE": "2",
+            "RANK": str(index),
+        }
+    cores = CORES if kind == "devices" else [CORES[index]]
+    return subprocess.Popen(
+        [sys.executable, __file__, kind],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: os.sched_setaffinity(0, cores),
+    )
+
+
+def seconds(kind):
+    """Returns how long a step takes, the longest time of the processes."""
+    with socket.socket() as first, socket.socket() as second:
+        first.bind(("127.0.0.1", 0))
+        second.bind(("127.0.0.1", 0))
+        ports = first.getsockname()[1], second.getsockname()[1]
+    number = 2 if kind in ("apart", "processes") else 1
+    processes = [start(kind, index, ports) for index in range(number)]
+    times = []
+    for process in processes:
+        output, errors = process.communicate()
+        if process.returncode:
+            raise SystemExit(errors)
+        times.append(json.loads(output.splitlines()[-1]))
+    return max(times)
+
+
+def main():
+    kinds = KINDS[os.environ.get("KERAS_BACKEND", "tensorflow")]
+    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 5
+    table = [[seconds(kind) for kind in kinds] for _ in range(rounds)]
+    print("| | ms a step | throughput of one device |")
+    print("|---|---|---|")
+    for i, kind in enumerate(kinds):
+        step = statistics.median(row[i] for row in table)
+        gains = [row[0] / row[i] for row in table]
+        print(
+            f"| {kind} | {1000 * step:.0f} | {statistics.median(gains):.2f} |"
+        )
+
+
+if __name__ == "__main__":
+    if sys.argv[1:] and not sys.argv[1].isdecimal():
+        measure(sys.argv[1])
+    else:
+        main()
