@@ -145,6 +145,11 @@ def main():
     seconds = time.perf_counter() - start
     values = metrics.Quality(test, classifier)(gan).values
     values |= {name: value[-1] for name, value in logs.items()}
+    # How sure it is of digits that it has learned from, and of others.
+    for name, digits in (("seen", train[:FEW]), ("unseen", test[:FEW])):
+        digits = datasets.batches(digits, 100)
+        logs = gan.evaluate(digits, verbose=0, return_dict=True)
+        values[f"{name}_real_accuracy"] = logs["real_accuracy"]
     line = {"name": arguments.name, "steps": arguments.steps}
     line |= {"seconds": round(seconds)}
     print(json.dumps(line | {k: round(v, 4) for k, v in values.items()}))
