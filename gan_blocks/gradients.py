@@ -261,12 +261,12 @@ class _Torch:
 
 def _summed(gradients):
     """Returns the sums of gradients over the replicas, in one message."""
-    flat = [keras.ops.ravel(gradient) for gradient in gradients]
-    sizes = [len(gradient) for gradient in flat]
-    flat = replicas.total(keras.ops.concatenate(flat)).split(sizes)
+    known = [gradient for gradient in gradients if gradient is not None]
+    flat = keras.ops.concatenate([keras.ops.ravel(one) for one in known])
+    sums = iter(replicas.total(flat).split([one.numel() for one in known]))
     return [
-        one.reshape(gradient.shape)
-        for one, gradient in zip(flat, gradients, strict=True)
+        None if gradient is None else next(sums).reshape(gradient.shape)
+        for gradient in gradients
     ]
 
 
