@@ -94,7 +94,7 @@ def test_two_devices_or_processes_come_to_what_one_device_does(tmp_path):
 
 
 def train_recipe(output, *words):
-    arguments = "--data sample --modern --steps-per-epoch 4 --epochs 3".split()
+    arguments = "--data sample --modern --steps-per-epoch 4 --epochs 5".split()
     arguments += ["--output", output, "--devices", "all"]
     return [
         start(RECIPE, *arguments, *words, env=env) for env in environments()
@@ -116,9 +116,7 @@ def test_two_processes_go_on_after_one_was_killed(tmp_path):
     processes[0].send_signal(signal.SIGKILL)
     for process in processes:
         process.communicate()
-    assert not (broken / "checkpoints" / "epoch_0003.keras").exists()
-    for later in list((broken / "checkpoints").glob("*"))[1:]:
-        later.unlink()
+    assert not (broken / "checkpoints" / "epoch_0005.keras").exists()
 
     assert_ended_well(*train_recipe(broken, "--resume"))
     assert_ended_well(*train_recipe(whole))
@@ -130,7 +128,7 @@ def test_two_processes_go_on_after_one_was_killed(tmp_path):
 
 def assert_same_weights(*outputs):
     one, two = (
-        keras.saving.load_model(output / "checkpoints" / "epoch_0003.keras")
+        keras.saving.load_model(output / "checkpoints" / "epoch_0005.keras")
         for output in outputs
     )
     for a, b in zip(one.weights, two.weights, strict=True):
