@@ -149,7 +149,7 @@ def main():
     for name, digits in (("seen", train[:FEW]), ("unseen", test[:FEW])):
         digits = datasets.batches(digits, 100)
         logs = gan.evaluate(digits, verbose=0, return_dict=True)
-        values[f"{name}_real_accuracy"] = logs["real_accuracy"]
+        values |= {f"{name}_{k}": v for k, v in logs.items() if "real" in k}
     line = {"name": arguments.name, "steps": arguments.steps}
     line |= {"seconds": round(seconds)}
     print(json.dumps(line | {k: round(v, 4) for k, v in values.items()}))
