@@ -49,7 +49,6 @@ def environments():
             "RANK": str(index),
             "LOCAL_RANK": str(index),
             "OMP_NUM_THREADS": "1",
-            "JAX_DISABLE_MOST_OPTIMIZATIONS": "0",
         }
 
 

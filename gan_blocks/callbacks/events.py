@@ -40,7 +40,7 @@ class EventFile:
             now = time.time_ns()
             # The name that TensorBoard looks for; in the order of time.
             name = f"events.out.tfevents.{now // 10**9}.{socket.gethostname()}"
-            self._path = folder / f"{name}.{os.getpid()}.{now % 10**9}"
+            self._path = folder / f"{name}.{os.getpid()}.{now % 10**9:09}"
         size = self._path.stat().st_size if self._path.exists() else 0
         records = [] if size else [_begin()]
         records.append(_picture_event(picture, step))
