@@ -322,23 +322,11 @@ def assert_same_weights(one, two):
         )
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["cats_dcgan", "digits_dcgan", "digits_gan", "faces_dcgan"]
-    + ["quickdraw_cats_gan"],
-)
-def test_the_recipes_networks_load_in_safe_mode(name, tmp_path):
-    recipe = runpy.run_path(str(ROOT / "recipes" / f"{name}.py"))
-    builders = [recipe[key] for key in recipe if key.startswith("build_")]
-    for build in builders:
-        small = {}
-        if "filters" in build.__code__.co_varnames:
-            small = {"image_size": 32, "filters": 8}
-        gan = build(seed=0, **small)
-        kinds = {type(layer) for layer in gan._flatten_layers()}
-        assert keras.layers.Lambda not in kinds
-
-        path = tmp_path / "gan.keras"
+def test_a_recipes_networks_load_in_safe_mode(tmp_path):
+    recipe = runpy.run_path(str(ROOT / "recipes" / "digits_dcgan.py"))
+    path = tmp_path / "gan.keras"
+    for build in (recipe["build_gan"], recipe["build_modern_gan"]):
+        gan = build(seed=0)
         gan.save(path)
         assert_same_weights(gan, keras.saving.load_model(path, safe_mode=True))
         generator = gan.averaged_generator()

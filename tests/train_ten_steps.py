@@ -1,6 +1,6 @@
 """Trains ten steps from given weights, latents and images, and saves them.
 
-    KERAS_BACKEND=jax python train_ten_steps.py FILE.npz sgd
+    KERAS_BACKEND=jax python train_ten_steps.py FILE.npz
 
 Everything random is drawn with NumPy, so that every backend starts from and
 sees the same; what comes out may be compared.
@@ -62,25 +62,29 @@ def build():
     return gan, random
 
 
-def main():
-    path, optimizer = sys.argv[1:]
-    penalty = gan_blocks.penalties.R1(0.1)
+def train(optimizer):
+    """Yields the names and values of logs and weights."""
     gan, random = build()
-    gan.compile(
-        OPTIMIZERS[optimizer](), OPTIMIZERS[optimizer](), penalty=penalty
-    )
+    penalty = gan_blocks.penalties.R1(0.1)
+    gan.compile(optimizer(), optimizer(), penalty=penalty)
     images = random.uniform(-1, 1, (10, BATCH_SIZE, 16, 16, 1))
-    results = {}
     for step in range(10):
         batch = images[step].astype("float32")
         logs = gan.fit(batch, batch_size=BATCH_SIZE, verbose=0).history
         for name, (value,) in logs.items():
-            results[f"{step + 1}/logs/{name}"] = value
+            yield f"{step + 1}/logs/{name}", value
         if step in (0, 9):
             for i, weight in enumerate(gan.weights):
                 value = ops.convert_to_numpy(weight)
-                results[f"{step + 1}/weights/{i}"] = value
-    np.savez(path, **results)
+                yield f"{step + 1}/weights/{i}", value
+
+
+def main():
+    results = {}
+    for kind, optimizer in OPTIMIZERS.items():
+        for name, value in train(optimizer):
+            results[f"{kind}/{name}"] = value
+    np.savez(sys.argv[1], **results)
 
 
 if __name__ == "__main__":
