@@ -32,8 +32,9 @@ def portable_tests(tmp_path_factory):
             continue
         with open(folder / backend, "w") as output:
             runs[backend] = subprocess.Popen(
-                [sys.executable, "-m", "pytest", "-m", "every_backend", TESTS]
-                + ["-q", "-p", "no:cacheprovider"],
+                # They use what this run, which takes the longest, leaves.
+                ["nice", sys.executable, "-m", "pytest", TESTS]
+                + ["-m", "every_backend", "-q", "-p", "no:cacheprovider"],
                 env={
                     **os.environ,
                     "KERAS_BACKEND": backend,
