@@ -39,10 +39,10 @@ def fit(gan, *recorders, epochs=3, first=0):
 
 
 @contextlib.contextmanager
-def full_disk():
+def full_disk(size=LIMIT):
     """Lets writes fail as the operating system does, beyond some size."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (LIMIT, before[1]))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
     try:
         yield
     finally:

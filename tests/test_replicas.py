@@ -1,8 +1,6 @@
-import json
 import os
 import pathlib
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -10,6 +8,8 @@ import time
 import keras
 import numpy as np
 import pytest
+from test_cli import assert_equal, load
+from two_processes import environments
 
 import gan_blocks  # noqa: F401  What is loaded is of its classes.
 
@@ -21,41 +21,10 @@ every_backend = pytest.mark.every_backend
 last = pytest.mark.last
 
 
-def free_ports(number):
-    sockets = [socket.socket() for _ in range(number)]
-    for one in sockets:
-        one.bind(("127.0.0.1", 0))
-    ports = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
-    return ports
-
-
-def environments():
-    """Describes two processes on this machine, as each backend reads it."""
-    ports = free_ports(2)
-    addresses = [f"127.0.0.1:{port}" for port in ports]
-    for index in range(2):
-        task = {"type": "worker", "index": index}
-        cluster = {"cluster": {"worker": addresses}, "task": task}
-        yield os.environ | {
-            "TF_CONFIG": json.dumps(cluster),
-            "KERAS_DISTRIBUTION_JOB_ADDRESSES": addresses[0],
-            "KERAS_DISTRIBUTION_NUM_PROCESSES": "2",
-            "KERAS_DISTRIBUTION_PROCESS_ID": str(index),
-            "MASTER_ADDR": "127.0.0.1",
-            "MASTER_PORT": str(ports[0]),
-            "WORLD_SIZE": "2",
-            "RANK": str(index),
-            "LOCAL_RANK": str(index),
-            "OMP_NUM_THREADS": "1",
-        }
-
-
-def start(*words, env=None):
+def start(*words, env=()):
     return subprocess.Popen(
         [sys.executable, *map(str, words)],
-        env=env,
+        env=os.environ | dict(env),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -122,15 +91,4 @@ def test_two_processes_go_on_after_one_was_killed(tmp_path):
     assert (broken / "history.csv").read_text() == (
         whole / "history.csv"
     ).read_text()
-    assert_same_weights(broken, whole)
-
-
-def assert_same_weights(*outputs):
-    one, two = (
-        keras.saving.load_model(output / "checkpoints" / "epoch_0005.keras")
-        for output in outputs
-    )
-    for a, b in zip(one.weights, two.weights, strict=True):
-        np.testing.assert_array_equal(
-            keras.ops.convert_to_numpy(a), keras.ops.convert_to_numpy(b)
-        )
+    assert_equal(load(broken, "epoch_0005"), load(whole, "epoch_0005"))

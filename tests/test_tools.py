@@ -1,9 +1,7 @@
 """The tools that Keras users have, with a GAN."""
 
-import contextlib
 import io
 import json
-import resource
 import runpy
 import sys
 import types
@@ -13,6 +11,8 @@ import keras
 import numpy as np
 import pytest
 from PIL import Image
+from test_cli import assert_equal
+from test_faults import full_disk
 
 from gan_blocks import GAN, callbacks, metrics, networks, replicas
 
@@ -79,17 +79,6 @@ def test_tensorboard_shows_the_grids_at_the_steps_of_the_run(tmp_path):
         with Image.open(grids / f"step_{step:07d}.png") as saved:
             np.testing.assert_array_equal(pixels, np.asarray(saved))
     assert {path.name for path in logs.iterdir()} == {"train", "images"}
-
-
-@contextlib.contextmanager
-def full_disk(size):
-    """Lets writes fail as the operating system does, beyond some size."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def test_a_full_disk_is_one_warning_and_spoils_no_other_picture(
@@ -315,24 +304,17 @@ def test_the_notebook_runs_and_shows_a_picture_while_it_trains(
 # Files.
 
 
-def assert_same_weights(one, two):
-    for mine, yours in zip(one.weights, two.weights, strict=True):
-        np.testing.assert_array_equal(
-            keras.ops.convert_to_numpy(mine), keras.ops.convert_to_numpy(yours)
-        )
-
-
 def test_a_recipes_networks_load_in_safe_mode(tmp_path):
     recipe = runpy.run_path(str(ROOT / "recipes" / "digits_dcgan.py"))
     path = tmp_path / "gan.keras"
     for build in (recipe["build_gan"], recipe["build_modern_gan"]):
         gan = build(seed=0)
         gan.save(path)
-        assert_same_weights(gan, keras.saving.load_model(path, safe_mode=True))
+        assert_equal(gan, keras.saving.load_model(path, safe_mode=True))
         generator = gan.averaged_generator()
         generator.save(path)
         again = keras.saving.load_model(path, safe_mode=True)
-        assert_same_weights(generator, again)
+        assert_equal(generator, again)
         latents = gan.sample_latents(2, seed=0)
         np.testing.assert_array_equal(
             keras.ops.convert_to_numpy(generator(latents)),

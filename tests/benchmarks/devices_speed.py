@@ -17,15 +17,17 @@ turns without it, each in processes of its own:
 Printed are medians, and how often the work of one device is done in that time.
 """
 
+import contextlib
 import json
 import os
 import pathlib
-import socket
 import statistics
 import subprocess
 import sys
 
-sys.path.insert(0, str(pathlib.Path(__file__).parent))
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
+from two_processes import environments  # noqa: E402
+
 CORES = sorted(os.sched_getaffinity(0))[:2]
 SHAPE = 32, 32, 3
 BATCH = 64
@@ -76,8 +78,6 @@ def measure(kind):
 
 
 def tensorflow_scope(kind):
-    import contextlib
-
     import tensorflow as tf
 
     tf.config.threading.set_intra_op_parallelism_threads(1)
@@ -95,8 +95,6 @@ def tensorflow_scope(kind):
 
 
 def jax_scope(kind):
-    import contextlib
-
     import keras
 
     if kind == "processes":
@@ -108,8 +106,6 @@ def jax_scope(kind):
 
 
 def torch_scope(kind):
-    import contextlib
-
     import torch
 
     torch.set_num_threads(1)
@@ -118,10 +114,8 @@ def torch_scope(kind):
     return contextlib.nullcontext()
 
 
-def start(kind, index, ports):
+def start(kind, index, pair):
     """Starts a process on one core, or on both for two devices."""
-    cluster = {"worker": [f"127.0.0.1:{port}" for port in ports]}
-    task = {"type": "worker", "index": index}
     environment = os.environ | {
         "TF_CPP_MIN_LOG_LEVEL": "3",
         "OMP_NUM_THREADS": "1",
@@ -130,16 +124,7 @@ def start(kind, index, ports):
     if kind == "devices":
         environment["XLA_FLAGS"] += " --xla_force_host_platform_device_count=2"
     if kind == "processes":
-        environment |= {
-            "TF_CONFIG": json.dumps({"cluster": cluster, "task": task}),
-            "KERAS_DISTRIBUTION_JOB_ADDRESSES": cluster["worker"][0],
-            "KERAS_DISTRIBUTION_NUM_PROCESSES": "2",
-            "KERAS_DISTRIBUTION_PROCESS_ID": str(index),
-            "MASTER_ADDR": "127.0.0.1",
-            "MASTER_PORT": str(ports[0]),
-            "WORLD_SIZE": "2",
-            "RANK": str(index),
-        }
+        environment |= pair[index]
     cores = CORES if kind == "devices" else [CORES[index]]
     return subprocess.Popen(
         [sys.executable, __file__, kind],
@@ -153,12 +138,9 @@ def start(kind, index, ports):
 
 def seconds(kind):
     """Returns how long a step takes, the longest time of the processes."""
-    with socket.socket() as first, socket.socket() as second:
-        first.bind(("127.0.0.1", 0))
-        second.bind(("127.0.0.1", 0))
-        ports = first.getsockname()[1], second.getsockname()[1]
+    pair = environments()
     number = 2 if kind in ("apart", "processes") else 1
-    processes = [start(kind, index, ports) for index in range(number)]
+    processes = [start(kind, index, pair) for index in range(number)]
     times = []
     for process in processes:
         output, errors = process.communicate()
