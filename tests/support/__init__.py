@@ -1,0 +1,1 @@
+"""Builders and comparisons that several test files use."""
