@@ -1,23 +1,8 @@
 """Components for generative adversarial networks in Keras 3."""
 
-__version__ = "0.1.0"  # First: checkpoints say which version saved them.
+import importlib
 
-from gan_blocks import (
-    callbacks,
-    datasets,
-    faces,
-    gradients,
-    images,
-    layers,
-    losses,
-    metrics,
-    networks,
-    page,
-    penalties,
-    replicas,
-    samples,
-)
-from gan_blocks.gan import GAN
+from gan_blocks._version import __version__
 
 __all__ = [
     "GAN",
@@ -32,6 +17,22 @@ __all__ = [
     "networks",
     "page",
     "penalties",
+    "plan",
     "replicas",
+    "runs",
     "samples",
 ]
+
+
+def __getattr__(name):
+    # Modules are imported when they are first used, so that the command line
+    # answers `--help` without waiting for Keras.
+    if name == "GAN":
+        return importlib.import_module("gan_blocks.gan").GAN
+    if name in __all__:
+        return importlib.import_module(f"gan_blocks.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__():
+    return sorted([*globals(), *__all__])

@@ -1,19 +1,33 @@
-"""The replicas and processes that one training step is spread over.
+"""The replicas and processes that share one training step.
 
-A replica computes the step for its share of the batch. TensorFlow has them
-under a `tf.distribute` strategy, torch as the processes of
-`torch.distributed`. On JAX arrays know where they are: one step sees the whole
-batch, on however many devices, so that there is always one replica.
+Each replica computes the step for its share of the batch. On TensorFlow the
+replicas belong to a `tf.distribute` strategy, on torch they are the processes
+of `torch.distributed`. JAX needs no replicas: one step sees the whole batch,
+on all devices.
 """
 
 import contextlib
-import functools
+from collections.abc import Iterator, Sequence
 
 import keras
 
+from gan_blocks import backend
+from gan_blocks._types import Tensor
 
-def number():
-    """Returns how many replicas share a training step.
+__all__ = [
+    "all_reduce_mean",
+    "all_reduce_sum",
+    "as_reducible_logs",
+    "broadcast",
+    "count",
+    "index",
+    "is_chief",
+    "undistributed",
+]
+
+
+def count() -> int:
+    """Returns the number of replicas that share a training step.
 
     Returns:
         Integer, at least 1.
@@ -22,22 +36,17 @@ def number():
     ```python
     from gan_blocks import replicas
 
-    assert replicas.number() == 1
+    assert replicas.count() == 1
     ```
     """
-    if keras.backend.backend() == "tensorflow":
-        import tensorflow as tf
-
-        return tf.distribute.get_strategy().num_replicas_in_sync
-    group = _torch_group()
-    return group.get_world_size() if group else 1
+    return backend.replica_count()
 
 
-def index():
-    """Returns which of the replicas this one is; to be asked in its step.
+def index() -> int | Tensor:
+    """Returns the number of this replica. Call it inside a step.
 
     Returns:
-        Integer, or on TensorFlow a scalar tensor of integers, from 0.
+        Integer from 0; on TensorFlow a scalar integer tensor.
 
     Example:
     ```python
@@ -46,50 +55,39 @@ def index():
     assert replicas.index() == 0
     ```
     """
-    if keras.backend.backend() == "tensorflow":
-        import tensorflow as tf
-
-        replica = tf.distribute.get_replica_context()
-        return replica.replica_id_in_sync_group if replica else 0
-    group = _torch_group()
-    return group.get_rank() if group else 0
+    return backend.replica_index()
 
 
-def total(tensor):
+def all_reduce_sum(tensor: Tensor) -> Tensor:
     """Returns the sum of a tensor over the processes of torch.
 
-    All of them must ask for it, in the same order. On TensorFlow Keras sums
-    gradients and metrics itself, and there the tensor is returned.
+    All processes must call it, in the same order. On TensorFlow, Keras sums
+    gradients and metrics itself, so the tensor is returned unchanged.
 
     Args:
-        tensor: Tensor of the same shape on each replica.
+        tensor: Tensor with the same shape on each replica.
 
     Returns:
-        Tensor of that shape, not differentiable.
+        Tensor of that shape. It carries no gradients.
 
     Example:
     ```python
     import keras
     from gan_blocks import replicas
 
-    images_seen = replicas.total(keras.ops.convert_to_tensor(64))
+    images_seen = replicas.all_reduce_sum(keras.ops.convert_to_tensor(64))
     ```
     """
-    group = _torch_group()
-    if not group:
-        return tensor
-    tensor = tensor.detach().clone().contiguous()
-    group.all_reduce(tensor)
-    return tensor
+    return backend.all_reduce_sum(tensor)
 
 
-def mean(tensor):
-    """Returns the mean of a tensor over the replicas, differentiable.
+def all_reduce_mean(tensor: Tensor) -> Tensor:
+    """Returns the mean of a tensor over the replicas. Differentiable.
 
-    All of them must ask for it, in the same order.
+    All replicas must call it, in the same order.
 
     Args:
-        tensor: Tensor of the same shape on each replica.
+        tensor: Tensor with the same shape on each replica.
 
     Returns:
         Tensor of that shape.
@@ -100,26 +98,20 @@ def mean(tensor):
     from gan_blocks import replicas
 
     features = keras.random.normal((8, 4))
-    center = replicas.mean(keras.ops.mean(features, axis=0))
+    center = replicas.all_reduce_mean(keras.ops.mean(features, axis=0))
     ```
     """
-    if number() == 1:
-        return tensor
-    if keras.backend.backend() == "tensorflow":
-        import tensorflow as tf
-
-        replica = tf.distribute.get_replica_context()
-        return replica.all_reduce("MEAN", tensor) if replica else tensor
-    return _differentiable_total().apply(tensor) / number()
+    return backend.all_reduce_mean(tensor)
 
 
-def align(variables):
-    """Gives the processes of torch the values that the first of them has.
+def broadcast(variables: Sequence[keras.Variable]) -> None:
+    """Copies the values of the first process of torch to the others.
 
-    TensorFlow does so when variables are made under a strategy.
+    On TensorFlow, variables that are created under a strategy are equal
+    already.
 
     Args:
-        variables: List of Keras variables, the same ones in each process.
+        variables: The same Keras variables in each process.
 
     Example:
     ```python
@@ -128,20 +120,17 @@ def align(variables):
 
     dense = keras.layers.Dense(2)
     dense.build((None, 3))
-    replicas.align(dense.variables)
+    replicas.broadcast(dense.variables)
     ```
     """
-    group = _torch_group()
-    if group:
-        for variable in variables:
-            group.broadcast(variable.value.data, src=0)
+    backend.broadcast(variables)
 
 
-def reducible(logs):
-    """Returns the logs of a step in the shape in which Keras takes their mean.
+def as_reducible_logs(logs: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Returns the logs of a step in the shape that Keras can average.
 
-    Under `MultiWorkerMirroredStrategy` that is a mean along the first axis
-    too, which scalars do not have (https://github.com/tensorflow/tensorflow/issues/72388).
+    Under `tf.distribute.MultiWorkerMirroredStrategy`, Keras averages logs
+    along their first axis, which scalars do not have.
 
     Args:
         logs: Dictionary of scalar tensors.
@@ -154,21 +143,14 @@ def reducible(logs):
     import keras
     from gan_blocks import replicas
 
-    logs = replicas.reducible({"loss": keras.ops.ones(())})
+    logs = replicas.as_reducible_logs({"loss": keras.ops.ones(())})
     ```
     """
-    if keras.backend.backend() != "tensorflow":
-        return logs
-    import tensorflow as tf
-
-    workers = tf.distribute.MultiWorkerMirroredStrategy
-    if not isinstance(tf.distribute.get_strategy(), workers):
-        return logs
-    return {name: value[None] for name, value in logs.items()}
+    return backend.as_reducible_logs(logs)
 
 
-def is_chief(model):
-    """Returns whether this process writes the files that all have in common.
+def is_chief(model: keras.Model) -> bool:
+    """Returns True in the one process that writes the shared files.
 
     Args:
         model: The Keras model that is trained.
@@ -185,23 +167,16 @@ def is_chief(model):
     assert replicas.is_chief(model)
     ```
     """
-    backend = keras.backend.backend()
-    if backend == "tensorflow":
-        return model.distribute_strategy.extended.should_checkpoint
-    if backend == "jax":
-        import jax
-
-        return jax.process_index() == 0
-    group = _torch_group()
-    return not group or group.get_rank() == 0
+    return backend.is_chief(model)
 
 
 @contextlib.contextmanager
-def alone():
-    """Returns a context in which this process makes variables for itself.
+def undistributed() -> Iterator[None]:
+    """Switches off the distribution of new variables over devices.
 
-    To save a model, Keras makes an optimizer to compare with, whose variables
-    JAX would put on the devices of all processes, with the help of each.
+    Keras creates an optimizer for comparison when it saves a model. On JAX
+    with several processes, the creation of its variables would wait for all
+    the other processes.
 
     Example:
     ```python
@@ -209,7 +184,7 @@ def alone():
     from gan_blocks import replicas
 
     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
-    with replicas.alone():
+    with replicas.undistributed():
         copy = keras.models.clone_model(model)
     ```
     """
@@ -219,31 +194,3 @@ def alone():
         yield
     finally:
         keras.distribution.set_distribution(distribution)
-
-
-@functools.cache
-def _differentiable_total():
-    import torch
-
-    class Total(torch.autograd.Function):
-        @staticmethod
-        def forward(context, tensor):
-            return total(tensor)
-
-        @staticmethod
-        def backward(context, gradient):
-            # Each replica's total depends on what all of them put in.
-            return Total.apply(gradient)
-
-    return Total
-
-
-def _torch_group():
-    """Returns `torch.distributed` if this process takes part in it."""
-    if keras.backend.backend() != "torch":
-        return None
-    from torch import distributed
-
-    if distributed.is_available() and distributed.is_initialized():
-        return distributed
-    return None

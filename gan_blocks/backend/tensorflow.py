@@ -1,0 +1,90 @@
+"""TensorFlow: gradient tapes, `tf.function` and `tf.distribute`."""
+
+import keras
+import tensorflow as tf
+
+# Gradients.
+
+
+def vjp(function, variables):
+    values = [variable.value for variable in variables]
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        tape.watch(values)
+        output, auxiliary = function()
+    return (
+        output,
+        auxiliary,
+        lambda cotangent: tape.gradient(output, values, cotangent),
+    )
+
+
+def input_vjp(function, inputs, differentiable):
+    del differentiable  # A tape around this one records its gradients.
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        tape.watch(inputs)
+        with keras.StatelessScope():
+            output = function(inputs)
+    return output, lambda cotangent: tape.gradient(output, inputs, cotangent)
+
+
+def apply(optimizer, gradients, variables):
+    optimizer.apply(gradients, variables)
+
+
+# Steps and compilation.
+
+
+def training_step(update):
+    return update
+
+
+def evaluation_step(update):
+    return update
+
+
+def compiled_inference(function):
+    return tf.function(function, reduce_retracing=True)
+
+
+def sync_variables(model):
+    del model  # Keras keeps the values in the variables.
+
+
+# Replicas.
+
+
+def replica_count():
+    return tf.distribute.get_strategy().num_replicas_in_sync
+
+
+def replica_index():
+    replica = tf.distribute.get_replica_context()
+    return replica.replica_id_in_sync_group if replica else 0
+
+
+def all_reduce_sum(tensor):
+    return tensor  # Keras sums gradients and metrics itself.
+
+
+def all_reduce_mean(tensor):
+    replica = tf.distribute.get_replica_context()
+    if replica is None or replica_count() == 1:
+        return tensor
+    return replica.all_reduce("MEAN", tensor)
+
+
+def broadcast(variables):
+    del variables  # Variables made under a strategy are equal.
+
+
+def as_reducible_logs(logs):
+    workers = tf.distribute.MultiWorkerMirroredStrategy
+    if not isinstance(tf.distribute.get_strategy(), workers):
+        return logs
+    # Keras takes the mean along the first axis too, which scalars lack:
+    # https://github.com/tensorflow/tensorflow/issues/72388
+    return {name: value[None] for name, value in logs.items()}
+
+
+def is_chief(model):
+    return model.distribute_strategy.extended.should_checkpoint

@@ -1,0 +1,132 @@
+"""torch: autograd graphs, and the processes of `torch.distributed`."""
+
+import keras
+import torch
+from torch import distributed
+
+# Gradients.
+
+
+def vjp(function, variables):
+    values = [variable.value for variable in variables]
+    with torch.enable_grad():
+        output, auxiliary = function()
+    return (
+        output.detach(),
+        keras.tree.map_structure(_detach, auxiliary),
+        lambda cotangent: torch.autograd.grad(
+            output, values, cotangent, allow_unused=True
+        ),
+    )
+
+
+def _detach(tensor):
+    return None if tensor is None else tensor.detach()
+
+
+def input_vjp(function, inputs, differentiable):
+    inputs = inputs.detach().requires_grad_()
+    with torch.enable_grad(), keras.StatelessScope():
+        output = function(inputs)
+
+    def pullback(cotangent):
+        (gradient,) = torch.autograd.grad(
+            output, inputs, cotangent, create_graph=differentiable
+        )
+        return gradient
+
+    return output if differentiable else output.detach(), pullback
+
+
+def apply(optimizer, gradients, variables):
+    if replica_count() > 1:
+        gradients = _summed(gradients)
+    with torch.no_grad():
+        optimizer.apply(gradients, variables)
+
+
+def _summed(gradients):
+    """Returns the sums of gradients over the processes, in one message."""
+    known = [gradient for gradient in gradients if gradient is not None]
+    flat = all_reduce_sum(torch.cat([one.flatten() for one in known]))
+    sums = iter(flat.split([one.numel() for one in known]))
+    return [
+        None if gradient is None else next(sums).reshape(gradient.shape)
+        for gradient in gradients
+    ]
+
+
+# Steps and compilation.
+
+
+def training_step(update):
+    return update
+
+
+def evaluation_step(update):
+    return update
+
+
+def compiled_inference(function):
+    return torch.no_grad()(function)
+
+
+def sync_variables(model):
+    del model  # Keras keeps the values in the variables.
+
+
+# Replicas.
+
+
+def replica_count():
+    return distributed.get_world_size() if _in_group() else 1
+
+
+def replica_index():
+    return distributed.get_rank() if _in_group() else 0
+
+
+def all_reduce_sum(tensor):
+    if not _in_group():
+        return tensor
+    tensor = tensor.detach().clone().contiguous()
+    distributed.all_reduce(tensor)
+    return tensor
+
+
+def all_reduce_mean(tensor):
+    if replica_count() == 1:
+        return tensor
+    return _DifferentiableSum.apply(tensor) / replica_count()
+
+
+class _DifferentiableSum(torch.autograd.Function):
+    @staticmethod
+    def forward(context, tensor):
+        del context
+        return all_reduce_sum(tensor)
+
+    @staticmethod
+    def backward(context, gradient):
+        del context
+        # The sum in each process depends on the values of all of them.
+        return _DifferentiableSum.apply(gradient)
+
+
+def broadcast(variables):
+    if _in_group():
+        for variable in variables:
+            distributed.broadcast(variable.value.data, src=0)
+
+
+def as_reducible_logs(logs):
+    return logs
+
+
+def is_chief(model):
+    del model
+    return replica_index() == 0
+
+
+def _in_group():
+    return distributed.is_available() and distributed.is_initialized()
