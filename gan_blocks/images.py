@@ -1,34 +1,37 @@
-"""Pictures in and out: [-1, 1] and uint8, grids, PNG files, animations."""
+"""Converts images, lays them out in grids, saves PNG files and animations."""
 
-import contextlib
 import math
-import numbers
 import os
 import pathlib
-import shutil
-import tempfile
+from collections.abc import Iterable, Iterator
 
 import numpy as np
+from numpy.typing import ArrayLike
 from PIL import Image
 
-_MODES = {1: "L", 3: "RGB", 4: "RGBA"}
-_UNFINISHED = ".unfinished_"
-_FASTEST = 50  # frames a second; viewers slow a GIF down beyond this
-_LONGEST_HOLD = 60  # seconds; an animated PNG can store 65 of them
+from gan_blocks import files
+from gan_blocks._checks import check_positive_integer
+from gan_blocks._types import PathLike
+
+__all__ = ["from_uint8", "grid", "save_animation", "save_png", "to_uint8"]
+
+_CHANNELS = (1, 3, 4)  # gray, RGB, RGBA
+_MAX_SPEED = 50  # frames per second; viewers slow down faster GIFs
+_MAX_HOLD = 60  # seconds; an animated PNG can store at most 65
 
 
-def to_uint8(images):
-    """Turns images in [-1, 1] into images in [0, 255].
+def to_uint8(images: ArrayLike) -> np.ndarray:
+    """Converts images from [-1, 1] to [0, 255].
 
-    The range [-1, 1] is what a generator that ends in a tanh makes. Values are
-    rounded to the nearest step; values outside the range are clipped to it and
-    NaN becomes black, so that the pictures of a broken run can be looked at.
+    A generator that ends in tanh returns images in [-1, 1]. Values are rounded
+    to the nearest integer and values outside the range are clipped. NaN
+    becomes 0, so that the images of a diverged run can still be viewed.
 
     Args:
         images: Array of floats in [-1, 1], of any shape.
 
     Returns:
-        NumPy array of uint8 and the same shape: -1 is 0 and 1 is 255.
+        Array of uint8 with the same shape. -1 becomes 0 and 1 becomes 255.
 
     Raises:
         ValueError: If `images` holds integers.
@@ -52,16 +55,16 @@ def to_uint8(images):
     return np.rint((scaled + 1) * 127.5).astype("uint8")
 
 
-def from_uint8(images):
-    """Turns images in [0, 255] into images in [-1, 1].
+def from_uint8(images: ArrayLike) -> np.ndarray:
+    """Converts images from [0, 255] to [-1, 1].
 
-    The inverse of `to_uint8`, which gives back exactly what went in.
+    `to_uint8` is the exact inverse.
 
     Args:
         images: Array of uint8, of any shape.
 
     Returns:
-        NumPy array of float32 and the same shape: 0 is -1 and 255 is 1.
+        Array of float32 with the same shape. 0 becomes -1 and 255 becomes 1.
 
     Raises:
         ValueError: If `images` is not of dtype uint8.
@@ -86,31 +89,34 @@ def from_uint8(images):
     return images.astype("float32") / np.float32(127.5) - np.float32(1)
 
 
-def grid(images, rows=None, columns=None, scale=1):
-    """Lays images out side by side in one picture.
+def grid(
+    images: ArrayLike,
+    rows: int | None = None,
+    columns: int | None = None,
+    scale: int = 1,
+) -> Image.Image:
+    """Combines images into one image, row by row and without gaps.
 
-    Tiles are filled row by row and touch each other. Tiles for which there is
-    no image stay black (transparent when there are four channels).
+    Empty tiles are black, or transparent if the images have four channels.
 
     Args:
         images: Array of shape `(number, height, width, channels)`, floats in
-            [-1, 1] or uint8, with 1 (grey), 3 (RGB) or 4 (RGBA) channels.
-        rows: Number of rows. By default as many as the images need.
-        columns: Number of columns. By default as many as the images need, in
-            a grid that is square or one column wider when `rows` is not given
-            either.
-        scale: How many times to enlarge every pixel in each direction. Images
-            of 28 pixels are easier to look at with a scale of 2 or 3. Defaults
-            to 1, which keeps the pixels as they are.
+            [-1, 1] or uint8, with 1 (gray), 3 (RGB) or 4 (RGBA) channels.
+        rows: Number of rows. Defaults to the number that the images need.
+        columns: Number of columns. Defaults to the number that the images
+            need. If `rows` is not given either, the grid is square or has one
+            more column than rows.
+        scale: Width and height in pixels of each pixel of the images. A scale
+            of 2 or 3 makes images of 28 pixels easier to view. Defaults to 1.
 
     Returns:
-        A `PIL.Image.Image` of `rows * height * scale` by
-        `columns * width * scale` pixels.
+        A `PIL.Image.Image`, `rows * height * scale` pixels high and
+        `columns * width * scale` pixels wide.
 
     Raises:
-        ValueError: If the shape of `images` is not the one above, there are
-            more images than tiles, or `rows`, `columns` or `scale` is not a
-            positive integer.
+        ValueError: If `images` has another shape, if there are more images
+            than tiles, or if `rows`, `columns` or `scale` is not a positive
+            integer.
 
     Example:
 
@@ -120,37 +126,23 @@ def grid(images, rows=None, columns=None, scale=1):
     from gan_blocks import images
 
     noise = np.random.default_rng(0).uniform(-1, 1, (6, 28, 28, 1))
-    picture = images.grid(noise, columns=3)
-    assert picture.size == (84, 56)
+    assert images.grid(noise, columns=3).size == (84, 56)
     ```
     """
-    images = np.asarray(images)
-    if images.ndim != 4 or 0 in images.shape or images.shape[3] not in _MODES:
+    tiles = np.asarray(images)
+    if tiles.ndim != 4 or not tiles.size or tiles.shape[3] not in _CHANNELS:
         raise ValueError(
             "`images` must be a non-empty array of shape (number, height, "
             "width, channels) with 1, 3 or 4 channels. "
-            f"Received: images of shape {images.shape}"
+            f"Received: images of shape {tiles.shape}"
         )
     sizes = {"rows": rows, "columns": columns, "scale": scale}
     for name, value in sizes.items():
-        if value is not None and not (
-            isinstance(value, numbers.Integral) and value > 0
-        ):
-            raise ValueError(
-                f"`{name}` must be a positive integer. Received: {name}={value}"
-            )
-    if images.dtype != np.uint8:
-        images = to_uint8(images)
-    rows, columns = _tiling(len(images), rows, columns)
-    pixels = _tile(images, rows, columns)
-    if scale > 1:
-        pixels = pixels.repeat(scale, axis=0).repeat(scale, axis=1)
-    if pixels.shape[2] == 1:
-        pixels = pixels[:, :, 0]
-    return Image.fromarray(pixels)
-
-
-def _tiling(number, rows, columns):
+        if value is not None:
+            check_positive_integer(name, value)
+    if tiles.dtype != np.uint8:
+        tiles = to_uint8(tiles)
+    number, height, width, channels = tiles.shape
     if columns is None:
         columns = math.ceil(number / rows if rows else math.sqrt(number))
     if rows is None:
@@ -160,31 +152,31 @@ def _tiling(number, rows, columns):
             "`rows` times `columns` must be at least the number of images. "
             f"Received: rows={rows}, columns={columns} and {number} images"
         )
-    return rows, columns
+    pixels = np.zeros((rows * columns, height, width, channels), "uint8")
+    pixels[:number] = tiles
+    pixels = pixels.reshape(rows, columns, height, width, channels)
+    pixels = pixels.transpose(0, 2, 1, 3, 4)
+    pixels = pixels.reshape(rows * height, columns * width, channels)
+    if scale > 1:
+        pixels = pixels.repeat(scale, axis=0).repeat(scale, axis=1)
+    return Image.fromarray(pixels[:, :, 0] if channels == 1 else pixels)
 
 
-def _tile(images, rows, columns):
-    number, height, width, channels = images.shape
-    tiles = np.zeros((rows * columns, height, width, channels), "uint8")
-    tiles[:number] = images
-    tiles = tiles.reshape(rows, columns, height, width, channels)
-    tiles = tiles.transpose(0, 2, 1, 3, 4)
-    return tiles.reshape(rows * height, columns * width, channels)
+def save_png(image: Image.Image | ArrayLike, path: PathLike) -> None:
+    """Saves an image as a PNG file.
 
-
-def save_png(image, path):
-    """Saves a picture as a PNG file that is never seen half written.
-
-    The file is written aside and then moved into place: whoever reads `path`
-    meets either the old picture or the new one, and a write that fails leaves
-    the old one and nothing else behind. Missing folders are made.
+    The file is written atomically: other processes never see a part of it, and
+    a failed write keeps the old file. Missing folders are created.
 
     Args:
-        image: A `PIL.Image.Image`, as made by `grid`.
-        path: Where to save it; the name must end in `.png`.
+        image: A `PIL.Image.Image`, such as the result of `grid`, or an array
+            of shape `(height, width, channels)`, floats in [-1, 1] or uint8,
+            with 1 (gray), 3 (RGB) or 4 (RGBA) channels.
+        path: File to write. Its name must end in `.png`.
 
     Raises:
-        ValueError: If the name does not end in `.png`.
+        ValueError: If the name does not end in `.png`, or if the array has
+            another shape.
 
     Example:
 
@@ -196,112 +188,64 @@ def save_png(image, path):
     from gan_blocks import images
 
     with tempfile.TemporaryDirectory() as folder:
-        picture = images.grid(np.zeros((4, 28, 28, 1)))
-        images.save_png(picture, f"{folder}/run/zeros.png")
+        images.save_png(np.zeros((28, 28, 1)), f"{folder}/run/gray.png")
     ```
     """
+    path = _checked(path, ".png")
+    if not isinstance(image, Image.Image):
+        pixels = np.asarray(image)
+        if pixels.ndim != 3:
+            raise ValueError(
+                "`image` must be a PIL image or an array of shape (height, "
+                f"width, channels). Received: image of shape {pixels.shape}"
+            )
+        image = grid(pixels[np.newaxis])
+    with files.atomic_write(path) as temporary:
+        image.save(temporary, format="PNG")
+
+
+def _checked(path: PathLike, *endings: str) -> pathlib.Path:
     path = pathlib.Path(path)
-    if path.suffix.lower() != ".png":
+    if path.suffix.lower() not in endings:
         raise ValueError(
-            f"`path` must end in '.png'. Received: path={str(path)!r}"
+            f"`path` must end in {' or '.join(map(repr, endings))}. "
+            f"Received: path={str(path)!r}"
         )
-    with written_aside(path) as aside:
-        image.save(aside, format="PNG")
+    return path
 
 
-@contextlib.contextmanager
-def written_aside(path, flush=False):
-    """Gives a path to write to, which becomes `path` if all goes well.
+def save_animation(
+    frames: PathLike | Iterable[PathLike | Image.Image],
+    path: PathLike,
+    frames_per_second: float = 10,
+    hold_last: float = 2.0,
+) -> None:
+    """Saves an animation that repeats forever.
 
-    For files that must never be seen half written. A write that fails, or is
-    interrupted, leaves what was at `path` and nothing else behind;
-    `remove_unfinished` clears up after a process that was killed in the middle
-    of one. Missing folders are made.
+    Frames can be the grids saved during training, or images along a latent
+    path. The file is written atomically, as in `save_png`.
 
-    Args:
-        path: `pathlib.Path` of the file, or of a new folder.
-        flush: Whether to wait until the file is on the disk before it is
-            moved, so that it is whole even after the power has failed. Takes
-            milliseconds, or seconds if the disk is busy. Defaults to `False`.
+    - WebP is the smallest and fastest format.
+    - PNG keeps every pixel.
+    - GIF works in every viewer, but has 256 colors per frame. A color frame of
+      256 by 256 pixels takes about 0.2 seconds.
 
-    Yields:
-        `pathlib.Path` of the same name, in a new folder on the same disk.
-
-    Example:
-
-    ```python
-    import pathlib
-    import tempfile
-
-    from gan_blocks import images
-
-    with tempfile.TemporaryDirectory() as folder:
-        path = pathlib.Path(folder, "notes.txt")
-        with images.written_aside(path) as aside:
-            aside.write_text("whole")
-        assert path.read_text() == "whole"
-    ```
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # In the same folder, because only a move within one disk is atomic.
-    with tempfile.TemporaryDirectory(
-        dir=path.parent, prefix=_UNFINISHED
-    ) as folder:
-        aside = pathlib.Path(folder, path.name)
-        yield aside
-        if flush:
-            with open(aside, "rb+") as file:
-                os.fsync(file.fileno())
-        os.replace(aside, path)
-
-
-def remove_unfinished(folder):
-    """Removes what a killed process left of files that it was writing.
-
-    For folders in which nobody is writing now.
+    Memory holds one byte per pixel and frame for a GIF, or one per pixel,
+    channel and frame for the other formats. If a run has saved thousands of
+    grids, pass every tenth.
 
     Args:
-        folder: `pathlib.Path` of the folder; it need not exist.
-
-    Example:
-
-    ```python
-    import pathlib
-
-    from gan_blocks import images
-
-    images.remove_unfinished(pathlib.Path("a_folder_of_a_killed_run"))
-    ```
-    """
-    for unfinished in folder.glob(f"{_UNFINISHED}*"):
-        shutil.rmtree(unfinished, ignore_errors=True)
-
-
-def animation(frames, path, frames_per_second=10, hold_last=2.0):
-    """Makes an animation of pictures, which repeats for ever.
-
-    Of the grids that were saved during a run, say, or of the images on a way
-    through the latents. Files are read one at a time, but until the animation
-    is written a byte of memory is needed for each pixel of each frame of a
-    GIF, and one for each of its colours in other formats; of a very long run,
-    give every tenth picture. A WebP is the smallest and quickest to make, a
-    PNG keeps every pixel, a GIF is shown anywhere but has 256 colours a frame
-    and takes about a fifth of a second for one of 256 by 256 colour pixels.
-
-    Args:
-        frames: The frames in order, all of one size: a list of image files or
-            of `PIL.Image.Image`, as made by `grid`; or a folder, whose `.png`
-            files are taken in the order of their names.
-        path: Where to save the animation; the name must end in `.gif`,
-            `.webp` or `.png`. Missing folders are made.
+        frames: The frames in order, all of the same size: image files or
+            `PIL.Image.Image` objects. Or a folder, whose `.png` files are
+            sorted by name.
+        path: File to write. Its name must end in `.gif`, `.webp` or `.png`.
         frames_per_second: Speed, above 0 and at most 50. Defaults to 10.
-        hold_last: Seconds that the last frame is shown longer than the
-            others, from 0 to 60. Defaults to 2, so that the end of a run can
-            be looked at; 0 is for frames that end where they began.
+        hold_last: Extra time in seconds for the last frame, from 0 to 60. Use
+            0 if the last frame leads back to the first. Defaults to 2.
 
     Raises:
-        ValueError: If there are no frames, they differ in size, `path` ends in
-            something else or a number is out of range.
+        ValueError: If there are no frames, if their sizes differ, or if an
+            argument is out of range.
         FileNotFoundError: If a frame does not exist.
 
     Example:
@@ -315,94 +259,101 @@ def animation(frames, path, frames_per_second=10, hold_last=2.0):
     from gan_blocks import images
 
     noise = np.random.default_rng(0).uniform(-1, 1, (3, 4, 8, 8, 1))
-    pictures = [images.grid(four) for four in noise]
+    frames = [images.grid(four) for four in noise]
     with tempfile.TemporaryDirectory() as folder:
-        images.animation(pictures, f"{folder}/run.gif")
+        images.save_animation(frames, f"{folder}/run.gif")
         assert pathlib.Path(folder, "run.gif").exists()
     ```
     """
-    path = pathlib.Path(path)
-    kind = path.suffix.lower()
-    if kind not in (".gif", ".webp", ".png"):
+    path = _checked(path, ".gif", ".webp", ".png")
+    if not 0 < frames_per_second <= _MAX_SPEED:
         raise ValueError(
-            "`path` must end in '.gif', '.webp' or '.png'. "
-            f"Received: path={str(path)!r}"
-        )
-    if not 0 < frames_per_second <= _FASTEST:
-        raise ValueError(
-            f"`frames_per_second` must be above 0 and at most {_FASTEST}. "
+            f"`frames_per_second` must be above 0 and at most {_MAX_SPEED}. "
             f"Received: frames_per_second={frames_per_second}"
         )
-    if not 0 <= hold_last <= _LONGEST_HOLD:
+    if not 0 <= hold_last <= _MAX_HOLD:
         raise ValueError(
-            f"`hold_last` must be from 0 to {_LONGEST_HOLD} seconds. "
+            f"`hold_last` must be from 0 to {_MAX_HOLD} seconds. "
             f"Received: hold_last={hold_last}"
         )
-    first, *others = _listed(frames, path)
+    first, *others = _list_frames(frames, path)
     first = _read_frame(first)
     durations = [round(1000 / frames_per_second)] * (1 + len(others))
     durations[-1] += round(1000 * hold_last)
-    with written_aside(path) as aside:
-        _as_stored(first, kind).save(
-            aside,
+    with files.atomic_write(path) as temporary:
+        _reduce_colors(first, path).save(
+            temporary,
             save_all=True,
-            append_images=_Frames(first, others, kind),
+            append_images=_Frames(first, others, path),
             duration=durations,
             loop=0,
         )
 
 
-def _listed(frames, path):
+def _list_frames(
+    frames: PathLike | Iterable[PathLike | Image.Image], path: pathlib.Path
+) -> list[PathLike | Image.Image]:
     if isinstance(frames, str | os.PathLike):
-        # An animated PNG may lie among its own frames.
-        files = sorted(pathlib.Path(frames).glob("*.png"))
-        listed = [file for file in files if file.absolute() != path.absolute()]
+        # An animated PNG may be in the folder of its own frames.
+        found = sorted(pathlib.Path(frames).glob("*.png"))
+        listed = [file for file in found if file.absolute() != path.absolute()]
     else:
         listed = list(frames)
     if not listed:
         raise ValueError(
-            "`frames` must give at least one frame: image files, pictures, or "
-            f"a folder that holds '.png' files. Received: frames={frames!r}"
+            "`frames` must have at least one frame: image files, PIL images, "
+            f"or a folder of '.png' files. Received: frames={frames!r}"
         )
     return listed
 
 
-def _read_frame(frame):
+def _read_frame(frame: PathLike | Image.Image) -> Image.Image:
     if not isinstance(frame, Image.Image):
         with Image.open(frame) as image:
             return _read_frame(image)
     return frame.convert("L" if frame.mode == "L" else "RGB")
 
 
-def _as_stored(frame, kind):
-    """Chooses the 256 colours of a GIF's frame; other kinds keep all colours.
+def _reduce_colors(frame: Image.Image, path: pathlib.Path) -> Image.Image:
+    """Reduces a frame of a GIF to 256 colors; other formats keep all colors.
 
-    Pillow chooses them by median cut alone, which leaves bands on smooth
-    surfaces and drops small patches of colour, such as eyes. K-means mends
-    that; Pillow stops it once fewer pixels than `kmeans` change their colour.
+    Pillow's default, median cut alone, makes bands on smooth surfaces and
+    drops small patches of color, such as eyes. K-means corrects both. It stops
+    when fewer pixels than `kmeans` change their color.
     """
-    if kind != ".gif" or frame.mode == "L":
+    if path.suffix.lower() != ".gif" or frame.mode == "L":
         return frame
     return frame.quantize(kmeans=frame.width * frame.height // 20)
 
 
 class _Frames:
-    """The frames after the first, read when asked for.
+    """Iterates over the frames after the first and reads one at a time.
 
-    Not a generator, because Pillow goes through the frames of a PNG twice.
+    Not a generator, because Pillow iterates twice over the frames of a PNG.
     """
 
-    def __init__(self, first, others, kind):
+    def __init__(
+        self,
+        first: Image.Image,
+        others: list[PathLike | Image.Image],
+        path: pathlib.Path,
+    ) -> None:
         self.first = first
         self.others = others
-        self.kind = kind
+        self.path = path
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[Image.Image]:
         for other in self.others:
             frame = _read_frame(other)
             if frame.size != self.first.size:
                 raise ValueError(
-                    "`frames` must be of one size. Received: "
+                    "`frames` must all have the same size. Received: "
                     f"{self.first.size} and {other} of {frame.size}"
                 )
-            yield _as_stored(frame.convert(self.first.mode), self.kind)
+            yield _reduce_colors(frame.convert(self.first.mode), self.path)
+
+
+# Removed once all modules use the new names.
+written_aside = files.atomic_write
+remove_unfinished = files.remove_leftovers
+animation = save_animation

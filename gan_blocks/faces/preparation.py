@@ -13,7 +13,7 @@ import warnings
 import keras
 from PIL import Image
 
-from gan_blocks import images
+from gan_blocks import files
 from gan_blocks.faces import alignment
 
 _MANIFEST = "prepared.json"
@@ -146,7 +146,7 @@ def prepare(source, folder, image_size, verbose=True):
             f"Received: source={str(source)!r}"
         )
     names, left_out = _survey(source)
-    with images.written_aside(folder) as aside, warnings.catch_warnings():
+    with files.atomic_write(folder) as aside, warnings.catch_warnings():
         # Of what is beside the pixels, and without the picture's name.
         warnings.filterwarnings("ignore", module=r"PIL\.")
         aside.mkdir()
