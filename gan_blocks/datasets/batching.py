@@ -1,64 +1,52 @@
-"""Batches of images, in an order that a resumed run can take up again."""
+"""Batches of images, in an order that depends on a seed and the step only."""
 
 import functools
-import itertools
-import numbers
+from typing import Any
 
+import keras
 import numpy as np
 
+from gan_blocks import replicas
+from gan_blocks._checks import check_positive_integer
 from gan_blocks.datasets import arrays
 from gan_blocks.images import from_uint8
 
 
 def batches(
-    images,
-    batch_size,
-    seed=0,
-    shuffle=True,
-    repeat=False,
-    skip=0,
-    flip=False,
-    labels=None,
-):
-    """Makes batches of floats in [-1, 1], in an order that can be resumed.
+    images: np.ndarray,
+    batch_size: int,
+    seed: int = 0,
+    shuffle: bool = True,
+    flip: bool = False,
+    labels: np.ndarray | None = None,
+) -> "Batches":
+    """Splits images into batches of floats in [-1, 1] for training.
 
-    Which images are in a batch, and which of them are mirrored, depends on
-    `seed` and the number of the batch alone. A run that was interrupted after
-    `k` batches goes on with exactly the batches that were still to come if it
-    is given `skip=k`, at no cost however large `k` is. An epoch has
-    `number // batch_size` batches and leaves out the few images that remain,
-    other ones in each epoch.
-
-    Without `repeat` each pass over the dataset is one epoch, in an order of
-    its own. Keras makes passes that train nothing (to build a model, for
-    example), so for runs that are to be resumed use `repeat`, and tell `fit`
-    how many batches make an epoch with `steps_per_epoch`.
+    The content of a batch depends only on `seed` and on the number of the
+    training step, so an interrupted training run can resume with the next
+    batch. An epoch has `number // batch_size` batches. The remaining images
+    are left out; with `shuffle`, each epoch leaves out different images.
 
     Args:
-        images: Array of uint8 and shape `(number, height, width, channels)`,
-            as `load` returns it.
-        batch_size: Number of images in a batch, at most their number.
-        seed: Integer from 0 that decides the order. Defaults to 0.
-        shuffle: Whether to shuffle, anew in each epoch. Defaults to True.
-        repeat: Whether to go on without end. Defaults to False.
-        skip: Number of batches already trained on, in all epochs together.
-            Needs `repeat`. Defaults to 0.
-        flip: Whether to mirror half of the images, left to right, chosen anew
-            in each epoch. Defaults to False.
-        labels: Array of integers from 0 and shape `(number,)`, one for each
-            image, as `load` returns it with `labels=True`. The images and
-            their order do not depend on it. Defaults to None, for none.
+        images: uint8 array of shape `(number, height, width, channels)`, as
+            returned by `load`.
+        batch_size: Number of images per batch, at most `number`.
+        seed: Seed of the order and of the mirroring, an integer of at least 0.
+            Defaults to 0.
+        shuffle: If True, each epoch has a different order. Defaults to True.
+        flip: If True, about half of the images, different ones in each epoch,
+            are mirrored left to right. Defaults to False.
+        labels: Integer array of shape `(number,)`, one label for each image,
+            at least 0. Labels do not change the order. Defaults to None.
 
     Returns:
-        A `tf.data.Dataset` of float32 batches of shape
-        `(batch_size, height, width, channels)`, for every Keras backend. With
-        `labels` of pairs of such a batch and its int32 labels of shape
-        `(batch_size,)`.
+        A `Batches` object. Each batch is a float32 array of shape
+        `(batch_size, height, width, channels)`. With `labels`, each batch is a
+        pair of this array and an int32 array of shape `(batch_size,)`.
 
     Raises:
-        ValueError: If `images` is not such an array or has fewer images than
-            a batch, `labels` are not as many integers, or another argument is
-            out of its range.
+        ValueError: If an argument is invalid, or there are fewer images than
+            `batch_size`.
 
     Example:
 
@@ -68,8 +56,8 @@ def batches(
     from gan_blocks import datasets
 
     images = np.zeros((10, 8, 8, 1), "uint8")
-    epoch = datasets.batches(images, batch_size=4)
-    assert [batch.shape for batch in epoch] == [(4, 8, 8, 1)] * 2
+    batches = datasets.batches(images, batch_size=4)
+    assert [batch.shape for batch in batches] == [(4, 8, 8, 1)] * 2
 
     pairs = datasets.batches(images, batch_size=4, labels=np.arange(10))
     for batch, labels in pairs:
@@ -77,98 +65,190 @@ def batches(
         assert labels.shape == (4,)
     ```
     """
-    # Here, because it takes seconds and `load` does not need it.
-    import tensorflow as tf
+    return Batches(images, batch_size, seed, shuffle, flip, labels)
 
-    _check_batches(images, batch_size, seed, repeat, skip)
-    if labels is not None:
-        labels = arrays.as_labels(labels, len(images), "labels")
-    steps = len(images) // batch_size
 
-    @functools.lru_cache(maxsize=2)
-    def epoch_order(epoch):
-        rng = np.random.default_rng((seed, epoch))
-        order = np.arange(len(images))
-        if shuffle:
-            rng.shuffle(order)
-        return order, rng.random(len(images)) < 0.5
+class Batches(keras.utils.PyDataset):
+    """Batches of images for `fit`, created by `batches`.
 
-    def chosen(number):
-        epoch, step = divmod(int(number), steps)
-        here = slice(step * batch_size, (step + 1) * batch_size)
-        return [of_all[here] for of_all in epoch_order(epoch)]
+    `GAN.fit` reads the batches with `from_step`, which is faster. Any other
+    Keras model can be fitted on this object directly:
 
-    def gather_images(number):
-        order, mirrored = chosen(number)
-        batch = images[order]
-        if flip:
+    - `len(batches)` is the number of batches (steps) in an epoch.
+    - `batches[i]` is batch `i` of the current epoch, as NumPy arrays.
+    - `for batch in batches` reads the current epoch once.
+    - `on_epoch_end()` moves to the next epoch. Keras calls this method, a
+      custom training loop must do so itself.
+
+    Pass `shuffle=False` to `fit`. Otherwise Keras shuffles the order of the
+    batches once more, with a random generator that does not depend on `seed`.
+
+    Args:
+        images: uint8 array of shape `(number, height, width, channels)`.
+        batch_size: Number of images per batch.
+        seed: Seed of the order and of the mirroring. Defaults to 0.
+        shuffle: If True, each epoch has a different order. Defaults to True.
+        flip: If True, images are mirrored at random. Defaults to False.
+        labels: Integer array of shape `(number,)`. Defaults to None.
+
+    Attributes:
+        epoch: Number of the current epoch, from 0.
+
+    Example:
+
+    ```python
+    import numpy as np
+
+    from gan_blocks import datasets
+
+    images = np.zeros((10, 8, 8, 1), "uint8")
+    batches = datasets.Batches(images, batch_size=4)
+    for step, batch in enumerate(batches.from_step(3), start=3):
+        assert batch.shape == (4, 8, 8, 1)
+        if step == 5:
+            break
+    ```
+    """
+
+    def __init__(
+        self,
+        images: np.ndarray,
+        batch_size: int,
+        seed: int = 0,
+        shuffle: bool = True,
+        flip: bool = False,
+        labels: np.ndarray | None = None,
+    ):
+        super().__init__()
+        _check_images(images)
+        check_positive_integer("batch_size", batch_size)
+        check_positive_integer("seed", seed, minimum=0)
+        if batch_size > len(images):
+            raise ValueError(
+                "`batch_size` must be at most the number of images. Received: "
+                f"batch_size={batch_size} and {len(images)} images"
+            )
+        if labels is not None:
+            labels = arrays.as_labels(labels, len(images), "labels")
+        self.images = images
+        self.batch_size = batch_size
+        self.seed = seed
+        self.shuffle = shuffle
+        self.flip = flip
+        self.labels = labels
+        self.epoch = 0
+
+    def __len__(self) -> int:
+        return len(self.images) // self.batch_size
+
+    def __getitem__(self, index: int) -> np.ndarray | tuple[np.ndarray, ...]:
+        index = range(len(self))[index]
+        batch = self._read(self.epoch * len(self) + index)
+        return batch[0] if self.labels is None else batch
+
+    def on_epoch_end(self) -> None:
+        self.epoch += 1
+
+    def from_step(self, step: int) -> Any:
+        """Returns an endless dataset that starts at any training step.
+
+        The next batches are prepared while the model trains on the current
+        one. A large `step` takes no extra time. If several torch processes
+        train together, each process gets its own part of each batch.
+
+        Args:
+            step: Number of training steps that are already done, in all epochs
+                together. At least 0.
+
+        Returns:
+            An endless `tf.data.Dataset`, on every backend.
+
+        Raises:
+            ValueError: If `step` is invalid, or the number of torch processes
+                does not divide `batch_size`.
+        """
+        # Importing TensorFlow takes seconds, and only this method needs it.
+        import tensorflow as tf
+
+        check_positive_integer("step", step, minimum=0)
+        rows = self._rows_of_this_process()
+        size = len(range(self.batch_size)[rows])
+        specs = [tf.TensorSpec((size, *self.images.shape[1:]), tf.float32)]
+        if self.labels is not None:
+            specs.append(tf.TensorSpec((size,), tf.int32))
+
+        def to_tensors(number):
+            tensors = tf.numpy_function(
+                lambda number: self._read(int(number), rows),
+                [number],
+                [spec.dtype for spec in specs],
+                stateful=False,
+            )
+            batch = [
+                tf.ensure_shape(tensor, spec.shape)
+                for tensor, spec in zip(tensors, specs, strict=True)
+            ]
+            return batch[0] if self.labels is None else tuple(batch)
+
+        # With autotuning, `fit` may wait up to a minute at its end.
+        options = tf.data.Options()
+        options.autotune.enabled = False
+        return (
+            tf.data.Dataset.counter(step)
+            .map(to_tensors, num_parallel_calls=2)
+            .prefetch(2)
+            .with_options(options)
+        )
+
+    def _read(self, step, rows=slice(None)) -> tuple[np.ndarray, ...]:
+        """Returns images, and labels if any, for some rows of one batch."""
+        epoch, index = divmod(step, len(self))
+        start = index * self.batch_size
+        order, mirrored = (
+            part[start : start + self.batch_size][rows]
+            for part in _draw_epoch(
+                len(self.images), self.seed, epoch, self.shuffle
+            )
+        )
+        batch = self.images[order]
+        if self.flip:
             batch[mirrored] = batch[mirrored, :, ::-1]
-        return from_uint8(batch)
+        batch = from_uint8(batch)
+        if self.labels is None:
+            return (batch,)
+        return batch, self.labels[order]
 
-    def gather_labels(number):
-        return labels[chosen(number)[0]]
-
-    def tensor(gather, number, dtype, shape):
-        batch = tf.numpy_function(gather, [number], dtype, stateful=False)
-        return tf.ensure_shape(batch, (batch_size, *shape))
-
-    def gather(number):
-        batch = tensor(gather_images, number, tf.float32, images.shape[1:])
-        if labels is None:
-            return batch
-        return batch, tensor(gather_labels, number, tf.int32, ())
-
-    if repeat:
-        positions = tf.data.Dataset.counter(skip)
-    else:
-        positions = _one_epoch_a_pass(tf, steps)
-    # Without TensorFlow's tuner, for whose next turn `fit` may have to wait at
-    # its end: for as long as it took itself, up to a minute.
-    options = tf.data.Options()
-    options.autotune.enabled = False
-    return (
-        positions.map(gather, num_parallel_calls=2)
-        .prefetch(2)
-        .with_options(options)
-    )
+    def _rows_of_this_process(self):
+        # TensorFlow and JAX split batches themselves.
+        if keras.backend.backend() != "torch":
+            return slice(None)
+        count = replicas.count()
+        if self.batch_size % count:
+            raise ValueError(
+                "`batch_size` must be a multiple of the number of processes "
+                "that train together. Received: "
+                f"batch_size={self.batch_size} and {count} processes"
+            )
+        size = self.batch_size // count
+        return slice(replicas.index() * size, (replicas.index() + 1) * size)
 
 
-def _check_batches(images, batch_size, seed, repeat, skip):
+@functools.lru_cache(maxsize=4)
+def _draw_epoch(count, seed, epoch, shuffle):
+    """Returns the order of the images and which places are mirrored."""
+    rng = np.random.default_rng((seed, epoch))
+    order = np.arange(count)
+    if shuffle:
+        rng.shuffle(order)
+    return order, rng.random(count) < 0.5
+
+
+def _check_images(images):
     if getattr(images, "dtype", None) != np.uint8 or images.ndim != 4:
         raise ValueError(
-            "`images` must be an array of uint8 and shape (number, height, "
-            "width, channels); `load` turns others into one. Received: images "
-            f"of type {type(images).__name__}, dtype "
+            "`images` must be a uint8 array of shape (number, height, width, "
+            "channels). `datasets.load` returns such an array. Received: "
+            f"images of type {type(images).__name__}, dtype "
             f"{getattr(images, 'dtype', None)} and shape "
             f"{getattr(images, 'shape', None)}"
         )
-    for name, value, minimum in (
-        ("batch_size", batch_size, 1),
-        ("seed", seed, 0),
-        ("skip", skip, 0),
-    ):
-        if not isinstance(value, numbers.Integral) or value < minimum:
-            raise ValueError(
-                f"`{name}` must be an integer of at least {minimum}. "
-                f"Received: {name}={value!r}"
-            )
-    if batch_size > len(images):
-        raise ValueError(
-            "`batch_size` must be at most the number of images. Received: "
-            f"batch_size={batch_size} and {len(images)} images"
-        )
-    if skip and not repeat:
-        raise ValueError(f"`skip` needs `repeat=True`. Received: skip={skip}")
-
-
-def _one_epoch_a_pass(tf, steps):
-    epochs = itertools.count()
-
-    def batch_numbers():
-        start = next(epochs) * steps
-        yield from range(start, start + steps)
-
-    dataset = tf.data.Dataset.from_generator(
-        batch_numbers, output_signature=tf.TensorSpec((), tf.int64)
-    )
-    return dataset.apply(tf.data.experimental.assert_cardinality(steps))
