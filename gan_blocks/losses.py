@@ -1,36 +1,62 @@
-"""Adversarial losses on logits: one class per pair of formulas.
+"""Adversarial losses on logits.
 
-Every loss takes the discriminator's logits, never probabilities, so that
-nothing overflows; any shape of logits will do, a column `(batch, 1)` as well
-as the patches `(batch, height, width, 1)` of a PatchGAN: the loss is the mean
-over all of them. Half precision logits are raised to float32 first.
+The losses take the discriminator's logits, not probabilities, so they do not
+overflow. Logits may have any shape: `(batch, 1)`, or
+`(batch, height, width, 1)` for a PatchGAN. A loss is the mean over all of
+them, computed in float32 under mixed precision.
 """
 
-import re
+from typing import Any, Literal, cast
 
 import keras
 from keras import ops
 
+from gan_blocks._configurable import Configurable
+from gan_blocks._types import Tensor
 
-class AdversarialLoss:
-    """A pair of losses, for the discriminator and for the generator.
+__all__ = [
+    "AdversarialLoss",
+    "Hinge",
+    "LabelSmoothedBinaryCrossentropy",
+    "LeastSquares",
+    "LossName",
+    "Minimax",
+    "NonSaturating",
+    "RelativisticPairing",
+    "Wasserstein",
+    "get",
+]
 
-    Subclass it to bring your own: define `discriminator` and `generator`,
-    register the class with `keras.saving.register_keras_serializable`, and
-    define `get_config` if the constructor takes arguments. Both methods take
-    both logits, real before fake, and return a scalar to minimise.
+LossName = Literal[
+    "non_saturating",
+    "minimax",
+    "least_squares",
+    "hinge",
+    "wasserstein",
+    "relativistic_pairing",
+]
 
-    Losses are plain means over the batch. Where the training is spread over
-    several replicas the `GAN` divides by their number, so a loss must not.
+
+class AdversarialLoss(Configurable):
+    """Base class of losses for a discriminator and its generator.
+
+    To write your own loss, subclass this class, define `discriminator` and
+    `generator`, and register the subclass with
+    `keras.saving.register_keras_serializable`. Both methods take the real
+    logits first and return a scalar to minimize. Store the constructor's
+    arguments as attributes of the same name, so that the loss can be saved.
+
+    With several replicas the `GAN` divides the loss by their number, so a
+    loss must be a plain mean over the batch.
 
     Attributes:
-        generator_needs_real_logits: Whether `generator` looks at its first
-            argument. Where it does not (the default), the `GAN` saves the
-            pass of the discriminator over the real images and gives `None`.
-        decision_threshold: The logit above which the discriminator calls an
-            image real, for the logs `real_accuracy` and `fake_accuracy`.
-            Defaults to 0.0. `None` where a logit says nothing by itself, but
-            only compared to others: there the two are not logged.
+        generator_needs_real_logits: If True, the `GAN` passes the real logits
+            to `generator`. If False (the default), it passes `None` and saves
+            a forward pass of the discriminator.
+        decision_threshold: Logit above which an image counts as real, for the
+            logs `real_accuracy` and `fake_accuracy`. Defaults to 0.0. If
+            `None`, the accuracies are not logged. Use `None` if only
+            differences between logits have a meaning.
 
     Example:
 
@@ -56,50 +82,44 @@ class AdversarialLoss:
     ```
     """
 
-    generator_needs_real_logits = False
-    decision_threshold = 0.0
+    generator_needs_real_logits: bool = False
+    decision_threshold: float | None = 0.0
 
-    def discriminator(self, real_logits, fake_logits):
-        """Returns the scalar that the discriminator minimises."""
+    def discriminator(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+        """Returns the scalar that the discriminator minimizes."""
         raise NotImplementedError
 
-    def generator(self, real_logits, fake_logits):
-        """Returns the scalar that the generator minimises."""
+    def generator(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+        """Returns the scalar that the generator minimizes."""
         raise NotImplementedError
-
-    def get_config(self):
-        """Returns the constructor's arguments."""
-        return {}
-
-    @classmethod
-    def from_config(cls, config):
-        """Creates the loss from `get_config`'s dictionary."""
-        return cls(**config)
 
 
 @keras.saving.register_keras_serializable(package="gan_blocks")
 class LabelSmoothedBinaryCrossentropy(keras.losses.Loss):
     """Binary cross-entropy on logits with one-sided label smoothing.
 
-    Only the real label is smoothed: 1 becomes `1 - label_smoothing`, and 0
-    stays 0. `keras.losses.BinaryCrossentropy(label_smoothing=...)` moves both
-    labels towards 0.5, and a fake label above 0 rewards the generator for
-    samples that it already draws too often.
+    Only the real label is smoothed, from 1 to `1 - label_smoothing`. The fake
+    label stays 0, because a higher one would reward the generator for samples
+    that it already produces too often. In contrast,
+    `keras.losses.BinaryCrossentropy` smooths both labels.
 
-    A plain Keras loss, for your own training loops; inside a `GAN` use
-    `NonSaturating(label_smoothing=0.1)`.
+    This is a plain Keras loss for your own training loops. In a `GAN`, use
+    `NonSaturating(label_smoothing=0.1)` instead.
 
     Args:
-        label_smoothing: What is taken from the real label, in [0, 1).
-            Defaults to 0.1: real labels of 0.9.
-        reduction: As in `keras.losses.Loss`. Defaults to
-            `"sum_over_batch_size"`, the mean over everything.
+        label_smoothing: Amount subtracted from the real label, in [0, 1).
+            Defaults to 0.1.
+        reduction: See `keras.losses.Loss`. Defaults to
+            `"sum_over_batch_size"`, the mean over all logits.
         name: Name of the loss.
-        dtype: Dtype of the computation, as in `keras.losses.Loss`.
+        dtype: Dtype of the computation. See `keras.losses.Loss`.
 
     Call arguments:
         y_true: Labels, 1 for real and 0 for fake, of the logits' shape.
         y_pred: Logits, `(batch, ..., 1)`.
+
+    Raises:
+        ValueError: If `label_smoothing` is out of range.
 
     Example:
 
@@ -117,22 +137,20 @@ class LabelSmoothedBinaryCrossentropy(keras.losses.Loss):
 
     def __init__(
         self,
-        label_smoothing=0.1,
-        reduction="sum_over_batch_size",
-        name="label_smoothed_binary_crossentropy",
-        dtype=None,
-    ):
+        label_smoothing: float = 0.1,
+        reduction: str | None = "sum_over_batch_size",
+        name: str = "label_smoothed_binary_crossentropy",
+        dtype: Any = None,
+    ) -> None:
         super().__init__(name=name, reduction=reduction, dtype=dtype)
         self.label_smoothing = _check_label_smoothing(label_smoothing)
 
-    def call(self, y_true, y_pred):
-        """Returns the loss of each sample: the mean over the last axis."""
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         logits = ops.convert_to_tensor(y_pred)
         labels = (1.0 - self.label_smoothing) * ops.cast(y_true, logits.dtype)
         return ops.mean(_cross_entropy(labels, logits), axis=-1)
 
-    def get_config(self):
-        """Returns the constructor's arguments."""
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "label_smoothing": self.label_smoothing,
@@ -141,16 +159,24 @@ class LabelSmoothedBinaryCrossentropy(keras.losses.Loss):
 
 @keras.saving.register_keras_serializable(package="gan_blocks")
 class NonSaturating(AdversarialLoss):
-    """The loss that most GANs start from: cross-entropy for both networks.
+    """Binary cross-entropy for both networks, the usual first choice.
 
-    With `D` the sigmoid of the logits, the discriminator minimises
-    `-log D(real) - log(1 - D(fake))`, and the generator `-log D(fake)`, which
-    keeps its gradient where the discriminator is sure, unlike `Minimax`.
+    ```
+    discriminator: -mean(log D(real)) - mean(log(1 - D(fake)))
+    generator:     -mean(log D(fake))
+    ```
+
+    `D` is the sigmoid of the logits. The generator's gradient does not vanish
+    when the discriminator is certain that an image is fake, unlike with
+    `Minimax`.
 
     Args:
-        label_smoothing: What is taken from the discriminator's real label
-            (one-sided: the fake label stays 0, and so does the generator's
-            target of 1), in [0, 1). Defaults to 0: none.
+        label_smoothing: Amount subtracted from the discriminator's real
+            label, in [0, 1). The fake label stays 0, and the generator's
+            label stays 1. Defaults to 0.0.
+
+    Raises:
+        ValueError: If `label_smoothing` is out of range.
 
     Example:
 
@@ -166,33 +192,30 @@ class NonSaturating(AdversarialLoss):
         https://arxiv.org/abs/1406.2661
     """
 
-    def __init__(self, label_smoothing=0.0):
+    def __init__(self, label_smoothing: float = 0.0) -> None:
         self.label_smoothing = _check_label_smoothing(label_smoothing)
 
-    def discriminator(self, real_logits, fake_logits):
-        """Returns the scalar that the discriminator minimises."""
-        real_label = 1.0 - self.label_smoothing
-        return ops.mean(
-            _cross_entropy(real_label, _full(real_logits))
-        ) + ops.mean(_cross_entropy(0.0, _full(fake_logits)))
+    def discriminator(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+        real, fake = _upcast(real_logits), _upcast(fake_logits)
+        on_real = _cross_entropy(1.0 - self.label_smoothing, real)
+        return ops.mean(on_real) + ops.mean(_cross_entropy(0.0, fake))
 
-    def generator(self, real_logits, fake_logits):
-        """Returns the scalar that the generator minimises."""
-        return ops.mean(_cross_entropy(1.0, _full(fake_logits)))
-
-    def get_config(self):
-        """Returns the constructor's arguments."""
-        return {"label_smoothing": self.label_smoothing}
+    def generator(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+        return ops.mean(_cross_entropy(1.0, _upcast(fake_logits)))
 
 
 @keras.saving.register_keras_serializable(package="gan_blocks")
 class Minimax(AdversarialLoss):
-    """The value function itself, `log D(real) + log(1 - D(fake))`.
+    """The original minimax game, for study.
 
-    The discriminator maximises it and the generator minimises it (its own
-    half: the other does not depend on the generator). The generator's
-    gradient vanishes where the discriminator is sure that an image is fake,
-    so this loss is for study; `NonSaturating` has the same fixed point.
+    ```
+    discriminator: -mean(log D(real)) - mean(log(1 - D(fake)))
+    generator:     mean(log(1 - D(fake)))
+    ```
+
+    `D` is the sigmoid of the logits. The generator's gradient vanishes when
+    the discriminator is certain that an image is fake. `NonSaturating` avoids
+    this and has the same fixed point.
 
     Example:
 
@@ -208,23 +231,25 @@ class Minimax(AdversarialLoss):
         https://arxiv.org/abs/1406.2661
     """
 
-    def discriminator(self, real_logits, fake_logits):
-        """Returns the scalar that the discriminator minimises."""
-        return ops.mean(ops.softplus(-_full(real_logits))) + ops.mean(
-            ops.softplus(_full(fake_logits))
-        )
+    def discriminator(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+        real, fake = _upcast(real_logits), _upcast(fake_logits)
+        return ops.mean(ops.softplus(-real)) + ops.mean(ops.softplus(fake))
 
-    def generator(self, real_logits, fake_logits):
-        """Returns the scalar that the generator minimises."""
-        return -ops.mean(ops.softplus(_full(fake_logits)))
+    def generator(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+        return -ops.mean(ops.softplus(_upcast(fake_logits)))
 
 
 @keras.saving.register_keras_serializable(package="gan_blocks")
 class LeastSquares(AdversarialLoss):
-    """Squared distance of the logits to 1 (real) and 0 (fake).
+    """Squared distance of the logits from 1 (real) and 0 (fake).
 
-    Images far on the right side of the boundary still give a gradient. The
-    labels are those of the paper's equation 9.
+    ```
+    discriminator: (mean((real - 1)**2) + mean(fake**2)) / 2
+    generator:     mean((fake - 1)**2) / 2
+    ```
+
+    Images that are classified correctly, but with logits far from the label,
+    still give a gradient.
 
     Example:
 
@@ -237,28 +262,30 @@ class LeastSquares(AdversarialLoss):
 
     Reference:
         Mao et al., 2017, Least Squares Generative Adversarial Networks,
-        https://arxiv.org/abs/1611.04076
+        equation 9, https://arxiv.org/abs/1611.04076
     """
 
-    decision_threshold = 0.5  # Half way between the labels.
+    decision_threshold = 0.5  # Halfway between the labels.
 
-    def discriminator(self, real_logits, fake_logits):
-        """Returns the scalar that the discriminator minimises."""
-        return 0.5 * (
-            ops.mean(ops.square(_full(real_logits) - 1.0))
-            + ops.mean(ops.square(_full(fake_logits)))
-        )
+    def discriminator(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+        real, fake = _upcast(real_logits), _upcast(fake_logits)
+        on_real = ops.mean(ops.square(real - 1.0))
+        return 0.5 * (on_real + ops.mean(ops.square(fake)))
 
-    def generator(self, real_logits, fake_logits):
-        """Returns the scalar that the generator minimises."""
-        return 0.5 * ops.mean(ops.square(_full(fake_logits) - 1.0))
+    def generator(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+        return 0.5 * ops.mean(ops.square(_upcast(fake_logits) - 1.0))
 
 
 @keras.saving.register_keras_serializable(package="gan_blocks")
 class Hinge(AdversarialLoss):
-    """The discriminator learns only from what is inside the margin of 1.
+    """Hinge loss with a margin of 1, often used with spectral normalization.
 
-    Usual with spectral normalisation.
+    ```
+    discriminator: mean(max(0, 1 - real)) + mean(max(0, 1 + fake))
+    generator:     -mean(fake)
+    ```
+
+    The discriminator ignores images beyond the margin.
 
     Example:
 
@@ -273,23 +300,26 @@ class Hinge(AdversarialLoss):
         Lim and Ye, 2017, Geometric GAN, https://arxiv.org/abs/1705.02894
     """
 
-    def discriminator(self, real_logits, fake_logits):
-        """Returns the scalar that the discriminator minimises."""
-        return ops.mean(ops.relu(1.0 - _full(real_logits))) + ops.mean(
-            ops.relu(1.0 + _full(fake_logits))
-        )
+    def discriminator(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+        real, fake = _upcast(real_logits), _upcast(fake_logits)
+        return ops.mean(ops.relu(1.0 - real)) + ops.mean(ops.relu(1.0 + fake))
 
-    def generator(self, real_logits, fake_logits):
-        """Returns the scalar that the generator minimises."""
-        return -ops.mean(_full(fake_logits))
+    def generator(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+        return -ops.mean(_upcast(fake_logits))
 
 
 @keras.saving.register_keras_serializable(package="gan_blocks")
 class Wasserstein(AdversarialLoss):
-    """The difference of the mean logits: the critic's estimate of a distance.
+    """Difference of the mean logits, which estimates the Wasserstein distance.
 
-    It is one only while the discriminator is close to 1-Lipschitz: use it
-    with `penalties.GradientPenalty`, and several discriminator steps.
+    ```
+    discriminator: mean(fake) - mean(real)
+    generator:     -mean(fake)
+    ```
+
+    The estimate is valid only while the discriminator is close to
+    1-Lipschitz. Use `penalties.GradientPenalty` and several discriminator
+    steps per generator step.
 
     Example:
 
@@ -307,25 +337,26 @@ class Wasserstein(AdversarialLoss):
 
     decision_threshold = None
 
-    def discriminator(self, real_logits, fake_logits):
-        """Returns the scalar that the discriminator minimises."""
-        return ops.mean(_full(fake_logits)) - ops.mean(_full(real_logits))
+    def discriminator(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+        return ops.mean(_upcast(fake_logits)) - ops.mean(_upcast(real_logits))
 
-    def generator(self, real_logits, fake_logits):
-        """Returns the scalar that the generator minimises."""
-        return -ops.mean(_full(fake_logits))
+    def generator(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+        return -ops.mean(_upcast(fake_logits))
 
 
 @keras.saving.register_keras_serializable(package="gan_blocks")
 class RelativisticPairing(AdversarialLoss):
-    """Each real image against one fake: which of the two is the real one?
+    """Compares each real image with one fake image.
 
-    The discriminator minimises `softplus(fake - real)` over the pairs, the
-    generator `softplus(real - fake)`. There is no state in which all fakes
-    lie on one side of the boundary, so fewer modes are dropped. It converges
-    with both penalties, `[R1(), R2()]`.
+    ```
+    discriminator: mean(softplus(fake - real))
+    generator:     mean(softplus(real - fake))
+    ```
 
-    Real and fake logits must have the same shape.
+    The discriminator decides which image of a pair is real. The generator
+    drops fewer modes, because the loss has no minimum in which all fakes lie
+    on one side of a decision boundary. The loss converges with both penalties,
+    `[R1(), R2()]`. Real and fake logits must have the same shape.
 
     Example:
 
@@ -345,41 +376,41 @@ class RelativisticPairing(AdversarialLoss):
     generator_needs_real_logits = True
     decision_threshold = None
 
-    def discriminator(self, real_logits, fake_logits):
-        """Returns the scalar that the discriminator minimises."""
-        return ops.mean(ops.softplus(_full(fake_logits) - _full(real_logits)))
+    def discriminator(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+        real, fake = _upcast(real_logits), _upcast(fake_logits)
+        return ops.mean(ops.softplus(fake - real))
 
-    def generator(self, real_logits, fake_logits):
-        """Returns the scalar that the generator minimises."""
-        return ops.mean(ops.softplus(_full(real_logits) - _full(fake_logits)))
+    def generator(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+        real, fake = _upcast(real_logits), _upcast(fake_logits)
+        return ops.mean(ops.softplus(real - fake))
 
 
-_BY_NAME = {
-    re.sub(r"(?<=[a-z])([A-Z])", r"_\1", loss.__name__).lower(): loss
-    for loss in (
-        NonSaturating,
-        Minimax,
-        LeastSquares,
-        Hinge,
-        Wasserstein,
-        RelativisticPairing,
-    )
+_LOSSES: dict[str, type[AdversarialLoss]] = {
+    "non_saturating": NonSaturating,
+    "minimax": Minimax,
+    "least_squares": LeastSquares,
+    "hinge": Hinge,
+    "wasserstein": Wasserstein,
+    "relativistic_pairing": RelativisticPairing,
 }
 
 
-def get(identifier):
-    """Returns the adversarial loss that an identifier stands for.
+def get(
+    identifier: LossName | AdversarialLoss | dict[str, Any],
+) -> AdversarialLoss:
+    """Returns an adversarial loss.
 
     Args:
-        identifier: A loss (returned as it is), the name of one of ours in
-            snake_case, such as `"hinge"` or `"relativistic_pairing"`, or the
-            dictionary of `keras.saving.serialize_keras_object(loss)`.
+        identifier: Name of a loss, such as `"hinge"`; a loss, which is
+            returned unchanged; or the dictionary of
+            `keras.saving.serialize_keras_object(loss)`.
 
     Returns:
-        An `AdversarialLoss`, or any object with its two methods.
+        An `AdversarialLoss`, or the given object if it has both methods of an
+        `AdversarialLoss`.
 
     Raises:
-        ValueError: If the identifier stands for no loss.
+        ValueError: If `identifier` is none of these.
 
     Example:
 
@@ -389,33 +420,34 @@ def get(identifier):
     print(gan_blocks.losses.get("least_squares"))
     ```
     """
+    loss = identifier
     if isinstance(identifier, dict):
-        identifier = keras.saving.deserialize_keras_object(identifier)
-    if isinstance(identifier, str) and identifier in _BY_NAME:
-        return _BY_NAME[identifier]()
-    if not isinstance(identifier, type) and all(
-        callable(getattr(identifier, method, None))
+        loss = keras.saving.deserialize_keras_object(identifier)
+    elif isinstance(identifier, str) and identifier in _LOSSES:
+        loss = _LOSSES[identifier]()
+    if not isinstance(loss, type) and all(
+        callable(getattr(loss, method, None))
         for method in ("discriminator", "generator")
     ):
-        return identifier
+        return cast(AdversarialLoss, loss)
     raise ValueError(
-        "`loss` must be an `AdversarialLoss` or one of "
-        f"{sorted(_BY_NAME)}. Received: {identifier!r}"
+        f"`loss` must be an `AdversarialLoss` or one of {sorted(_LOSSES)}. "
+        f"Received: {identifier!r}"
     )
 
 
-def _full(logits):
-    """Returns the logits as a tensor of at least float32."""
+def _upcast(logits: Tensor) -> Tensor:
+    """Converts logits of half precision to float32."""
     logits = ops.convert_to_tensor(logits)
     return ops.cast(logits, keras.backend.result_type(logits.dtype, "float32"))
 
 
-def _cross_entropy(labels, logits):
-    """Elementwise `-labels log p - (1 - labels) log(1 - p)`, p = sigmoid."""
+def _cross_entropy(labels: Tensor | float, logits: Tensor) -> Tensor:
+    """Returns `-labels log p - (1 - labels) log(1 - p)`, p = sigmoid."""
     return ops.softplus(logits) - labels * logits
 
 
-def _check_label_smoothing(label_smoothing):
+def _check_label_smoothing(label_smoothing: float) -> float:
     if not 0.0 <= label_smoothing < 1.0:
         raise ValueError(
             "`label_smoothing` must be in [0, 1). "

@@ -1,41 +1,47 @@
-"""Gradient penalties: what keeps a discriminator smooth."""
+"""Gradient penalties, which keep the discriminator smooth."""
 
 import keras
 from keras import ops
 
 from gan_blocks import gradients
+from gan_blocks._checks import check_positive_integer
+from gan_blocks._configurable import Configurable
+from gan_blocks._types import Tensor
+
+__all__ = ["R1", "R2", "GradientPenalty", "Penalty"]
 
 
-class Penalty:
-    """A term that is added to the discriminator's loss.
+class Penalty(Configurable):
+    """Base class of terms that are added to the discriminator's loss.
 
-    Subclass it to bring your own: define
-    `__call__(self, discriminator, real_images, fake_images)`, which returns a
-    scalar, already weighted; register the class with
-    `keras.saving.register_keras_serializable`, and extend `get_config` if the
-    constructor takes more than the weight. `gradients.input_gradient` gives a
-    gradient that can be differentiated again, on every backend.
+    To write your own penalty, subclass this class, define
+    `__call__(self, discriminator, real_images, fake_images)`, and register
+    the subclass with `keras.saving.register_keras_serializable`. The call
+    returns a scalar that is already multiplied by the weight. Store the
+    constructor's arguments as attributes of the same name, so that the
+    penalty can be saved. `gradients.input_gradient` returns gradients that
+    can be differentiated again on every backend.
 
-    A penalty that draws random numbers does so with a
-    `keras.random.SeedGenerator` in its attribute `seed_generator`, whose
-    state then belongs to the `GAN` and is saved with it.
+    If the penalty draws random numbers, store a `keras.random.SeedGenerator`
+    in the attribute `seed_generator`. The `GAN` saves its state.
 
     Args:
         weight: Factor of the penalty, at least 0.
-        interval: Lazy regularization: the `GAN` computes the penalty in every
-            so many of its steps only, and multiplies it by that number. R1
-            with an interval of 16 costs almost nothing (Karras et al., 2020,
-            section 3.1, https://arxiv.org/abs/1912.04958). Called directly
-            the penalty does not know of it. Not for one that draws random
-            numbers. Defaults to 1: in each step.
+        interval: Lazy regularization: the `GAN` computes the penalty only in
+            every `interval`-th step, and multiplies it by `interval`. R1 with
+            an interval of 16 costs little (Karras et al., 2020, section 3.1,
+            https://arxiv.org/abs/1912.04958). A direct call ignores the
+            interval. Use 1 for penalties that draw random numbers. Defaults
+            to 1.
 
     Call arguments:
-        discriminator: Keras model: images to logits.
+        discriminator: Keras model from images to logits.
         real_images: Tensor `(batch, ...)`.
         fake_images: Tensor of the same shape.
 
     Raises:
-        ValueError: If the weight is negative, or the interval less than 1.
+        ValueError: If the weight is negative, or the interval is not a
+            positive integer.
 
     Example:
 
@@ -55,49 +61,37 @@ class Penalty:
     ```
     """
 
-    seed_generator = None
+    seed_generator: keras.random.SeedGenerator | None = None
 
-    def __init__(self, weight, interval=1):
+    def __init__(self, weight: float, interval: int = 1) -> None:
         if weight < 0:
             raise ValueError(
                 f"`weight` must not be negative. Received: weight={weight}"
             )
-        if interval < 1 or int(interval) != interval:
-            raise ValueError(
-                "`interval` must be an integer of at least 1. Received: "
-                f"interval={interval}"
-            )
+        check_positive_integer("interval", interval)
         self.weight = weight
-        self.interval = int(interval)
+        self.interval = interval
 
-    def __call__(self, discriminator, real_images, fake_images):
+    def __call__(
+        self,
+        discriminator: keras.Model,
+        real_images: Tensor,
+        fake_images: Tensor,
+    ) -> Tensor:
         """Returns the weighted penalty, a scalar."""
         raise NotImplementedError
-
-    def get_config(self):
-        """Returns the constructor's arguments."""
-        config = {"weight": self.weight}
-        # Subclasses need not know of it.
-        if self.interval > 1:
-            config["interval"] = self.interval
-        return config
-
-    @classmethod
-    def from_config(cls, config):
-        """Creates the penalty from `get_config`'s dictionary."""
-        return cls(**config)
 
 
 @keras.saving.register_keras_serializable(package="gan_blocks")
 class R1(Penalty):
-    """The squared gradient of the discriminator at the real images.
+    """Penalizes the discriminator's gradient at the real images.
 
-    `weight / 2 * mean(||grad D(real)||^2)`: makes GAN training converge near
-    the solution, whichever loss it goes with.
+    `weight / 2 * mean(||grad D(real)||^2)`. With this penalty, training
+    converges near the solution, with any loss.
 
     Args:
-        weight: The paper's gamma. Defaults to 10. What suits depends on the
-            image size; for small images try 0.1 to 1 as well.
+        weight: Gamma in the paper. The best value depends on the image size.
+            For small images, also try 0.1 to 1. Defaults to 10.
         interval: See `Penalty`. Defaults to 1.
 
     Example:
@@ -116,22 +110,27 @@ class R1(Penalty):
         Converge?, equation 9, https://arxiv.org/abs/1801.04406
     """
 
-    def __init__(self, weight=10.0, interval=1):
+    def __init__(self, weight: float = 10.0, interval: int = 1) -> None:
         super().__init__(weight, interval)
 
-    def __call__(self, discriminator, real_images, fake_images):
-        """Returns the weighted penalty, a scalar."""
-        return 0.5 * self.weight * _squared_norm(discriminator, real_images)
+    def __call__(
+        self,
+        discriminator: keras.Model,
+        real_images: Tensor,
+        fake_images: Tensor,
+    ) -> Tensor:
+        squared_norms = _squared_gradient_norms(discriminator, real_images)
+        return 0.5 * self.weight * ops.mean(squared_norms)
 
 
 @keras.saving.register_keras_serializable(package="gan_blocks")
 class R2(Penalty):
-    """The squared gradient of the discriminator at the generated images.
+    """Penalizes the discriminator's gradient at the generated images.
 
-    `weight / 2 * mean(||grad D(fake)||^2)`: the counterpart of `R1`.
+    `weight / 2 * mean(||grad D(fake)||^2)`, the counterpart of `R1`.
 
     Args:
-        weight: The paper's gamma. Defaults to 10.
+        weight: Gamma in the paper. Defaults to 10.
         interval: See `Penalty`. Defaults to 1.
 
     Example:
@@ -150,27 +149,33 @@ class R2(Penalty):
         Converge?, equation 10, https://arxiv.org/abs/1801.04406
     """
 
-    def __init__(self, weight=10.0, interval=1):
+    def __init__(self, weight: float = 10.0, interval: int = 1) -> None:
         super().__init__(weight, interval)
 
-    def __call__(self, discriminator, real_images, fake_images):
-        """Returns the weighted penalty, a scalar."""
-        return 0.5 * self.weight * _squared_norm(discriminator, fake_images)
+    def __call__(
+        self,
+        discriminator: keras.Model,
+        real_images: Tensor,
+        fake_images: Tensor,
+    ) -> Tensor:
+        squared_norms = _squared_gradient_norms(discriminator, fake_images)
+        return 0.5 * self.weight * ops.mean(squared_norms)
 
 
 @keras.saving.register_keras_serializable(package="gan_blocks")
 class GradientPenalty(Penalty):
-    """Pulls the gradient's norm to 1 on lines between real and fake images.
+    """Pulls the norm of the gradient towards 1 between real and fake images.
 
-    `weight * mean((||grad D(x)|| - 1)^2)`, each `x` at a uniformly drawn
-    point between a real and a generated image: the WGAN-GP penalty, for
-    `losses.Wasserstein`. A discriminator with batch normalization has no
-    gradient of a single image, so the paper uses none, or layer
-    normalization.
+    `weight * mean((||grad D(x)|| - 1)^2)`, where each `x` is a random point
+    on the line between a real and a generated image. This is the WGAN-GP
+    penalty, for `losses.Wasserstein`. Do not use batch normalization in the
+    discriminator, because it mixes the gradients of the images in a batch.
+    Layer normalization works.
 
     Args:
-        weight: The paper's lambda. Defaults to 10.
-        seed: Integer seed of the points. Defaults to `None`: drawn anew.
+        weight: Lambda in the paper. Defaults to 10.
+        seed: Integer seed of the random points. If `None`, the seed is
+            random. Defaults to `None`.
 
     Example:
 
@@ -189,34 +194,31 @@ class GradientPenalty(Penalty):
         equation 3, https://arxiv.org/abs/1704.00028
     """
 
-    def __init__(self, weight=10.0, seed=None):
+    def __init__(self, weight: float = 10.0, seed: int | None = None) -> None:
         super().__init__(weight)
         self.seed = seed
         self.seed_generator = keras.random.SeedGenerator(seed)
 
-    def __call__(self, discriminator, real_images, fake_images):
-        """Returns the weighted penalty, a scalar."""
+    def __call__(
+        self,
+        discriminator: keras.Model,
+        real_images: Tensor,
+        fake_images: Tensor,
+    ) -> Tensor:
         shape = (ops.shape(real_images)[0],) + (1,) * (real_images.ndim - 1)
         mix = keras.random.uniform(
             shape, dtype=real_images.dtype, seed=self.seed_generator
         )
         points = mix * real_images + (1.0 - mix) * fake_images
-        # The square root has no derivative at 0.
-        norm = ops.sqrt(_squared_norms(discriminator, points) + 1e-12)
-        return self.weight * ops.mean(ops.square(norm - 1.0))
-
-    def get_config(self):
-        """Returns the constructor's arguments."""
-        return {**super().get_config(), "seed": self.seed}
+        squared_norms = _squared_gradient_norms(discriminator, points)
+        norms = ops.sqrt(squared_norms + 1e-12)  # No derivative at 0.
+        return self.weight * ops.mean(ops.square(norms - 1.0))
 
 
-def _squared_norm(discriminator, images):
-    return ops.mean(_squared_norms(discriminator, images))
-
-
-def _squared_norms(discriminator, images):
+def _squared_gradient_norms(
+    discriminator: keras.Model, images: Tensor
+) -> Tensor:
     """Returns the squared norm of each image's gradient, `(batch,)`."""
     gradient = gradients.input_gradient(discriminator, images)
-    return ops.sum(
-        ops.square(ops.reshape(gradient, (ops.shape(gradient)[0], -1))), axis=1
-    )
+    gradient = ops.reshape(gradient, (ops.shape(gradient)[0], -1))
+    return ops.sum(ops.square(gradient), axis=1)

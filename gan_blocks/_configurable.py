@@ -1,0 +1,21 @@
+"""Serialization of objects that are not Keras layers."""
+
+import inspect
+from typing import Any, Self
+
+
+class Configurable:
+    """Lets Keras save an object by the arguments of its constructor.
+
+    Each argument must be stored as an attribute of the same name.
+    """
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the arguments of the constructor."""
+        names = inspect.signature(type(self)).parameters
+        return {name: getattr(self, name) for name in names}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Self:
+        """Creates the object from the dictionary of `get_config`."""
+        return cls(**config)
