@@ -1,25 +1,27 @@
-"""Settings that must be in place before Keras is imported."""
+"""Settings and fixtures for all tests."""
 
 import os
 import signal
 
+# These variables must be set before Keras is imported.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
-# The tests compile much and compute little.
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # The tensors are small.
+# Compiling takes more time than running.
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 
 import keras  # noqa: E402
 import pytest  # noqa: E402
 
-# Whoever starts the tests in the background may have Ctrl-C ignored, which all
-# processes inherit; some tests send it.
+# A shell that starts pytest in the background makes it ignore Ctrl-C. Some
+# tests send this signal.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
 def reproducible():
-    """Every test starts from the same seeds and leaves no settings behind."""
+    """Sets the seeds before each test and resets the settings of Keras."""
     policy = keras.config.dtype_policy()
     keras.utils.set_random_seed(0)
     yield
@@ -29,6 +31,10 @@ def reproducible():
     keras.utils.clear_session(free_memory=False)
 
 
-def pytest_collection_modifyitems(items):
-    """Puts the tests that wait for others at the end."""
-    items.sort(key=lambda item: item.get_closest_marker("last") is not None)
+def pytest_collection_modifyitems(config, items):
+    """Keeps only the tests marked `every_backend` on JAX and torch."""
+    if keras.backend.backend() == "tensorflow":
+        return
+    kept = {item for item in items if item.get_closest_marker("every_backend")}
+    config.hook.pytest_deselected(items=[i for i in items if i not in kept])
+    items[:] = [item for item in items if item in kept]

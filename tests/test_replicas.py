@@ -18,7 +18,6 @@ HERE = pathlib.Path(__file__).parent
 RECIPE = HERE.parent / "recipes" / "digits_dcgan.py"
 
 every_backend = pytest.mark.every_backend
-last = pytest.mark.last
 
 
 def start(*words, env=()):
@@ -37,7 +36,6 @@ def assert_ended_well(*processes):
         assert process.returncode == 0, output[-3000:]
 
 
-@last
 @every_backend
 def test_two_devices_or_processes_come_to_what_one_device_does(tmp_path):
     """With discriminator steps, R1, and batch normalization of the batch."""
@@ -69,7 +67,6 @@ def train_recipe(output, *words):
     ]
 
 
-@last
 def test_two_processes_go_on_after_one_was_killed(tmp_path):
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     processes = train_recipe(broken)

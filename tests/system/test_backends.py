@@ -51,7 +51,6 @@ def portable_tests(tmp_path_factory):
         run.wait()
 
 
-@pytest.mark.last
 @pytest.mark.parametrize("backend", ["torch", "jax"])
 def test_the_portable_tests_pass_on_the_other_backends_too(
     backend, portable_tests
