@@ -1,17 +1,16 @@
 """Converts images, lays them out in grids, saves PNG files and animations."""
 
+from collections.abc import Iterable, Iterator, Sequence
 import math
 import os
 import pathlib
-from collections.abc import Iterable, Iterator
-
-import numpy as np
-from numpy.typing import ArrayLike
-from PIL import Image
 
 from gan_blocks import files
 from gan_blocks._checks import check_positive_integer
 from gan_blocks._types import PathLike
+import numpy as np
+from numpy.typing import ArrayLike
+from PIL import Image
 
 __all__ = ["from_uint8", "grid", "save_animation", "save_png", "to_uint8"]
 
@@ -292,7 +291,7 @@ def save_animation(
 
 def _list_frames(
     frames: PathLike | Iterable[PathLike | Image.Image], path: pathlib.Path
-) -> list[PathLike | Image.Image]:
+) -> Sequence[PathLike | Image.Image]:
     if isinstance(frames, str | os.PathLike):
         # An animated PNG may be in the folder of its own frames.
         found = sorted(pathlib.Path(frames).glob("*.png"))

@@ -1,4 +1,4 @@
-"""Photographs with landmarks become faces: upright, centred, of one size."""
+"""Crops upright, centered faces out of photographs with landmarks."""
 
 from gan_blocks.faces.alignment import align, read_landmarks
 from gan_blocks.faces.preparation import has_landmarks, prepare

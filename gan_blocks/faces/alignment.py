@@ -1,41 +1,43 @@
-"""From a picture with landmarks to a face: upright, centred, of one size."""
+"""Reads landmarks and crops an upright, centered face out of one image."""
 
 import math
-import numbers
 import pathlib
 import stat
 
+from gan_blocks._checks import check_positive_integer
+from gan_blocks._types import PathLike
 import numpy as np
+from numpy.typing import ArrayLike
 from PIL import Image
 
 _POINTS = 9
-_MARGIN = 0.1  # of the way from the middle to the farthest landmark
-_LONGEST = 10_000  # bytes; a file of landmarks has about a hundred
-_FARTHEST = 1e6  # pixels; no picture is as wide, and nothing overflows
-_BORDER = 1  # pixel by which a square may miss the picture
+_MARGIN = 0.1  # relative to the distance of the farthest landmark
+_MAX_BYTES = 10_000  # a landmark file has about a hundred
+_MAX_COORDINATE = 1e6  # pixels; wider than any image, and cannot overflow
+_TOLERANCE = 1  # pixels; a square may exceed the image by this much
 
 
-class Unfit(ValueError):
-    """A picture gives no face; the message begins with the reason and ':'."""
+class UnusableFace(ValueError):
+    """An image gives no face. The message starts with the reason and ':'."""
 
 
-def read_landmarks(path):
+def read_landmarks(path: PathLike) -> np.ndarray:
     """Reads the nine landmarks of a face, in the format of the CAT dataset.
 
-    They are the left eye, the right eye, the mouth, three points of the left
-    ear and three of the right ear. Left is the viewer's left.
+    The landmarks are the left eye, the right eye, the mouth, three points of
+    the left ear and three points of the right ear. Left is the viewer's left.
 
     Args:
         path: A text file such as `9 x1 y1 x2 y2 ... x9 y9`.
 
     Returns:
-        Array of floats and shape `(9, 2)`: x to the right and y downwards, in
-        pixels. (0, 0) is the centre of the pixel in the upper left corner.
+        Array of floats of shape `(9, 2)`: x to the right and y downwards, in
+        pixels. (0, 0) is the center of the top left pixel.
 
     Raises:
-        ValueError: If the file does not hold the number 9 and then 18 numbers
-            between -1e6 and 1e6, and nothing else, or cannot be read.
-        FileNotFoundError: If it does not exist.
+        ValueError: If the file cannot be read, or is not exactly the number 9
+            and 18 numbers between -1e6 and 1e6.
+        FileNotFoundError: If the file does not exist.
 
     Example:
 
@@ -58,15 +60,15 @@ def read_landmarks(path):
         Exploit Shape and Texture Features,
         https://www.kaggle.com/datasets/crawford/cat-dataset
     """
-    words = read_file(path).decode("ascii", errors="replace").split()
+    words = read_landmark_bytes(path).decode("ascii", errors="replace").split()
     try:
         coordinates = np.array(words[1:], float)
     except ValueError:
-        found = "words that are no numbers"
+        found = "words that are not numbers"
     else:
         found = f"{len(coordinates)} numbers"
-        if not _near(coordinates):
-            found = f"numbers that are not finite or beyond {_FARTHEST:.0e}"
+        if not _in_range(coordinates):
+            found = f"numbers that are not finite or beyond {_MAX_COORDINATE:g}"
         elif words[:1] == [str(_POINTS)] and len(coordinates) == 2 * _POINTS:
             return coordinates.reshape(_POINTS, 2)
     raise _damaged(
@@ -74,61 +76,62 @@ def read_landmarks(path):
     )
 
 
-def read_file(path):
-    """Returns the bytes in a file of landmarks, if they are not too many."""
+def read_landmark_bytes(path: PathLike) -> bytes:
+    """Returns the content of a landmark file, if it is not too long."""
     path = pathlib.Path(path)
     try:
         if not stat.S_ISREG(path.stat().st_mode):
-            # A pipe would be waited for, and a device has no end.
-            raise _damaged(path, "no regular file")
+            # Reading a pipe could block, and reading a device could never end.
+            raise _damaged(path, "not a regular file")
         with open(path, "rb") as file:
-            content = file.read(_LONGEST + 1)
+            content = file.read(_MAX_BYTES + 1)
     except FileNotFoundError:
         raise
     except OSError as error:
         raise _damaged(path, error) from error
-    if len(content) > _LONGEST:
-        raise _damaged(path, f"more than {_LONGEST} bytes")
+    if len(content) > _MAX_BYTES:
+        raise _damaged(path, f"more than {_MAX_BYTES} bytes")
     return content
 
 
-def _damaged(path, received):
-    # No name of a file breaks out of its line.
-    return Unfit(
+def _damaged(path: PathLike, received: object) -> UnusableFace:
+    # `repr` escapes line breaks in the file name.
+    return UnusableFace(
         f"damaged landmarks: {repr(str(path))[1:-1]} must hold {_POINTS} and "
         f"then {2 * _POINTS} numbers. Received: {received}"
     )
 
 
-def _near(coordinates):
-    return (np.abs(coordinates) <= _FARTHEST).all()  # False for NaN, too
+def _in_range(coordinates: np.ndarray) -> bool:
+    return bool((np.abs(coordinates) <= _MAX_COORDINATE).all())  # no NaN either
 
 
-def align(image, landmarks, image_size):
-    """Cuts a face out of a picture, upright, centred and of a given size.
+def align(
+    image: Image.Image, landmarks: ArrayLike, image_size: int
+) -> Image.Image:
+    """Crops an upright, centered face of a given size out of an image.
 
-    A GAN learns faces sooner when eyes are always in the same places. The
-    picture is turned so that the eyes are level and the mouth is below them,
-    and cut to a square around the point midway between the eyes. The square
-    is as small as can be with all landmarks in it, ears too, and a margin of
-    a tenth. Nothing is invented: faces that would have to be enlarged, or
-    that the picture does not hold whole, are refused.
+    A GAN learns faces faster if the eyes are always in the same places. The
+    image is rotated so that the eyes are level and the mouth is below the
+    eyes. The crop is a square around the point midway between the eyes. It is
+    the smallest square that holds all landmarks, including the ears, with a
+    margin of 10%. Faces that would have to be enlarged, or that the image
+    does not show completely, are refused.
 
-    Landmarks refer to the pixels as they are stored: an EXIF orientation is
-    not heeded.
+    Landmarks refer to the stored pixels. An EXIF orientation is ignored.
 
     Args:
-        image: `PIL.Image.Image` with 8 bits a channel, which is left as it is.
-        landmarks: Array of shape `(9, 2)`, as `read_landmarks` returns it.
+        image: `PIL.Image.Image` with 8 bits per channel. It is not changed.
+        landmarks: Array of shape `(9, 2)`, as returned by `read_landmarks`.
         image_size: Height and width of the result, in pixels.
 
     Returns:
         RGB `PIL.Image.Image` of `image_size` by `image_size` pixels.
 
     Raises:
-        ValueError: If the square is smaller than `image_size` pixels, a corner
-            of it lies more than a pixel outside of the picture, the eyes are
-            less than a pixel apart, or an argument is not as described.
+        ValueError: If the square is smaller than `image_size` pixels, if one
+            of its corners is more than a pixel outside the image, if the eyes
+            are less than a pixel apart, or if an argument is not as described.
 
     Example:
 
@@ -145,92 +148,96 @@ def align(image, landmarks, image_size):
     assert face.size == (64, 64)
     ```
     """
-    check_size(image_size)
-    landmarks = np.asarray(landmarks, float)
-    if landmarks.shape != (_POINTS, 2) or not _near(landmarks):
+    check_positive_integer("image_size", image_size)
+    points = np.asarray(landmarks, float)
+    if points.shape != (_POINTS, 2) or not _in_range(points):
         raise ValueError(
             f"`landmarks` must be finite and of shape ({_POINTS}, 2), within "
-            f"{_FARTHEST:.0e} pixels. "
-            f"Received: landmarks={landmarks.tolist()}"
+            f"{_MAX_COORDINATE:g} pixels. "
+            f"Received: landmarks={points.tolist()}"
         )
-    middle, across = square(landmarks, image.size, image_size)
-    return cut(image, middle, across, image_size)
+    center, to_right = find_square(points, image.size, image_size)
+    return crop(image, center, to_right, image_size)
 
 
-def check_size(image_size):
-    """Raises an error unless the size is a positive integer."""
-    if not (isinstance(image_size, numbers.Integral) and image_size > 0):
-        raise ValueError(
-            "`image_size` must be a positive integer. "
-            f"Received: image_size={image_size!r}"
-        )
+def find_square(
+    landmarks: np.ndarray, size: tuple[int, int], image_size: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the center of a face's square and the vector to its right side.
 
-
-def square(landmarks, size, image_size):
-    """Returns a square's middle and the way from there to its right side."""
-    landmarks = landmarks + 0.5  # from centres of pixels to their corners
+    Args:
+        landmarks: Array of shape `(9, 2)`.
+        size: Width and height of the image.
+        image_size: Smallest allowed side of the square, in pixels.
+    """
+    landmarks = landmarks + 0.5  # from pixel centers to pixel corners
     left_eye, right_eye, mouth = landmarks[:3]
-    middle = (left_eye + right_eye) / 2
-    apart = math.dist(left_eye, right_eye)
-    if apart < 1:
-        raise Unfit(
-            "eyes coincide: `landmarks` must have them a pixel apart or more. "
-            f"Received: {apart:.1f} pixels"
+    center = (left_eye + right_eye) / 2
+    distance = math.dist(left_eye, right_eye)
+    if distance < 1:
+        raise UnusableFace(
+            "eyes coincide: the eyes in `landmarks` must be at least a pixel "
+            f"apart. Received: {distance:.1f} pixels"
         )
-    right = (right_eye - left_eye) / apart
-    down = _turned(right)
-    if (mouth - middle) @ down < 0:  # The eyes are the wrong way round.
+    right = (right_eye - left_eye) / distance
+    down = _quarter_turn(right)
+    if (mouth - center) @ down < 0:  # The left and right eye are swapped.
         right, down = -right, -down
-    offsets = (landmarks - middle) @ np.stack([right, down], axis=1)
-    reach = (1 + _MARGIN) * np.abs(offsets).max()
-    if 2 * reach < image_size:
-        raise Unfit(
+    offsets = (landmarks - center) @ np.stack([right, down], axis=1)
+    half_side = (1 + _MARGIN) * np.abs(offsets).max()
+    if 2 * half_side < image_size:
+        raise UnusableFace(
             "too small: the face's square must be at least `image_size` wide. "
-            f"Received: image_size={image_size} and {2 * reach:.1f} pixels"
+            f"Received: image_size={image_size} and {2 * half_side:.1f} pixels"
         )
-    # The square on its corner is wider, equally in both directions.
-    spread = np.abs(right).sum()
-    room = min(*middle, *(size - middle))
-    if reach * spread > room + _BORDER:
-        raise Unfit(
-            "cut off by the border: the face's square must lie in the picture. "
-            f"Received: {reach * spread - room:.1f} pixels outside"
+    # A rotated square is wider, by the same factor in x and y.
+    widening = np.abs(right).sum()
+    room = min(*center, *(size - center))
+    if half_side * widening > room + _TOLERANCE:
+        raise UnusableFace(
+            "cut off by the border: the face's square must be inside the image."
+            f" Received: {half_side * widening - room:.1f} pixels outside"
         )
-    return middle, right * min(reach, room / spread)
+    return center, right * min(half_side, room / widening)
 
 
-def _turned(right):
+def _quarter_turn(right: np.ndarray) -> np.ndarray:
     return np.array([-right[1], right[0]])
 
 
-def shrinkage(across, image_size):
-    """Returns by how much to shrink first, with enough pixels left over."""
-    return max(1, int(2 * math.hypot(*across) / (3 * image_size)))
+def reduction_factor(to_right: np.ndarray, image_size: int) -> int:
+    """Returns how much the image can be reduced before it is rotated."""
+    return max(1, int(2 * math.hypot(*to_right) / (3 * image_size)))
 
 
-def cut(image, middle, across, image_size):
-    """Returns what is in a square of a picture, at the given size."""
+def crop(
+    image: Image.Image,
+    center: np.ndarray,
+    to_right: np.ndarray,
+    image_size: int,
+) -> Image.Image:
+    """Crops a rotated square out of an image and resizes it."""
     if image.mode.startswith(("I", "F")):
         raise ValueError(
-            "`image` must have 8 bits a channel. "
+            "`image` must have 8 bits per channel. "
             f"Received: image of mode {image.mode}"
         )
     image = image.convert("RGB")
-    if (factor := shrinkage(across, image_size)) > 1:
+    if (factor := reduction_factor(to_right, image_size)) > 1:
         image = image.reduce(factor)
-        middle, across = middle / factor, across / factor
-    # Turned at its own size and resized afterwards: a turn does not average
-    # over the pixels that it skips.
-    side = math.ceil(2 * math.hypot(*across))
-    corner = middle - across - _turned(across)
-    x_step, y_step = 2 * across / side
-    turn = (x_step, -y_step, corner[0], y_step, x_step, corner[1])
+        center, to_right = center / factor, to_right / factor
+    # Rotated first and resized afterwards, because `transform` does not
+    # average over the pixels between its samples.
+    side = math.ceil(2 * math.hypot(*to_right))
+    corner = center - to_right - _quarter_turn(to_right)
+    x_step, y_step = 2 * to_right / side
+    rotation = (x_step, -y_step, corner[0], y_step, x_step, corner[1])
     face = image.transform(
         (side, side),
         Image.Transform.AFFINE,
-        turn,
+        rotation,
         resample=Image.Resampling.BICUBIC,
     )
     face = face.resize((image_size, image_size), Image.Resampling.LANCZOS)
-    face.info.clear()  # What was said of the whole, such as its orientation.
+    face.info.clear()  # Metadata of the whole image, such as its orientation.
     return face

@@ -1,6 +1,7 @@
-"""Whole trees of pictures with landmarks are prepared for training, once."""
+"""Prepares the faces of a whole image folder for training, once."""
 
 import collections
+from collections.abc import Callable, Iterator
 import concurrent.futures
 import contextlib
 import functools
@@ -10,30 +11,31 @@ import pathlib
 import threading
 import warnings
 
+from gan_blocks import files
+from gan_blocks._checks import check_positive_integer
+from gan_blocks._types import PathLike
+from gan_blocks.faces import alignment
 import keras
 from PIL import Image
 
-from gan_blocks import files
-from gan_blocks.faces import alignment
-
 _MANIFEST = "prepared.json"
-# Pillow decodes these by itself; the files of a dataset may come from anybody.
+_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
+# Files from the internet are opened only by these decoders of Pillow.
 _FORMATS = ("JPEG", "PNG", "WEBP")
-_LARGE = 2**25  # pixels; takes a tenth of a GB or more to decode
-_alone = threading.Lock()  # held for what is large: only one at a time
-_ENDINGS = (".jpg", ".jpeg", ".png", ".webp")
+_LARGE = 2**25  # pixels; decoding takes 0.1 GB or more
+_large_image_lock = threading.Lock()  # Large images are decoded one at a time.
 
 
-def has_landmarks(source):
-    """Tells whether a folder holds a picture with landmarks, at any depth.
+def has_landmarks(source: object) -> bool:
+    """Returns whether a folder holds an image with landmarks, at any depth.
 
-    Stops at the first, so that it is quick for what `prepare` is made for.
+    Stops at the first such image.
 
     Args:
-        source: A path, or anything else, which is no such folder.
+        source: A path. Other objects are accepted; the result is then `False`.
 
     Returns:
-        `True` if there is a picture `X` with a file `X.cat` beside it.
+        `True` if there is an image `X` with a file `X.cat` beside it.
 
     Example:
 
@@ -53,59 +55,64 @@ def has_landmarks(source):
     if not isinstance(source, str | os.PathLike):
         return False
     try:
-        source = pathlib.Path(source).expanduser()
-        return any(picture.is_file() for picture in _with_landmarks(source))
-    except (OSError, RuntimeError, ValueError):  # a path of no use at all
+        folder = pathlib.Path(source).expanduser()
+        return any(path.is_file() for path in _find_images(folder))
+    except (OSError, RuntimeError, ValueError):  # not a usable path
         return False
 
 
-def _with_landmarks(source, onerror=None):
-    """Yields the paths of pictures, which may be missing, beside landmarks."""
+def _find_images(
+    source: pathlib.Path, onerror: Callable[[OSError], object] | None = None
+) -> Iterator[pathlib.Path]:
+    """Yields the image path of each landmark file. The image may be missing."""
     for parent, _, names in os.walk(source, onerror=onerror):
         for name in names:
-            picture = pathlib.Path(parent, name).with_suffix("")
+            path = pathlib.Path(parent, name).with_suffix("")
             hidden = any(
                 part.startswith((".", "__MACOSX"))
-                for part in picture.relative_to(source).parts
+                for part in path.relative_to(source).parts
             )
-            suffix = picture.suffix.lower()
-            if name.endswith(".cat") and suffix in _ENDINGS and not hidden:
-                yield picture
+            suffix = path.suffix.lower()
+            if name.endswith(".cat") and suffix in _SUFFIXES and not hidden:
+                yield path
 
 
-def prepare(source, folder, image_size, verbose=True):
-    """Cuts the faces out of a whole tree of pictures, once.
+def prepare(
+    source: PathLike, folder: PathLike, image_size: int, verbose: bool = True
+) -> pathlib.Path:
+    """Crops the faces out of all images in a folder tree, once.
 
-    For the CAT dataset, as Kaggle unpacks it or otherwise. Of every picture
-    `X` with landmarks `X.cat`, at any depth, the face as `align` returns it is
-    saved in `folder`, under the same name with `.png` added. Then `folder` is
-    what `gan_blocks.datasets.load` takes. All cores are used.
+    The tree can be the CAT dataset as unpacked from Kaggle, or any folder in
+    its format. For each image `X` with landmarks `X.cat`, at any depth, the
+    result of `align` is saved in `folder` under the same name with `.png`
+    added. `gan_blocks.datasets.load` can then load `folder`. All CPU cores are
+    used.
 
-    Pictures are left out whose face is too small or cut off by the border,
-    whose landmarks or pixels are missing, damaged or cannot be read, and which
-    are copies of another of the same name (the archive of Kaggle holds
-    everything twice). How many there are is printed; `prepared.json` in
-    `folder` names them all.
+    An image is skipped if its face is too small or cut off by the border, if
+    its landmarks or pixels are missing, damaged or unreadable, or if it is a
+    copy of another image of the same name (Kaggle's archive holds each image
+    twice). The number of skipped images is printed. `prepared.json` in
+    `folder` lists all of them.
 
-    The folder appears when all is done, so an interrupted preparation leaves
-    none and is done again. (A process that is killed leaves `.unfinished_*`
-    beside it, which can go.) A folder that was prepared from the same source
-    at the same size is used as it is; delete it when the source has changed.
+    `folder` appears only when all faces are ready. An interrupted preparation
+    leaves no folder and must be repeated. (A killed process leaves a folder
+    `.unfinished_*` beside it, which can be deleted.) If `folder` was already
+    prepared from the same source at the same size, it is used unchanged.
+    Delete it if the source has changed.
 
     Args:
-        source: Folder of pictures (JPEG, PNG or WebP) and landmarks.
-        folder: Folder for the faces, which does not exist yet, is empty, or
-            was prepared before.
+        source: Folder of images (JPEG, PNG or WebP) and landmarks.
+        folder: Folder for the faces: new, empty, or already prepared.
         image_size: Height and width of the faces, in pixels.
-        verbose: Whether to print what is done. Defaults to True.
+        verbose: If True, prints progress and a summary. Defaults to True.
 
     Returns:
-        `pathlib.Path` of `folder`.
+        The path of `folder`.
 
     Raises:
-        ValueError: If `source` is not a folder, has no pictures with landmarks
-            or none that can be used, `folder` holds something else, or
-            `image_size` is not a positive integer.
+        ValueError: If `source` is not a folder, if it has no usable image with
+            landmarks, if `folder` holds something else, or if `image_size` is
+            not a positive integer.
 
     Example:
 
@@ -129,52 +136,51 @@ def prepare(source, folder, image_size, verbose=True):
     ```
 
     Reference:
-        Simonini, 2018, CatDCGAN, whose faces are turned in the same way but
-        cut closer, without the ears' tips,
+        Simonini, 2018, CatDCGAN. It rotates faces in the same way but crops
+        them tighter, without the tips of the ears,
         https://github.com/simoninithomas/CatDCGAN
     """
-    alignment.check_size(image_size)
-    source = _resolved(source)
+    check_positive_integer("image_size", image_size)
+    source = _resolve(source)
     folder = pathlib.Path(folder).expanduser()
     if _is_prepared(source, folder, image_size):
         if verbose:
-            print(f"The faces in {folder} were prepared before.")
+            print(f"Using the faces in {folder}, prepared earlier.")
         return folder
     if not source.is_dir():
         raise ValueError(
-            "`source` must be a folder; an archive is to be unpacked first. "
+            "`source` must be a folder; unpack an archive first. "
             f"Received: source={str(source)!r}"
         )
-    names, left_out = _survey(source)
-    with files.atomic_write(folder) as aside, warnings.catch_warnings():
-        # Of what is beside the pixels, and without the picture's name.
+    names, skipped = _list_images(source)
+    with files.atomic_write(folder) as unfinished, warnings.catch_warnings():
+        # Pillow warns about metadata, without the name of the image.
         warnings.filterwarnings("ignore", module=r"PIL\.")
-        aside.mkdir()
-        unfit = _save_faces(source, aside, names, image_size, verbose)
-        left_out = dict(sorted((left_out | unfit).items()))
-        if len(unfit) == len(names):
+        unfinished.mkdir()
+        unusable = _save_faces(source, unfinished, names, image_size, verbose)
+        skipped = dict(sorted((skipped | unusable).items()))
+        if len(unusable) == len(names):
             raise ValueError(
-                "`source` must hold a picture X that gives a face, with its "
-                f"landmarks in X.cat. Received: source={str(source)!r}; "
-                f"{_counts(left_out)}"
+                "`source` must hold at least one usable image X with landmarks "
+                f"X.cat. Received: source={str(source)!r}; {_summary(skipped)}"
             )
         manifest = {
             "source": str(source),
             "image_size": int(image_size),
-            "prepared": len(names) - len(unfit),
-            "left_out": left_out,
+            "prepared": len(names) - len(unusable),
+            "left_out": skipped,
         }
-        (aside / _MANIFEST).write_text(json.dumps(manifest, indent=1))
+        (unfinished / _MANIFEST).write_text(json.dumps(manifest, indent=1))
     if verbose:
-        print(f"{folder}: {manifest['prepared']} faces; {_counts(left_out)}")
+        print(f"{folder}: {manifest['prepared']} faces; {_summary(skipped)}")
     return folder
 
 
-def _resolved(source):
+def _resolve(source: PathLike) -> pathlib.Path:
     try:
-        source = pathlib.Path(source).expanduser().resolve()
-        source.is_dir()  # It, too, fails for a path that cannot be.
-        return source
+        path = pathlib.Path(source).expanduser().resolve()
+        path.is_dir()  # This also fails for an impossible path.
+        return path
     except (OSError, RuntimeError, ValueError) as error:
         raise ValueError(
             "`source` must be a folder that can be read. Received: "
@@ -182,7 +188,9 @@ def _resolved(source):
         ) from error
 
 
-def _is_prepared(source, folder, image_size):
+def _is_prepared(
+    source: pathlib.Path, folder: pathlib.Path, image_size: int
+) -> bool:
     if not folder.exists() or folder.is_dir() and not any(folder.iterdir()):
         return False
     try:
@@ -190,9 +198,8 @@ def _is_prepared(source, folder, image_size):
         found = manifest["source"], manifest["image_size"]
     except (OSError, ValueError, LookupError, TypeError, RecursionError):
         raise ValueError(
-            "`folder` must be new or empty, or have been prepared before; give "
-            f"another one. Received: folder={str(folder)!r}, which holds other "
-            "files"
+            "`folder` must be new, empty, or already prepared. "
+            f"Received: folder={str(folder)!r}, which holds other files"
         ) from None
     if found != (str(source), image_size):
         raise ValueError(
@@ -204,95 +211,104 @@ def _is_prepared(source, folder, image_size):
     return True
 
 
-def _survey(source):
-    """Returns the names of pictures, and why others need no look."""
-    originals, left_out, failed = {}, {}, []
-    for picture in sorted(_with_landmarks(source, failed.append)):
-        name = picture.relative_to(source).as_posix()
+def _list_images(source: pathlib.Path) -> tuple[list[str], dict[str, str]]:
+    """Returns the names of the images to try, and why others are skipped."""
+    originals, skipped, errors = {}, {}, []
+    for path in sorted(_find_images(source, errors.append)):
+        name = path.relative_to(source).as_posix()
         try:
-            if not picture.is_file():
-                left_out[name] = "picture missing: there are only its landmarks"
+            if not path.is_file():
+                skipped[name] = "image missing: only its landmarks exist"
                 continue
-            landmarks = alignment.read_file(_landmarks_of(picture))
-            identity = picture.name, picture.stat().st_size, landmarks
-        except alignment.Unfit as error:
-            left_out[name] = str(error)
+            landmarks = alignment.read_landmark_bytes(_landmarks_path(path))
+            identity = path.name, path.stat().st_size, landmarks
+        except alignment.UnusableFace as error:
+            skipped[name] = str(error)
             continue
         except OSError as error:
-            left_out[name] = f"unreadable: {error!r}"
+            skipped[name] = f"unreadable: {error!r}"
             continue
         first = originals.setdefault(identity, name)
         if first != name:
-            left_out[name] = f"copy: of {first}"
-    for error in failed:
+            skipped[name] = f"copy: of {first}"
+    for error in errors:
         name = pathlib.Path(error.filename).relative_to(source).as_posix()
-        left_out[f"{name}/"] = f"unreadable: {error!r}"
-    return list(originals.values()), left_out
+        skipped[f"{name}/"] = f"unreadable: {error!r}"
+    return list(originals.values()), skipped
 
 
-def _landmarks_of(picture):
-    return picture.with_name(f"{picture.name}.cat")
+def _landmarks_path(path: pathlib.Path) -> pathlib.Path:
+    return path.with_name(f"{path.name}.cat")
 
 
-def _save_faces(source, folder, names, image_size, verbose):
-    """Saves faces and returns why there is none of some pictures, by name."""
-    unfit = {}
-    bar = keras.utils.Progbar(len(names), unit_name="picture")
+def _save_faces(
+    source: pathlib.Path,
+    folder: pathlib.Path,
+    names: list[str],
+    image_size: int,
+    verbose: bool,
+) -> dict[str, str]:
+    """Saves the faces. Returns the reason for each image that has none."""
+    unusable = {}
+    bar = keras.utils.Progbar(len(names), unit_name="image")
     save = functools.partial(_save_face, source, folder, image_size)
-    # Threads are enough: Pillow works outside of Python's lock.
+    # Threads are enough, because Pillow releases Python's lock.
     pool = concurrent.futures.ThreadPoolExecutor(os.cpu_count())
     try:
         for name, reason in zip(names, pool.map(save, names), strict=True):
             if reason:
-                unfit[name] = reason
+                unusable[name] = reason
             if verbose:
                 bar.add(1)
     finally:
-        # Who interrupts does not want to wait for the rest.
+        # Ctrl-C must not wait for the remaining images.
         pool.shutdown(cancel_futures=True)
-    return unfit
+    return unusable
 
 
-def _save_face(source, folder, image_size, name):
-    """Saves the face of one picture, or returns why there is none."""
+def _save_face(
+    source: pathlib.Path, folder: pathlib.Path, image_size: int, name: str
+) -> str | None:
+    """Saves the face of one image, or returns why there is none."""
     try:
         face = _read_face(source / name, image_size)
-    except alignment.Unfit as error:
+    except alignment.UnusableFace as error:
         return str(error)
     except MemoryError:
         raise
-    except Exception as error:  # a damaged file makes Pillow raise anything
+    except Exception as error:  # Pillow raises many types for damaged files.
         return f"unreadable: {error!r}"
     path = folder / f"{name}.png"
     path.parent.mkdir(parents=True, exist_ok=True)
-    face.save(path, compress_level=1)  # Faster, and no larger.
+    face.save(path, compress_level=1)  # faster, and no larger
     return None
 
 
-def _read_face(picture, image_size):
-    landmarks = alignment.read_landmarks(_landmarks_of(picture))
-    with Image.open(picture, formats=_FORMATS) as image:
+def _read_face(path: pathlib.Path, image_size: int) -> Image.Image:
+    landmarks = alignment.read_landmarks(_landmarks_path(path))
+    with Image.open(path, formats=_FORMATS) as image:
         width, height = image.size
-        middle, across = alignment.square(landmarks, image.size, image_size)
-        factor = alignment.shrinkage(across, image_size)
-        # A JPEG much larger than needed is decoded at 1/2, 1/4 or 1/8.
+        center, to_right = alignment.find_square(
+            landmarks, image.size, image_size
+        )
+        factor = alignment.reduction_factor(to_right, image_size)
+        # A large JPEG is decoded at 1/2, 1/4 or 1/8 of its size.
         drafted = image.draft("RGB", (width // factor, height // factor))
         scale = drafted[1][2] / width if drafted else 1
         large = image.width * image.height > _LARGE
-        with _alone if large else contextlib.nullcontext():
-            return alignment.cut(
-                image, middle * scale, across * scale, image_size
+        with _large_image_lock if large else contextlib.nullcontext():
+            return alignment.crop(
+                image, center * scale, to_right * scale, image_size
             )
 
 
-def _counts(left_out):
-    """Returns in words how many pictures are left out, and why."""
+def _summary(skipped: dict[str, str]) -> str:
+    """Returns how many images are skipped, why, and the first three names."""
     reasons = collections.Counter(
-        reason.partition(":")[0] for reason in left_out.values()
+        reason.partition(":")[0] for reason in skipped.values()
     )
     counts = [f"{count} {reason}" for reason, count in reasons.most_common()]
-    shown = [repr(name)[1:-1] for name in [*left_out][:3]]
-    shown += ["..."] * (len(left_out) > 3)
-    return f"left out: {len(left_out)} " + (
-        f"({', '.join(counts)}), such as {', '.join(shown)}" if shown else ""
-    )
+    names = [repr(name)[1:-1] for name in [*skipped][:3]]
+    names += ["..."] * (len(skipped) > 3)
+    details = f" ({', '.join(counts)}), such as {', '.join(names)}"
+    return f"{len(skipped)} skipped" + details * bool(skipped)

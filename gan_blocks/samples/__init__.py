@@ -1,4 +1,4 @@
-"""Pictures that need no download: drawn cats, packaged digits and faces."""
+"""Sample images that need no download: drawn cats, digits and faces."""
 
 from gan_blocks.samples.cat_attributes import CAT_ATTRIBUTES
 from gan_blocks.samples.cats import synthetic_cats

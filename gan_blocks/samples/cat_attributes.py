@@ -1,12 +1,13 @@
-"""What tells one drawn cat from another: attributes by seed and index."""
+"""Attributes of the drawn cats, drawn at random from a seed and an index."""
 
-import numbers
+from typing import TypeAlias
 
+from gan_blocks._checks import check_positive_integer
 import numpy as np
 
-# The values of each attribute; a cat has the place of one in the tuple.
-CAT_ATTRIBUTES = {
-    "fur": ("orange", "grey", "black", "white", "cream", "brown"),
+# The possible values of each attribute. A cat stores the index of its value.
+CAT_ATTRIBUTES: dict[str, tuple[str, ...]] = {
+    "fur": ("orange", "gray", "black", "white", "cream", "brown"),
     "pattern": ("plain", "tabby", "tuxedo", "calico", "points"),
     "ears": ("pointed", "round", "folded"),
     "eyes": ("green", "gold", "blue", "odd"),
@@ -25,50 +26,30 @@ _RANGES = {
     "y": (-0.03, 0.03),
 }
 
+# Integers for the names in `CAT_ATTRIBUTES`, floats for those in `_RANGES`.
+Attributes: TypeAlias = dict[str, int | float]
 
-def cat_attributes(seed, index):
-    """Returns the attributes of one cat.
 
-    Args:
-        seed: Integer of at least 0.
-        index: Integer of at least 0: which of the seed's cats.
-
-    Returns:
-        Dictionary from each attribute's name to its value: an integer for
-        those of `CAT_ATTRIBUTES`, a float for the others.
-    """
+def cat_attributes(seed: int, index: int) -> Attributes:
+    """Returns the attributes of one cat of a seed."""
     generator = np.random.default_rng((seed, index))
-    kinds = [len(values) for values in CAT_ATTRIBUTES.values()]
+    counts = [len(values) for values in CAT_ATTRIBUTES.values()]
     low, high = zip(*_RANGES.values(), strict=True)
-    values = generator.integers(kinds).tolist()
+    values = generator.integers(counts).tolist()
     values += generator.uniform(low, high).tolist()
     return dict(zip([*CAT_ATTRIBUTES, *_RANGES], values, strict=True))
 
 
-def value_names(attributes):
-    """Returns the names of the values that a cat has of `CAT_ATTRIBUTES`.
-
-    Args:
-        attributes: Dictionary, as `cat_attributes` makes it.
-
-    Returns:
-        Dictionary from each attribute's name to that of its value.
-    """
+def value_names(attributes: Attributes) -> dict[str, str]:
+    """Returns the names of the values that a cat has of `CAT_ATTRIBUTES`."""
     return {
-        name: values[attributes[name]]
+        name: values[int(attributes[name])]
         for name, values in CAT_ATTRIBUTES.items()
     }
 
 
-def check_arguments(number, image_size, seed):
-    """Raises a `ValueError` for an argument that is not such an integer."""
-    for name, value, least in (
-        ("number", number, 1),
-        ("image_size", image_size, 1),
-        ("seed", seed, 0),
-    ):
-        if not (isinstance(value, numbers.Integral) and value >= least):
-            raise ValueError(
-                f"`{name}` must be an integer of at least {least}. "
-                f"Received: {name}={value!r}"
-            )
+def check_arguments(number: int, image_size: int, seed: int) -> None:
+    """Raises a `ValueError` if an argument of a drawing function is wrong."""
+    check_positive_integer("number", number)
+    check_positive_integer("image_size", image_size)
+    check_positive_integer("seed", seed, minimum=0)

@@ -1,8 +1,8 @@
-"""The shapes of which cats are drawn.
+"""The shapes that make up the drawn cats.
 
-A shape is an array of points `(number, 2)`: x from -1 on the left to 1 on the
-right, y from -1 at the top to 1 at the bottom of the picture. What comes in
-pairs is a list of the shapes on the right and on the left of the picture.
+A shape is an array of points `(number, 2)`. x runs from -1 (left border of the
+image) to 1, y from -1 (top border) to 1. Shapes that come in pairs are a list:
+the shape on the right of the image, then the shape on the left.
 """
 
 import math
@@ -10,15 +10,17 @@ import math
 import numpy as np
 
 
-def ellipse(x, y, width, height, points=32):
-    """Returns an ellipse around `(x, y)` with these half-axes."""
+def ellipse(
+    x: float, y: float, width: float, height: float, points: int = 32
+) -> np.ndarray:
+    """Returns an ellipse with center `(x, y)` and these half-axes."""
     angles = np.arange(points) * (2 * np.pi / points)
     return np.stack(
         [x + width * np.cos(angles), y + height * np.sin(angles)], axis=1
     )
 
 
-def rounded(*corners):
+def rounded(*corners: tuple[float, float]) -> np.ndarray:
     """Returns a polygon whose corners are cut off three times (Chaikin)."""
     points = np.array(corners)
     for _ in range(3):
@@ -28,25 +30,35 @@ def rounded(*corners):
     return points
 
 
-def arc(x, y, width, height, start, end, points=13):
-    """Returns a part of an ellipse, from one angle in degrees to another."""
+def arc(
+    x: float,
+    y: float,
+    width: float,
+    height: float,
+    start: float,
+    end: float,
+    points: int = 13,
+) -> np.ndarray:
+    """Returns a part of an ellipse between two angles in degrees."""
     angles = np.radians(np.linspace(start, end, points))
     return np.stack(
         [x + width * np.cos(angles), y + height * np.sin(angles)], axis=1
     )
 
 
-def grown(shape, by):
-    """Returns a closed shape moved outwards everywhere by a distance."""
+def grown(shape: np.ndarray, distance: float) -> np.ndarray:
+    """Returns a closed shape with its outline moved outwards."""
     along = np.roll(shape, -1, axis=0) - np.roll(shape, 1, axis=0)
     outwards = np.stack([along[:, 1], -along[:, 0]], axis=1)
-    return shape + by * outwards / np.linalg.norm(
+    return shape + distance * outwards / np.linalg.norm(
         outwards, axis=1, keepdims=True
     )
 
 
-def ribbon(line, width, end_width=None):
-    """Returns the outline of a line, which may taper to another width."""
+def ribbon(
+    line: np.ndarray, width: float, end_width: float | None = None
+) -> np.ndarray:
+    """Returns the outline of a thick line, which may taper to `end_width`."""
     along = np.gradient(line, axis=0)
     across = np.stack([along[:, 1], -along[:, 0]], axis=1)
     across /= np.linalg.norm(across, axis=1, keepdims=True)
@@ -55,18 +67,18 @@ def ribbon(line, width, end_width=None):
     return np.concatenate([line + across, (line - across)[::-1]])
 
 
-def mirrored(shape):
-    """Returns the shape on the other side, turned the same way round."""
+def mirrored(shape: np.ndarray) -> np.ndarray:
+    """Returns the mirror image of a shape, with the same orientation."""
     return shape[::-1] * (-1, 1)
 
 
-def pair(shape):
-    """Returns the shape and its mirror image."""
+def pair(shape: np.ndarray) -> list[np.ndarray]:
+    """Returns a shape and its mirror image."""
     return [shape, mirrored(shape)]
 
 
-def turned(shape, degrees):
-    """Returns the shape turned clockwise around the middle of the picture."""
+def rotated(shape: np.ndarray, degrees: float) -> np.ndarray:
+    """Returns a shape rotated clockwise around the center of the image."""
     angle = math.radians(degrees)
     cos, sin = math.cos(angle), math.sin(angle)
     return shape @ np.array([[cos, sin], [-sin, cos]])
@@ -148,7 +160,7 @@ INNER_EARS = {
         )
     ),
 }
-# The folded ear's tip, which hangs over the forehead.
+# The tips of folded ears, which hang over the forehead.
 FLAPS = pair(
     rounded(
         (0.26, -0.58),
@@ -172,7 +184,7 @@ _ALMOND_EYE = _EYE + rounded(
     (0.20, 0.16),
     (-0.06, 0.24),
 )
-# Of a sleepy eye, which is a round one.
+# A sleepy eye is a round eye with a lid.
 _LID_EDGE = arc(0, -0.10, 0.20, 0.07, 180, 0) + _EYE
 _LID_TOP = arc(0, 0, 0.215, 0.235, 335, 205) + _EYE
 EYES = {
@@ -184,7 +196,7 @@ PUPILS = {
     "round": pair(ellipse(0, 0, 0.135, 0.155) + _EYE),
     "slit": pair(ellipse(0, 0, 0.055, 0.17) + _EYE),
 }
-# The light comes from the left, so these are not mirrored.
+# Light comes from the left, so the glints are not mirrored.
 GLINTS = [
     glint + eye
     for glint in (
@@ -204,8 +216,8 @@ MUZZLE = [
     ellipse(0, 0.68, 0.15, 0.12),
 ]
 BLUSH = pair(ellipse(0.60, 0.48, 0.13, 0.09))
-WHISKER = np.array([(0, 0), (0.52, 0)])  # from its root, before it is turned
-WHISKER_ROOTS = {-7: (0.44, 0.51), 7: (0.44, 0.60)}  # by degrees of turn
+WHISKER = np.array([(0, 0), (0.52, 0)])  # starts at its root; not rotated yet
+WHISKER_ROOTS = {-7: (0.44, 0.51), 7: (0.44, 0.60)}  # rotation in degrees: root
 
 STRIPES = [
     rounded((-0.08, -0.70), (0.08, -0.70), (0.03, -0.16), (-0.03, -0.16)),

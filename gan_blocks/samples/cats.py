@@ -1,29 +1,32 @@
-"""Faces of cats, drawn in colour."""
+"""Draws cat faces in color."""
 
+from collections.abc import Sequence
 import copy
 import functools
 import math
-from typing import NamedTuple
-
-import numpy as np
-from PIL import Image, ImageDraw, ImageOps
+from typing import Literal, NamedTuple, TypeAlias, overload
 
 from gan_blocks.samples import cat_shapes as shapes
 from gan_blocks.samples.cat_attributes import (
+    Attributes,
     cat_attributes,
     check_arguments,
     value_names,
 )
+import numpy as np
+from PIL import Image, ImageDraw, ImageOps
+
+_Color: TypeAlias = str | int
 
 
 class _Fur(NamedTuple):
     coat: str
-    deep: str  # of ears, cheeks and lids
+    deep: str  # darker: ears, cheeks, lids
     stripes: str
     muzzle: str
     bib: str
-    patches: tuple
-    points: tuple  # around the mask, the mask, its muzzle
+    patches: tuple[str, str]
+    points: tuple[str, str, str]  # edge of the mask, mask, muzzle
     ink: str
     whiskers: str
 
@@ -40,7 +43,7 @@ _FURS = {
         ink="#7c3a17",
         whiskers="#fff6e9",
     ),
-    "grey": _Fur(
+    "gray": _Fur(
         coat="#a5b1bf",
         deep="#92a0b1",
         stripes="#6b798c",
@@ -102,7 +105,7 @@ _IRISES = {  # right and left
     "blue": ("#62bbf0", "#62bbf0"),
     "odd": ("#fdc53f", "#62bbf0"),
 }
-_BACKGROUNDS = {  # middle and edge
+_BACKGROUNDS = {  # center and edge
     "teal": ("#bfe8e0", "#66bdb8"),
     "rose": ("#fbd3cf", "#ee9a9c"),
     "yellow": ("#fdeeb5", "#f5c657"),
@@ -116,9 +119,9 @@ _NOSE = "#ea7a82"
 _TONGUE = "#f28a92"
 _BLUSH = "#ff6f7d50"
 
-# Drawn at least this large, and this many times too large.
-_LEAST_CANVAS = 192
-_LEAST_TIMES = 3
+# Cats are drawn large and then reduced, because Pillow's edges are not smooth.
+_MIN_CANVAS = 192  # pixels
+_MIN_REDUCTION = 3
 
 _SILHOUETTES = {
     name: [*ears, *shapes.CHEEKS, shapes.HEAD]
@@ -139,43 +142,68 @@ _LIPS = [shapes.ribbon(lip, 0.04) for lip in shapes.LIPS]
 _WHISKER = shapes.ribbon(shapes.WHISKER, 0.035, 0.015)
 
 
-def synthetic_cats(number, image_size=64, seed=0, return_attributes=False):
-    """Returns cats' faces, drawn in colour as for a picture book.
+@overload
+def synthetic_cats(
+    number: int,
+    image_size: int = 64,
+    seed: int = 0,
+    return_attributes: Literal[False] = False,
+) -> np.ndarray: ...
 
-    A data set to train a first GAN on: it needs no download, has large simple
-    shapes, and is large or small as you like. It is also a distribution that
-    is known exactly. The attributes of `CAT_ATTRIBUTES` are independent, and
-    the values of each equally likely, so that there are 25,920 kinds of cat
-    (modes), the product of the numbers of values; how many of them a GAN
-    makes, and how often, can be held against that. Independent and uniform
-    too, but continuous, are:
 
-    - `"tilt"` of the head, from -9 to 9 degrees, clockwise,
-    - `"whiskers"`, how far they droop, from -10 to 15 degrees,
-    - `"size"` of the face, from 0.92 to 1,
-    - `"x"` and `"y"`, where its middle is to the right of and below that of
-      the picture, from -0.03 to 0.03 times half the picture's width.
+@overload
+def synthetic_cats(
+    number: int,
+    image_size: int = 64,
+    seed: int = 0,
+    *,
+    return_attributes: Literal[True],
+) -> tuple[np.ndarray, dict[str, np.ndarray]]: ...
 
-    One core draws some 1,000 cats of up to 64 pixels a second.
+
+def synthetic_cats(
+    number: int,
+    image_size: int = 64,
+    seed: int = 0,
+    return_attributes: bool = False,
+) -> np.ndarray | tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Returns drawings of cat faces, in color.
+
+    The cats are a data set for a first GAN. They need no download, have large
+    simple shapes, and their number is not limited.
+
+    Their distribution is known exactly, so the modes that a GAN generates can
+    be counted. The attributes in `CAT_ATTRIBUTES` are independent, and the
+    values of an attribute are equally likely. This gives 25,920 kinds of cats
+    (modes), the product of the numbers of values. Five more attributes are
+    continuous, independent and uniform:
+
+    - `"tilt"`: rotation of the head, from -9 to 9 degrees, clockwise.
+    - `"whiskers"`: how far the whiskers droop, from -10 to 15 degrees.
+    - `"size"`: size of the face, from 0.92 to 1.
+    - `"x"` and `"y"`: position of the face to the right of and below the
+      center, from -0.03 to 0.03 times half the image width.
+
+    One core draws about 1,000 cats of up to 64 pixels per second.
 
     Args:
-        number: How many cats, at least 1.
+        number: Number of cats, at least 1.
         image_size: Height and width in pixels, at least 1. Defaults to 64.
-            From 16 on they can be told to be cats, from 32 on all attributes
-            show.
-        seed: Integer of at least 0. Defaults to 0. The cats of a seed are the
-            same, and in the same order, whatever the number and the size.
-        return_attributes: Whether to return the attributes too. Defaults to
-            False.
+            Cats are recognizable from 16 pixels, all attributes from 32.
+        seed: Integer of at least 0. Defaults to 0. Cat `i` of a seed is the
+            same for every `number` and `image_size`.
+        return_attributes: If True, also returns the attributes of the cats.
+            Defaults to False.
 
     Returns:
-        Array of uint8 and shape `(number, image_size, image_size, 3)`. With
-        `return_attributes` a pair of it and a dictionary, which has under the
-        name of each attribute an array with one value per cat: integers, which
-        are places in `CAT_ATTRIBUTES`, or floats for the continuous ones.
+        Array of uint8 of shape `(number, image_size, image_size, 3)`. With
+        `return_attributes`, a tuple of this array and a dictionary. The
+        dictionary maps the name of each attribute to an array with one value
+        per cat: an integer index into the values of `CAT_ATTRIBUTES`, or a
+        float for a continuous attribute.
 
     Raises:
-        ValueError: If an argument is not such an integer.
+        ValueError: If an argument is out of range or not an integer.
 
     Example:
 
@@ -192,7 +220,7 @@ def synthetic_cats(number, image_size=64, seed=0, return_attributes=False):
     attributes = [cat_attributes(seed, index) for index in range(number)]
     images = np.empty((number, image_size, image_size, 3), np.uint8)
     for image, of_one in zip(images, attributes, strict=True):
-        image[...] = draw_cat(of_one, image_size)
+        image[...] = np.asarray(draw_cat(of_one, image_size))
     if not return_attributes:
         return images
     return images, {
@@ -201,21 +229,12 @@ def synthetic_cats(number, image_size=64, seed=0, return_attributes=False):
     }
 
 
-def draw_cat(attributes, image_size):
-    """Returns one cat's face.
-
-    Args:
-        attributes: Dictionary, as `cat_attributes` makes it.
-        image_size: Height and width in pixels.
-
-    Returns:
-        A `PIL.Image.Image` in colour.
-    """
+def draw_cat(attributes: Attributes, image_size: int) -> Image.Image:
+    """Returns a drawing of one cat face, in color."""
     names = value_names(attributes)
     fur = _FURS[names["fur"]]
-    # Drawn large and averaged, because Pillow's own edges are not smooth.
-    times = max(_LEAST_TIMES, math.ceil(_LEAST_CANVAS / image_size))
-    canvas = _background(names["background"], times * image_size).copy()
+    reduction = max(_MIN_REDUCTION, math.ceil(_MIN_CANVAS / image_size))
+    canvas = _background(names["background"], reduction * image_size).copy()
     mask = Image.new("L", canvas.size)
     coat = Image.new("RGB", canvas.size, fur.deep)
     pen = _Pen(canvas, attributes)
@@ -227,45 +246,48 @@ def draw_cat(attributes, image_size):
     _draw_muzzle(pen, names, fur)
     _draw_whiskers(pen, fur, attributes["whiskers"])
     _draw_eyes(pen, names, fur)
-    return canvas.reduce(times)
+    return canvas.reduce(reduction)
 
 
 @functools.lru_cache(maxsize=len(_BACKGROUNDS))
-def _background(name, size):
+def _background(name: str, size: int) -> Image.Image:
     glow = Image.radial_gradient("L").resize((size, size))
     return ImageOps.colorize(glow, *_BACKGROUNDS[name])
 
 
 class _Pen:
-    """Fills shapes, placed as the attributes of a cat say."""
+    """Fills shapes, at the position, size and tilt of a cat's attributes."""
 
-    def __init__(self, image, attributes):
+    def __init__(self, image: Image.Image, attributes: Attributes) -> None:
         scale = image.width / 2
-        self.matrix = shapes.turned(np.eye(2), attributes["tilt"])
+        self.matrix = shapes.rotated(np.eye(2), attributes["tilt"])
         self.matrix *= scale * attributes["size"]
-        self.middle = (
+        self.center = (
             scale * (1 + attributes["x"]),
             scale * (1 + attributes["y"]),
         )
         self.image = image
         self.draw = ImageDraw.Draw(image)
 
-    def on(self, image, mode=None):
+    def on(self, image: Image.Image, mode: str | None = None) -> "_Pen":
+        """Returns the same pen for another image, or in another mode."""
         pen = copy.copy(self)
         pen.draw = ImageDraw.Draw(image, mode)
         return pen
 
-    def fill(self, color, *filled):
+    def fill(self, color: _Color, *filled: np.ndarray) -> None:
         for shape in filled:
-            points = shape @ self.matrix + self.middle
+            points = shape @ self.matrix + self.center
             self.draw.polygon(points.ravel().tolist(), color)
 
-    def fill_pair(self, colors, filled):
+    def fill_pair(
+        self, colors: Sequence[_Color], filled: Sequence[np.ndarray]
+    ) -> None:
         for shape, color in zip(filled, colors, strict=True):
             self.fill(color, shape)
 
 
-def _draw_coat(pen, names, fur):
+def _draw_coat(pen: _Pen, names: dict[str, str], fur: _Fur) -> None:
     pattern = names["pattern"]
     if pattern == "points":
         pen.fill(fur.points[1], *shapes.EARS[names["ears"]])
@@ -282,7 +304,7 @@ def _draw_coat(pen, names, fur):
         pen.fill(fur.points[1], shapes.MASK)
 
 
-def _draw_ears(pen, names, fur):
+def _draw_ears(pen: _Pen, names: dict[str, str], fur: _Fur) -> None:
     if names["ears"] != "folded":
         pen.fill(_PINK, *shapes.INNER_EARS[names["ears"]])
         return
@@ -291,7 +313,7 @@ def _draw_ears(pen, names, fur):
     pen.fill_pair(backs.get(names["pattern"], (fur.deep,) * 2), shapes.FLAPS)
 
 
-def _draw_muzzle(pen, names, fur):
+def _draw_muzzle(pen: _Pen, names: dict[str, str], fur: _Fur) -> None:
     muzzle = {"tuxedo": fur.bib, "points": fur.points[2]}
     pen.fill(muzzle.get(names["pattern"], fur.muzzle), *shapes.MUZZLE)
     pen.on(pen.image, "RGBA").fill(_BLUSH, *shapes.BLUSH)
@@ -302,13 +324,13 @@ def _draw_muzzle(pen, names, fur):
     pen.fill(_NOSE, shapes.NOSE)
 
 
-def _draw_whiskers(pen, fur, droop):
-    for turn, root in shapes.WHISKER_ROOTS.items():
-        whisker = shapes.turned(_WHISKER, droop + turn) + root
+def _draw_whiskers(pen: _Pen, fur: _Fur, droop: float) -> None:
+    for degrees, root in shapes.WHISKER_ROOTS.items():
+        whisker = shapes.rotated(_WHISKER, droop + degrees) + root
         pen.fill(fur.whiskers, *shapes.pair(whisker))
 
 
-def _draw_eyes(pen, names, fur):
+def _draw_eyes(pen: _Pen, names: dict[str, str], fur: _Fur) -> None:
     pen.fill(_DARK, *_RIMS[names["eye_shape"]])
     pen.fill_pair(_IRISES[names["eyes"]], shapes.EYES[names["eye_shape"]])
     pen.fill(_DARK, *shapes.PUPILS[names["pupils"]])

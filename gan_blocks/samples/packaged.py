@@ -1,27 +1,41 @@
-"""Pictures that come with other packages."""
+"""Small data sets that come with other packages."""
+
+from typing import Any, Literal, overload
 
 import numpy as np
 from PIL import Image
 
-# 2.5 pixels for each of theirs: 20 for all 8, as MNIST's, centred in 28.
+# Each of the 8 original pixels becomes 2.5 pixels. The digit is then 20 pixels
+# wide, as in MNIST, and centered in 28 pixels.
 _CELLS_ACROSS = 28 / 2.5
 
 
-def digits(labels=False):
+@overload
+def digits(labels: Literal[False] = False) -> np.ndarray: ...
+
+
+@overload
+def digits(labels: Literal[True]) -> tuple[np.ndarray, np.ndarray]: ...
+
+
+def digits(
+    labels: bool = False,
+) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
     """Returns 1,797 handwritten digits in the format of MNIST.
 
-    A real data set to try a GAN on within minutes and without a network. The
-    digits come with scikit-learn, at 8 by 8 pixels and 17 shades of grey. They
-    are enlarged to 20 by 20 smoothly and framed, white on black, as MNIST's
-    are, so that what was written for one runs with the other; they stay
-    blurrier than MNIST's, and are 33 times fewer.
+    A small real data set that needs no download and trains a GAN in minutes.
+    The digits come with scikit-learn, as 8 by 8 pixels with 17 shades of gray.
+    They are smoothly enlarged to 20 by 20 pixels and framed, white on black,
+    like MNIST, so code for MNIST runs unchanged. They are blurrier than MNIST,
+    which has 33 times as many training images.
 
     Args:
-        labels: Whether to return too which digit each is. Defaults to False.
+        labels: If True, also returns the labels. Defaults to False.
 
     Returns:
-        Array of uint8 and shape `(1797, 28, 28, 1)`. With `labels` a pair of
-        it and an array of int32 and shape `(1797,)`, with values from 0 to 9.
+        Array of uint8 of shape `(1797, 28, 28, 1)`. With `labels`, a tuple of
+        this array and an array of int32 of shape `(1797,)` with values from 0
+        to 9.
 
     Raises:
         ImportError: If scikit-learn is not installed.
@@ -45,35 +59,32 @@ def digits(labels=False):
         from sklearn.datasets import load_digits
     except ImportError as error:
         raise ImportError(
-            "`digits` needs scikit-learn: pip install 'gan-blocks[samples]'"
+            "`digits` needs scikit-learn. Install it with: "
+            "pip install 'gan-blocks[samples]'"
         ) from error
-    packaged = load_digits()
+    packaged: Any = load_digits()
     small = np.rint(packaged.images * (255 / 16)).astype(np.uint8)
-    # Framed first, so that strokes end softly at the edge too.
+    # Framed before the resize, so that strokes at the edge end smoothly.
     framed = np.pad(small, ((0, 0), (2, 2), (2, 2)))
     first = (framed.shape[1] - _CELLS_ACROSS) / 2
     last = first + _CELLS_ACROSS
-    large = [
-        Image.fromarray(image).resize(
-            (28, 28), Image.Resampling.BICUBIC, box=(first, first, last, last)
-        )
-        for image in framed
-    ]
-    images = np.stack(large)[..., np.newaxis]
+    box = first, first, last, last
+    images = np.stack([_enlarged(image, box) for image in framed])
+    images = images[..., np.newaxis]
     return (images, packaged.target.astype(np.int32)) if labels else images
 
 
-def faces():
-    """Returns 100 photographs of faces, in grey.
+def faces() -> np.ndarray:
+    """Returns 100 gray photographs of faces.
 
-    Far too few to train on in earnest, but real: to try whether a GAN for
-    faces runs, within a minute and without a network. They come with
-    scikit-image, cut out closely around the face at 25 by 25 pixels. They are
-    enlarged smoothly, and their grey is repeated in three channels, so that
-    what was written for colour photographs runs with them.
+    Far too few to train a good GAN, but enough to test within a minute,
+    without a download, that a GAN for faces runs. The photographs come with
+    scikit-image, cropped to the face at 25 by 25 pixels. They are smoothly
+    enlarged, and the gray values are repeated in three channels, so code for
+    color photographs runs unchanged.
 
     Returns:
-        Array of uint8 and shape `(100, 28, 28, 3)`.
+        Array of uint8 of shape `(100, 28, 28, 3)`.
 
     Raises:
         ImportError: If scikit-image is not installed.
@@ -97,12 +108,20 @@ def faces():
         from skimage.data import lfw_subset
     except ImportError as error:
         raise ImportError(
-            "`faces` needs scikit-image: pip install 'gan-blocks[samples]'"
+            "`faces` needs scikit-image. Install it with: "
+            "pip install 'gan-blocks[samples]'"
         ) from error
-    # The second half of the subset is of other things.
+    # The second half of the subset does not show faces.
     small = np.rint(lfw_subset()[:100] * 255).astype(np.uint8)
-    large = [
-        Image.fromarray(image).resize((28, 28), Image.Resampling.BICUBIC)
-        for image in small
-    ]
+    large = np.stack([_enlarged(image) for image in small])
     return np.stack([large] * 3, axis=-1)
+
+
+def _enlarged(
+    image: np.ndarray, box: tuple[float, float, float, float] | None = None
+) -> np.ndarray:
+    """Returns a part of an image, enlarged to 28 by 28 pixels."""
+    large = Image.fromarray(image).resize(
+        (28, 28), Image.Resampling.BICUBIC, box=box
+    )
+    return np.asarray(large)

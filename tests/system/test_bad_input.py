@@ -239,8 +239,8 @@ needs_posix = pytest.mark.skipif(
     [
         (dangling, "FileNotFoundError"),
         (loop, "symbolic links"),
-        (os.mkfifo, "no regular file"),
-        (lambda path: path.symlink_to("/dev/zero"), "no regular file"),
+        (os.mkfifo, "not a regular file"),
+        (lambda path: path.symlink_to("/dev/zero"), "not a regular file"),
         (huge, "a file of 1073741825 bytes"),
     ],
 )
@@ -615,8 +615,8 @@ WHOLE = b"9 80 90 120 90 100 130 60 80 65 50 80 60 120 60 135 50 140 80"
 
 LANDMARKS = {
     "empty": (b"", "an empty file"),
-    "binary": (bytes(range(256)), "no numbers"),
-    "not UTF-8": (b"9 \xe9\xff" + WHOLE[2:], "no numbers"),
+    "binary": (bytes(range(256)), "not numbers"),
+    "not UTF-8": (b"9 \xe9\xff" + WHOLE[2:], "not numbers"),
     "too few": (WHOLE[:-3], "17 numbers"),
     "too many": (WHOLE + b" 1", "19 numbers"),
     "another count": (b"8" + WHOLE[1:], "'8' and 18 numbers"),
@@ -667,7 +667,7 @@ def check_face_left_out(tmp_path, name, reason):
     [
         (dangling, "unreadable: FileNotFound"),
         (loop, "damaged landmarks: .*symbolic links"),
-        (os.mkfifo, "damaged landmarks: .*no regular file"),
+        (os.mkfifo, "damaged landmarks: .*not a regular file"),
     ],
 )
 def test_landmarks_that_are_no_file_leave_their_picture_out(
