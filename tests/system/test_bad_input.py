@@ -239,8 +239,8 @@ needs_posix = pytest.mark.skipif(
     [
         (dangling, "FileNotFoundError"),
         (loop, "symbolic links"),
-        (os.mkfifo, "not a regular file"),
-        (lambda path: path.symlink_to("/dev/zero"), "not a regular file"),
+        (os.mkfifo, "regular file"),
+        (lambda path: path.symlink_to("/dev/zero"), "regular file"),
         (huge, "a file of 1073741825 bytes"),
     ],
 )
