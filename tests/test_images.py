@@ -1,13 +1,14 @@
 import io
 import os
-import stat
 import warnings
 
-import numpy as np
-import pytest
-from PIL import Image
-
 from gan_blocks import images
+import numpy as np
+from PIL import Image
+import pytest
+
+MODES = [(1, "L"), (3, "RGB"), (4, "RGBA")]
+formats = pytest.mark.parametrize("extension", [".gif", ".webp", ".png"])
 
 
 def noise(number, height=4, width=6, channels=3, seed=0):
@@ -31,18 +32,19 @@ def read_frames(path):
     with Image.open(path) as image:
         for index in range(image.n_frames):
             image.seek(index)
-            duration = image.info.get("duration")  # a PNG forgets it later
+            # `convert` drops the duration of a PNG's frame.
+            duration = image.info.get("duration")
             frames.append(np.asarray(image.convert("RGB")))
             durations.append(image.info.get("duration", duration))
     return frames, durations
 
 
-def test_floats_become_the_nearest_of_256_steps():
+def test_floats_are_rounded_to_the_nearest_uint8():
     given = [-1.0, -0.9999, -0.996, 0.0, 0.2, 0.998, 1.0]
     assert images.to_uint8(given).tolist() == [0, 0, 1, 128, 153, 255, 255]
 
 
-def test_every_step_survives_the_way_to_floats_and_back():
+def test_uint8_values_survive_the_conversion_to_floats_and_back():
     steps = np.arange(256, dtype="uint8")
     floats = images.from_uint8(steps)
     assert floats.dtype == np.float32
@@ -52,7 +54,7 @@ def test_every_step_survives_the_way_to_floats_and_back():
 
 
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
-def test_floats_that_are_no_colour_still_give_a_defined_one(dtype):
+def test_values_out_of_range_are_clipped_and_nan_becomes_black(dtype):
     largest = np.finfo(dtype).max
     given = [np.nan, -np.inf, np.inf, -largest, largest, -1.01, 1.01]
     with warnings.catch_warnings():
@@ -61,33 +63,33 @@ def test_floats_that_are_no_colour_still_give_a_defined_one(dtype):
     assert made.tolist() == [0, 0, 255, 0, 255, 0, 255]
 
 
-def test_conversion_leaves_its_argument_alone():
+def test_conversion_does_not_change_its_argument():
     given = np.array([np.nan, -3.0, 0.5])
     images.to_uint8(given)
     np.testing.assert_array_equal(given, [np.nan, -3.0, 0.5])
 
 
-def test_conversion_refuses_what_is_already_converted():
+def test_conversion_refuses_images_that_are_already_converted():
     with pytest.raises(ValueError, match="floats .* uint8"):
         images.to_uint8(np.zeros(3, "uint8"))
     with pytest.raises(ValueError, match="uint8.* float64"):
         images.from_uint8(np.zeros(3))
 
 
-@pytest.mark.parametrize("channels, mode", [(1, "L"), (3, "RGB"), (4, "RGBA")])
-def test_a_grid_holds_every_pixel_where_it_belongs(channels, mode):
+@pytest.mark.parametrize("channels, mode", MODES)
+def test_a_grid_fills_its_tiles_row_by_row(channels, mode):
     tiles = noise(6, channels=channels)
-    picture = images.grid(tiles, rows=2, columns=3)
-    assert picture.mode == mode
-    assert picture.size == (18, 8)
-    pixels = np.asarray(picture).reshape(8, 18, channels)
+    image = images.grid(tiles, rows=2, columns=3)
+    assert image.mode == mode
+    assert image.size == (18, 8)
+    pixels = np.asarray(image).reshape(8, 18, channels)
     for index in range(6):
         top, left = 4 * (index // 3), 6 * (index % 3)
         tile = pixels[top : top + 4, left : left + 6]
         assert (tile == tiles[index]).all()
 
 
-def test_a_grid_of_floats_is_the_grid_of_their_uint8():
+def test_a_grid_accepts_floats():
     tiles = noise(4)
     made = images.grid(images.from_uint8(tiles))
     assert made.tobytes() == images.grid(tiles).tobytes()
@@ -107,18 +109,18 @@ def test_a_grid_of_floats_is_the_grid_of_their_uint8():
         (2, {"rows": 3, "columns": 2}, (3, 2)),
     ],
 )
-def test_a_grid_chooses_the_sides_that_are_not_given(number, given, expected):
+def test_a_grid_computes_missing_rows_and_columns(number, given, expected):
     width, height = images.grid(noise(number), **given).size
     assert (height // 4, width // 6) == expected
 
 
-def test_tiles_without_an_image_are_blank():
+def test_empty_tiles_are_black():
     pixels = np.asarray(images.grid(noise(5) | 1, rows=2, columns=3))
     assert (pixels[4:, 12:] == 0).all()
     assert (pixels[:4] > 0).all() and (pixels[4:, :12] > 0).all()
 
 
-def test_scale_repeats_every_pixel():
+def test_scale_enlarges_every_pixel():
     tiles = noise(2)
     small = np.asarray(images.grid(tiles))
     large = np.asarray(images.grid(tiles, scale=3))
@@ -148,154 +150,134 @@ def test_a_grid_refuses_sides_that_are_not_positive(name, value):
         images.grid(noise(4), **{name: value})
 
 
-def test_a_saved_png_holds_the_pixels_and_makes_its_folders(tmp_path):
-    picture = images.grid(noise(4))
+def test_save_png_keeps_the_pixels_and_creates_folders(tmp_path):
+    image = images.grid(noise(4))
     path = tmp_path / "a" / "b" / "grid.png"
-    images.save_png(picture, path)
+    images.save_png(image, path)
     with Image.open(path) as read:
         assert read.format == "PNG"
-        assert read.tobytes() == picture.tobytes()
+        assert read.tobytes() == image.tobytes()
     assert os.listdir(path.parent) == ["grid.png"]
 
 
-def test_a_saved_png_can_be_read_by_whoever_could_read_a_plain_file(tmp_path):
-    (tmp_path / "plain").write_text("")
-    images.save_png(images.grid(noise(1)), tmp_path / "grid.png")
-    plain, grid = (tmp_path / name for name in ("plain", "grid.png"))
-    assert stat.S_IMODE(grid.stat().st_mode) == stat.S_IMODE(
-        plain.stat().st_mode
-    )
-
-
-def test_a_png_is_saved_under_no_other_name(tmp_path):
+def test_save_png_refuses_other_file_names(tmp_path):
     with pytest.raises(ValueError, match=r"\.png.*grid\.jpg"):
         images.save_png(images.grid(noise(1)), tmp_path / "grid.jpg")
     assert not os.listdir(tmp_path)
 
 
-@pytest.mark.parametrize("error", [OSError(28, "full"), KeyboardInterrupt()])
-def test_a_save_that_fails_leaves_the_old_picture(tmp_path, monkeypatch, error):
+def test_a_failed_save_keeps_the_old_png(tmp_path, monkeypatch):
     path = tmp_path / "grid.png"
     images.save_png(images.grid(noise(1)), path)
     before = path.read_bytes()
 
     def write_half(self, file, **options):
         file.write_bytes(before[: len(before) // 2])
-        raise error
+        raise OSError(28, "full")
 
     monkeypatch.setattr(Image.Image, "save", write_half)
-    with pytest.raises(type(error)):
+    with pytest.raises(OSError):
         images.save_png(images.grid(noise(1, seed=1)), path)
     assert path.read_bytes() == before
     assert os.listdir(tmp_path) == ["grid.png"]
 
 
-def test_a_picture_is_moved_into_place_only_when_it_is_whole(
-    tmp_path, monkeypatch
-):
-    path = tmp_path / "grid.png"
-    moved = []
-
-    def replace(source, target):
-        assert not path.exists()
-        with Image.open(source) as picture:
-            picture.load()
-        moved.append((source, target))
-
-    monkeypatch.setattr(images.os, "replace", replace)
-    images.save_png(images.grid(noise(1)), path)
-    assert len(moved) == 1 and moved[0][1] == path
+@pytest.mark.parametrize("channels, mode", MODES)
+def test_an_array_is_saved_as_a_png(tmp_path, channels, mode):
+    (pixels,) = noise(1, channels=channels)
+    for name, array in (("a", pixels), ("b", images.from_uint8(pixels))):
+        images.save_png(array, tmp_path / f"{name}.png")
+        with Image.open(tmp_path / f"{name}.png") as saved:
+            assert saved.mode == mode
+            assert saved.tobytes() == pixels.tobytes()
 
 
-@pytest.mark.parametrize("extension", [".gif", ".webp", ".png"])
+@pytest.mark.parametrize("shape", [(4, 6), (4, 6, 2), (1, 4, 6, 3)])
+def test_arrays_of_other_shapes_are_not_saved(tmp_path, shape):
+    with pytest.raises(ValueError, match="`images?`.*shape"):
+        images.save_png(np.zeros(shape), tmp_path / "grid.png")
+    assert not os.listdir(tmp_path)
+
+
+@formats
 def test_an_animation_plays_the_frames_in_order(tmp_path, extension):
     paths = save_frames(tmp_path / "frames", 4)
-    path = tmp_path / "films" / f"run{extension}"
-    images.animation(paths, path, frames_per_second=5)
+    path = tmp_path / "outputs" / f"run{extension}"
+    images.save_animation(paths, path, frames_per_second=5)
     frames, durations = read_frames(path)
     assert durations == [200, 200, 200, 2200]
     originals = [np.asarray(Image.open(file), float) for file in paths]
     for index, frame in enumerate(frames):
         distances = [np.abs(frame - original).mean() for original in originals]
         assert np.argmin(distances) == index
-    with Image.open(path) as film:
-        assert film.info["loop"] == 0
+    with Image.open(path) as animation:
+        assert animation.info["loop"] == 0
     assert os.listdir(path.parent) == [path.name]
 
 
-def test_an_animated_png_keeps_every_pixel(tmp_path):
-    paths = save_frames(tmp_path, 3)
-    images.animation(paths, tmp_path / "run.png")
-    for frame, path in zip(
-        read_frames(tmp_path / "run.png")[0], paths, strict=True
-    ):
+@pytest.mark.parametrize("name, mode", [("a.png", "RGB"), ("gray.gif", "L")])
+def test_pngs_and_gray_gifs_keep_every_pixel(tmp_path, name, mode):
+    paths = save_frames(tmp_path, 3, mode=mode)
+    images.save_animation(paths, tmp_path / name)
+    frames, _ = read_frames(tmp_path / name)
+    for frame, path in zip(frames, paths, strict=True):
         with Image.open(path) as original:
-            assert (frame == np.asarray(original)).all()
-
-
-def test_a_grey_animated_gif_keeps_every_pixel(tmp_path):
-    paths = save_frames(tmp_path, 3, mode="L")
-    images.animation(paths, tmp_path / "run.gif")
-    for frame, path in zip(
-        read_frames(tmp_path / "run.gif")[0], paths, strict=True
-    ):
-        with Image.open(path) as original:
-            assert (frame[..., 0] == np.asarray(original)).all()
+            assert (frame == np.asarray(original.convert("RGB"))).all()
 
 
 def smooth_frames(number, size=64):
-    """Colours that run into one another and wander, as an interpolation's."""
+    """Smooth colors that change slowly, as along a latent path."""
     y, x = np.mgrid[0:size, 0:size] / size
-    colours = [
+    colors = [
         np.stack([np.sin(3 * x + t), np.cos(2 * y - t), np.sin(x + y)], -1)
         for t in np.arange(number) / 8
     ]
-    return [images.grid(colour[None]) for colour in colours]
+    return [images.grid(color[None]) for color in colors]
 
 
-@pytest.mark.parametrize("extension", [".gif", ".webp", ".png"])
-def test_pictures_in_memory_make_the_animation_of_their_files(
+@formats
+def test_images_in_memory_give_the_same_animation_as_their_files(
     tmp_path, extension
 ):
     paths = save_frames(tmp_path, 3)
-    pictures = [Image.open(path) for path in paths]
-    before = [picture.tobytes() for picture in pictures]
-    films = tmp_path / f"files{extension}", tmp_path / f"memory{extension}"
-    images.animation(paths, films[0])
-    images.animation(iter(pictures), films[1])
-    assert films[0].read_bytes() == films[1].read_bytes()
-    assert [picture.tobytes() for picture in pictures] == before
-    assert {picture.mode for picture in pictures} == {"RGB"}
+    grids = [Image.open(path) for path in paths]
+    before = [image.tobytes() for image in grids]
+    outputs = tmp_path / f"files{extension}", tmp_path / f"memory{extension}"
+    images.save_animation(paths, outputs[0])
+    images.save_animation(iter(grids), outputs[1])
+    assert outputs[0].read_bytes() == outputs[1].read_bytes()
+    assert [image.tobytes() for image in grids] == before
+    assert {image.mode for image in grids} == {"RGB"}
 
 
-@pytest.mark.parametrize("extension", [".gif", ".webp", ".png"])
+@formats
 @pytest.mark.parametrize(
     "options, last",
     [({}, 2100), ({"hold_last": 0}, 100), ({"hold_last": 0.5}, 600)],
 )
-def test_the_last_frame_is_held_as_long_as_wanted(
+def test_the_last_frame_is_shown_longer_by_hold_last(
     tmp_path, extension, options, last
 ):
     path = tmp_path / f"run{extension}"
-    images.animation(smooth_frames(3, size=8), path, **options)
+    images.save_animation(smooth_frames(3, size=8), path, **options)
     assert read_frames(path)[1] == [100, 100, last]
 
 
 @pytest.mark.parametrize("seconds", [-1, 61, float("nan")])
-def test_an_animation_refuses_to_hold_for_impossible_times(tmp_path, seconds):
+def test_save_animation_refuses_an_impossible_hold_last(tmp_path, seconds):
     with pytest.raises(ValueError, match=f"`hold_last`.*={seconds}"):
-        images.animation(
+        images.save_animation(
             smooth_frames(1), tmp_path / "run.gif", hold_last=seconds
         )
 
 
-def test_a_gif_keeps_smooth_colours_closer_than_pillow_does(tmp_path):
-    pictures = smooth_frames(6)
-    images.animation(pictures, tmp_path / "ours.gif")
-    pictures[0].save(
-        tmp_path / "plain.gif", save_all=True, append_images=pictures[1:]
+def test_a_gif_has_smoother_colors_than_pillow_alone(tmp_path):
+    grids = smooth_frames(6)
+    images.save_animation(grids, tmp_path / "ours.gif")
+    grids[0].save(
+        tmp_path / "plain.gif", save_all=True, append_images=grids[1:]
     )
-    originals = np.stack([np.asarray(picture, float) for picture in pictures])
+    originals = np.stack([np.asarray(image, float) for image in grids])
     ours, plain = (
         np.stack(read_frames(tmp_path / name)[0]) - originals
         for name in ("ours.gif", "plain.gif")
@@ -304,78 +286,78 @@ def test_a_gif_keeps_smooth_colours_closer_than_pillow_does(tmp_path):
     assert np.abs(ours).max() < np.abs(plain).max()
 
 
-def test_a_gif_keeps_every_pixel_of_few_colours(tmp_path):
-    colours = noise(1, height=1, width=200)[0, 0]
+def test_a_gif_with_few_colors_keeps_every_pixel(tmp_path):
+    colors = noise(1, height=1, width=200)[0, 0]
     chosen = np.random.default_rng(0).integers(0, 200, (2, 32, 32))
-    pictures = [Image.fromarray(colours[which]) for which in chosen]
-    images.animation(pictures, tmp_path / "run.gif")
+    grids = [Image.fromarray(colors[which]) for which in chosen]
+    images.save_animation(grids, tmp_path / "run.gif")
     frames, _ = read_frames(tmp_path / "run.gif")
-    for frame, picture in zip(frames, pictures, strict=True):
-        assert (frame == np.asarray(picture)).all()
+    for frame, image in zip(frames, grids, strict=True):
+        assert (frame == np.asarray(image)).all()
 
 
-def test_frames_that_repeat_are_held_as_long(tmp_path):
+def test_repeated_frames_keep_their_duration(tmp_path):
     paths = save_frames(tmp_path, 2)
     path = tmp_path / "run.gif"
-    images.animation([paths[0], paths[0], paths[1]], path)
+    images.save_animation([paths[0], paths[0], paths[1]], path)
     assert read_frames(path)[1] == [200, 2100]
 
 
-def test_a_folder_is_played_by_name_without_the_film_itself(tmp_path):
+def test_the_frames_of_a_folder_are_sorted_without_the_animation(tmp_path):
     paths = save_frames(tmp_path, 3)
     (tmp_path / "notes.txt").write_text("not a frame")
-    film = tmp_path / "run.png"
+    animation = tmp_path / "run.png"
     for _ in range(2):
-        images.animation(tmp_path, film)
-        frames, _ = read_frames(film)
+        images.save_animation(tmp_path, animation)
+        frames, _ = read_frames(animation)
         assert len(frames) == 3
     with Image.open(paths[2]) as last:
         assert (frames[2] == np.asarray(last)).all()
 
 
-def test_one_frame_is_an_animation_too(tmp_path):
+def test_one_frame_is_enough_for_an_animation(tmp_path):
     paths = save_frames(tmp_path, 1)
     for name in ("run.gif", "run.webp", "run.png"):
-        images.animation(paths, tmp_path / name)
-        with Image.open(tmp_path / name) as film:
-            assert film.size == (12, 8)
+        images.save_animation(paths, tmp_path / name)
+        with Image.open(tmp_path / name) as animation:
+            assert animation.size == (12, 8)
 
 
-def test_an_animation_needs_frames(tmp_path):
+def test_save_animation_needs_at_least_one_frame(tmp_path):
     for paths in ([], tmp_path):
         with pytest.raises(ValueError, match="`frames`.*at least one frame"):
-            images.animation(paths, tmp_path / "run.gif")
+            images.save_animation(paths, tmp_path / "run.gif")
     with pytest.raises(FileNotFoundError):
-        images.animation([tmp_path / "none.png"], tmp_path / "run.gif")
+        images.save_animation([tmp_path / "none.png"], tmp_path / "run.gif")
     assert not os.listdir(tmp_path)
 
 
-@pytest.mark.parametrize("extension", [".gif", ".webp", ".png"])
-def test_frames_of_unequal_size_are_refused_and_leave_no_film(
-    tmp_path, extension
-):
+@formats
+def test_save_animation_refuses_frames_of_different_sizes(tmp_path, extension):
     paths = save_frames(tmp_path / "a", 2)
     paths += save_frames(tmp_path / "b", 1, size=(12, 9))
-    path = tmp_path / "films" / f"run{extension}"
+    path = tmp_path / "outputs" / f"run{extension}"
     with pytest.raises(ValueError, match=r"\(12, 8\).*b/step.*\(12, 9\)"):
-        images.animation(paths, path)
+        images.save_animation(paths, path)
     assert not os.listdir(path.parent)
 
 
 @pytest.mark.parametrize("speed", [0, -1, 51, float("nan")])
-def test_an_animation_refuses_impossible_speeds(tmp_path, speed):
+def test_save_animation_refuses_impossible_speeds(tmp_path, speed):
     paths = save_frames(tmp_path, 1)
     with pytest.raises(ValueError, match="`frames_per_second`"):
-        images.animation(paths, tmp_path / "run.gif", frames_per_second=speed)
+        images.save_animation(
+            paths, tmp_path / "run.gif", frames_per_second=speed
+        )
 
 
-def test_an_animation_refuses_other_formats(tmp_path):
+def test_save_animation_refuses_other_formats(tmp_path):
     paths = save_frames(tmp_path, 1)
     with pytest.raises(ValueError, match=r"`path`.*run\.mp4"):
-        images.animation(paths, tmp_path / "run.mp4")
+        images.save_animation(paths, tmp_path / "run.mp4")
 
 
-def test_an_animation_has_one_file_open_at_a_time(tmp_path, monkeypatch):
+def test_save_animation_opens_one_frame_at_a_time(tmp_path, monkeypatch):
     paths = save_frames(tmp_path, 20)
     opened = []
 
@@ -383,28 +365,10 @@ def test_an_animation_has_one_file_open_at_a_time(tmp_path, monkeypatch):
         opened.append(io.BytesIO(path.read_bytes()))
         assert sum(not file.closed for file in opened) <= 2
         image = original(opened[-1])
-        image._exclusive_fp = True  # closed as a file opened by name is
+        image._exclusive_fp = True  # lets Pillow close the file
         return image
 
     original = Image.open
     monkeypatch.setattr(images.Image, "open", open_and_count)
-    images.animation(paths, tmp_path / "run.webp")
+    images.save_animation(paths, tmp_path / "run.webp")
     assert len(opened) == 20
-
-
-@pytest.mark.parametrize("flush", [True, False])
-def test_a_file_is_on_the_disk_before_it_is_moved_if_asked_for(
-    tmp_path, monkeypatch, flush
-):
-    seen = []
-    for name in ("fsync", "replace"):
-        original = getattr(os, name)
-
-        def call(*arguments, name=name, original=original):
-            seen.append(name)
-            original(*arguments)
-
-        monkeypatch.setattr(os, name, call)
-    with images.written_aside(tmp_path / "notes.txt", flush=flush) as aside:
-        aside.write_text("whole")
-    assert seen == ["fsync"] * flush + ["replace"]

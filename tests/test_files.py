@@ -1,0 +1,106 @@
+import logging
+import os
+import stat
+
+from gan_blocks import files
+import pytest
+
+
+def test_an_atomic_write_replaces_the_file_and_creates_folders(tmp_path):
+    path = tmp_path / "a" / "b" / "notes.txt"
+    for text in ("old", "new"):
+        with files.atomic_write(str(path)) as temporary:
+            temporary.write_text(text)
+            assert temporary.name == path.name
+            assert path.exists() == (text == "new")
+        assert path.read_text() == text
+    assert os.listdir(path.parent) == ["notes.txt"]
+
+
+def test_an_atomic_write_can_create_a_folder(tmp_path):
+    with files.atomic_write(tmp_path / "faces") as temporary:
+        temporary.mkdir()
+        (temporary / "notes.txt").write_text("whole")
+    assert (tmp_path / "faces" / "notes.txt").read_text() == "whole"
+    assert os.listdir(tmp_path) == ["faces"]
+
+
+@pytest.mark.parametrize("error", [OSError(28, "full"), KeyboardInterrupt()])
+def test_a_failed_write_keeps_the_old_file(tmp_path, error):
+    path = tmp_path / "notes.txt"
+    path.write_text("old")
+    with pytest.raises(type(error)):
+        with files.atomic_write(path) as temporary:
+            temporary.write_text("half")
+            raise error
+    assert path.read_text() == "old"
+    assert os.listdir(tmp_path) == ["notes.txt"]
+
+
+@pytest.mark.parametrize("flush", [True, False])
+def test_a_file_is_on_the_disk_before_the_move_only_with_flush(
+    tmp_path, monkeypatch, flush
+):
+    calls = []
+    for name in ("fsync", "replace"):
+        original = getattr(os, name)
+
+        def call(*arguments, name=name, original=original):
+            calls.append(name)
+            original(*arguments)
+
+        monkeypatch.setattr(os, name, call)
+    with files.atomic_write(tmp_path / "notes.txt", flush=flush) as temporary:
+        temporary.write_text("whole")
+    assert calls == ["fsync"] * flush + ["replace"]
+
+
+def test_an_atomic_write_gives_a_file_the_usual_permissions(tmp_path):
+    plain, written = tmp_path / "plain.txt", tmp_path / "written.txt"
+    plain.write_text("")
+    with files.atomic_write(written) as temporary:
+        temporary.write_text("")
+    modes = [stat.S_IMODE(path.stat().st_mode) for path in (plain, written)]
+    assert modes[0] == modes[1]
+
+
+def test_leftovers_of_a_killed_process_are_removed(tmp_path):
+    (tmp_path / "whole.txt").touch()
+    write = files.atomic_write(tmp_path / "notes.txt")
+    write.__enter__().write_text("half")  # Never left, as in a killed process.
+    assert len(os.listdir(tmp_path)) == 2
+    files.remove_leftovers(str(tmp_path))
+    assert os.listdir(tmp_path) == ["whole.txt"]
+    files.remove_leftovers(tmp_path / "missing")
+
+
+def test_best_effort_warns_once_and_continues(caplog):
+    best_effort = files.BestEffort("Images cannot be written to runs/cats")
+    for number in range(3):
+        with best_effort():
+            raise OSError(28, f"disk full {number}")
+    with best_effort():
+        done = True
+    assert done
+    (record,) = caplog.records
+    assert record.name == "gan_blocks.files"
+    assert record.levelno == logging.WARNING
+    assert record.getMessage() == (
+        "Images cannot be written to runs/cats ([Errno 28] disk full 0); "
+        "training continues."
+    )
+
+
+def test_best_effort_warns_through_the_given_logger(caplog):
+    logger = logging.getLogger("gan_blocks.callbacks")
+    with files.BestEffort("No table", logger)():
+        raise OSError
+    assert [record.name for record in caplog.records] == [logger.name]
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_best_effort_passes_other_errors_on(error, caplog):
+    with pytest.raises(error):
+        with files.BestEffort("No table")():
+            raise error
+    assert not caplog.records
