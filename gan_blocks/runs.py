@@ -5,8 +5,8 @@ import json
 import logging
 import pathlib
 import re
-import zipfile
 from typing import Any
+import zipfile
 
 from gan_blocks._types import PathLike
 from gan_blocks._version import __version__
@@ -272,7 +272,8 @@ def steps_done(model: Any) -> int:
     import keras
 
     # `int(variable)` fails within a `tf.distribute` strategy.
-    return int(keras.ops.convert_to_numpy(model.optimizer.iterations))
+    steps: Any = keras.ops.convert_to_numpy(model.optimizer.iterations)
+    return int(steps)
 
 
 def _find_damage(path: pathlib.Path) -> str | None:

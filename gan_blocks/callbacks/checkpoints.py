@@ -1,22 +1,17 @@
-"""Checkpoints, from which a run can be continued."""
+"""Checkpoints of the whole model, to resume a run from."""
 
 import json
 import logging
 import pathlib
-import zipfile
+from typing import Any
 
+from gan_blocks import files, replicas, runs
+from gan_blocks._checks import check_positive_integer
+from gan_blocks._types import PathLike
+from gan_blocks.callbacks.divergence import is_finite
 import keras
 
-from gan_blocks import __version__, images, replicas
-from gan_blocks.callbacks import counts
-from gan_blocks.callbacks.divergence import is_finite
-from gan_blocks.callbacks.resuming import (
-    MANIFEST,
-    checkpoints,
-    latest_checkpoint,
-    place,
-)
-from gan_blocks.callbacks.writing import WarnOnce
+__all__ = ["EpochCheckpoint"]
 
 _logger = logging.getLogger(__package__)
 
@@ -24,47 +19,44 @@ _logger = logging.getLogger(__package__)
 class EpochCheckpoint(keras.callbacks.Callback):
     """Saves the whole model every few epochs and at the end of training.
 
-    Files are called after their place in the run, and names sort in time:
-    `epoch_0005.keras` is the end of epoch 5. Where training is stopped in the
-    middle of an epoch, by `StopOnSignal` for example, the model is saved as
-    `epoch_0005_step_0000923.keras`: 5 epochs are whole, and the model's
-    optimizer has counted 923 steps (`iterations`) in all. `rest_of_run` tells
-    the next `fit` to do the rest of epoch 6, which ends in
-    `epoch_0006.keras`. An epoch of unknown length, that of a dataset which
-    does not tell its cardinality without `steps_per_epoch`, counts as whole
-    wherever it is stopped.
+    A file name shows how far the run was. Names sort in the order of training:
 
-    A checkpoint is whole or absent. It is written aside, flushed to the disk
-    and then moved into place, so that a save which is cut short, by a full
-    disk, Ctrl-C or the end of the power, leaves those from before and no
-    broken file; what a killed process left behind is cleared up when the next
-    training begins. A save that fails ends training with an error, because
-    whatever is trained after it could be lost. `latest_checkpoint` finds the
-    file to continue from, and notices if it was damaged later.
+    - `epoch_0005.keras`: the end of epoch 5.
+    - `epoch_0005_step_0000923.keras`: training was stopped in epoch 6, for
+      example by `StopOnSignal`. 5 epochs are complete, and the model has
+      made 923 steps in total (`optimizer.iterations`).
+      `GAN.fit(resume=True)` then trains the rest of epoch 6.
 
-    A model of which anything is not finite is not worth continuing and is not
-    saved, so that a run that diverged does not push out the checkpoints from
-    before; a warning of the logger `gan_blocks.callbacks` says so.
+    If Keras does not know the number of steps per epoch, every epoch counts
+    as complete.
 
-    Of several processes that train together, one saves.
+    A checkpoint is written to a temporary file, flushed to the disk and then
+    renamed. A full disk, Ctrl-C or a power failure can therefore not damage
+    earlier checkpoints or leave an incomplete one. If a checkpoint cannot be
+    saved, training ends with an error, because later progress could be lost
+    too.
+
+    A model with NaN or infinite values is not saved, so that it does not
+    replace usable checkpoints. A warning is logged instead.
+
+    If several processes train together, one of them saves.
 
     Args:
-        directory: Folder for the files of one run; made when training begins.
-        every_n_epochs: Save after every so many epochs. Defaults to 5. When
-            `fit` ends at an epoch in between, or in the middle of one, that
-            is saved too.
-        keep: How many checkpoints to keep, of both kinds together, counted
-            back from the one just saved. Older ones are removed, files with
-            other names never are. By default all are kept.
-        arguments: Dictionary of what the run was started with, kept in each
-            checkpoint for `read_manifest`; what JSON does not know is stored
-            as text. Defaults to `None`: nothing.
+        directory: Folder for the checkpoints of one run. It is created when
+            training begins.
+        every_n_epochs: Number of epochs between checkpoints. Defaults to 5.
+            The last epoch is always saved, also if it is incomplete.
+        keep: Number of checkpoints to keep. Older ones are removed; files
+            with other names are not. Defaults to `None`, which keeps all.
+        arguments: Settings of the run, which `runs.read_manifest` reads from
+            a checkpoint. Values that JSON lacks are stored as text. Defaults
+            to `None`.
 
     Raises:
         ValueError: If `every_n_epochs` or `keep` is not a positive integer.
-        TypeError: When training begins, if a name in `arguments` is no text.
-        OSError: In training, if a checkpoint cannot be written; it names the
-            last whole one.
+        TypeError: When training begins, if a key of `arguments` is not a
+            string.
+        OSError: During training, if a checkpoint cannot be written.
 
     Example:
 
@@ -74,7 +66,7 @@ class EpochCheckpoint(keras.callbacks.Callback):
     import keras
     import numpy as np
 
-    from gan_blocks import callbacks
+    from gan_blocks import callbacks, runs
 
     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
     model.compile(optimizer="sgd", loss="mean_squared_error")
@@ -82,45 +74,53 @@ class EpochCheckpoint(keras.callbacks.Callback):
     with tempfile.TemporaryDirectory() as folder:
         checkpoint = callbacks.EpochCheckpoint(folder, every_n_epochs=2)
         model.fit(*data, epochs=3, callbacks=[checkpoint], verbose=0)
-        path = callbacks.latest_checkpoint(folder)
+        path = runs.latest_checkpoint(folder)
         assert path.name == "epoch_0003.keras"
 
         model = keras.saving.load_model(path)
-        epochs_done = int(path.stem.split("_")[1])
+        epochs_done = runs.read_manifest(path)["epoch"]
         model.fit(*data, epochs=4, initial_epoch=epochs_done, verbose=0)
     ```
     """
 
-    def __init__(self, directory, every_n_epochs=5, keep=None, arguments=None):
+    model: Any
+
+    def __init__(
+        self,
+        directory: PathLike,
+        every_n_epochs: int = 5,
+        keep: int | None = None,
+        arguments: dict[str, Any] | None = None,
+    ) -> None:
         super().__init__()
-        counts.check_positive("every_n_epochs", every_n_epochs)
+        check_positive_integer("every_n_epochs", every_n_epochs)
         if keep is not None:
-            counts.check_positive("keep", keep)
+            check_positive_integer("keep", keep)
         self.directory = pathlib.Path(directory)
         self.every_n_epochs = every_n_epochs
         self.keep = keep
         self.arguments = arguments
-        self._unsaved = None
+        self._unsaved: Any = None
         self._last_batch = 0
 
     def on_train_begin(self, logs=None):
-        """Makes the folder, before any time has been spent on training."""
         if replicas.is_chief(self.model):
             self.directory.mkdir(parents=True, exist_ok=True)
-            images.remove_unfinished(self.directory)
-        self._removed = WarnOnce("Old checkpoints cannot be removed")
-        json.dumps(self.arguments, default=str)  # Now rather than at the end.
+            files.remove_leftovers(self.directory)
+        self._best_effort = files.BestEffort(
+            "Old checkpoints cannot be removed"
+        )
+        # Raises an error now rather than after the first epochs.
+        json.dumps(self.arguments, default=str)
         self._unsaved = None
 
     def on_train_batch_begin(self, batch, logs=None):
-        """Takes note of the batch."""
-        # Not when it ends: Keras would wait for the logs of every batch.
+        # Not in `on_train_batch_end`, for which Keras computes all logs.
         self._last_batch = batch
 
     def on_epoch_end(self, epoch, logs=None):
-        """Saves the model if it is due."""
-        if self._is_cut_short():
-            self._unsaved = epoch, counts.iterations(self.model)
+        if self._is_incomplete():
+            self._unsaved = epoch, runs.steps_done(self.model)
             self._save()
             return
         self._unsaved = epoch + 1, None
@@ -128,67 +128,52 @@ class EpochCheckpoint(keras.callbacks.Callback):
             self._save()
 
     def on_train_end(self, logs=None):
-        """Saves the model unless the last epoch has been saved."""
         if self._unsaved is not None:
             self._save()
 
-    def _is_cut_short(self):
-        """Whether the epoch that has just ended lacks some of its batches."""
+    def _is_incomplete(self):
+        """Returns whether training was stopped in the middle of the epoch."""
         steps = self.params and self.params.get("steps")
-        # Data that ran out before `steps_per_epoch` ends an epoch for good.
+        # An epoch also ends when the data run out. It is complete then.
         if not (steps and self.model.stop_training):
             return False
-        # The number of the first batch of the last execution.
+        # `_last_batch` is the first batch of the last execution.
         return self._last_batch + self.model.steps_per_execution < steps
 
     def _save(self):
         (epoch, step), self._unsaved = self._unsaved, None
         model = self.model
-        name = f"epoch_{epoch:04d}"
-        if step is not None:
-            name += f"_step_{step:07d}"
-        path = self.directory / f"{name}.keras"
-        finite = is_finite(model)  # By every process: JAX computes in all.
+        path = self.directory / runs.checkpoint_name(epoch, step)
+        finite = is_finite(model)  # On JAX, all processes compute together.
         if not replicas.is_chief(model):
             return
         if not finite:
             _logger.warning(
-                "%s was not saved: some weights are NaN or infinite.", path
+                "%s was not saved, because the model has NaN or infinite "
+                "values.",
+                path,
             )
             return
         try:
-            with images.written_aside(path, flush=True) as aside:
-                with replicas.alone():
-                    model.save(aside)
-                self._add_manifest(aside, epoch)
+            with files.atomic_write(path, flush=True) as temporary:
+                with replicas.undistributed():
+                    model.save(temporary)
+                steps = runs.steps_done(model)
+                runs.write_manifest(temporary, epoch, steps, self.arguments)
         except OSError as error:
             raise OSError(
                 f"The checkpoint {path} could not be saved ({error}). The "
-                f"last whole one is {latest_checkpoint(self.directory)}."
+                "last undamaged checkpoint is "
+                f"{runs.latest_checkpoint(self.directory)}."
             ) from error
         self._remove_older_than(path)
-
-    def _add_manifest(self, path, epoch):
-        manifest = {
-            "gan_blocks": __version__,
-            "keras": keras.version(),
-            "backend": keras.backend.backend(),
-            "epoch": epoch,
-            "step": counts.iterations(self.model),
-            "arguments": self.arguments,
-        }
-        with zipfile.ZipFile(path, "a") as archive:
-            archive.writestr(MANIFEST, json.dumps(manifest, default=str))
 
     def _remove_older_than(self, path):
         if self.keep is None:
             return
-        # Later ones would be those of an earlier run in the same folder.
-        own = [
-            other
-            for other in checkpoints(self.directory)
-            if place(other) <= place(path)
-        ]
-        for old in own[: -self.keep]:
-            with self._removed():
+        # Later checkpoints belong to an earlier run in the same folder.
+        paths = runs.list_checkpoints(self.directory)
+        paths = paths[: paths.index(path) + 1]
+        for old in paths[: -self.keep]:
+            with self._best_effort():
                 old.unlink(missing_ok=True)

@@ -1,50 +1,47 @@
-"""Training that comes to NaN or infinity: stop, or go back."""
+"""Stopping or rolling back when values become NaN or infinite."""
 
 import logging
 import math
+from typing import Any
 
+from gan_blocks._checks import check_positive_integer
 import keras
 
-from gan_blocks.callbacks import counts
+__all__ = ["StopOnDivergence"]
 
 _logger = logging.getLogger(__package__)
-_RATE_FACTOR = 0.5  # What is left of the learning rates when going back.
+_RATE_FACTOR = 0.5  # Change of the learning rates at a rollback.
 
 
 class StopOnDivergence(keras.callbacks.Callback):
-    """Stops training, or goes back, where a value is NaN or infinite.
+    """Stops training, or rolls it back, when a value is NaN or infinite.
 
-    `keras.callbacks.TerminateOnNaN` looks at `loss` only, which a GAN does not
-    log. This callback looks at everything that is logged for a batch and, at
-    the end of an epoch, at the model's weights and the optimizers' state. It
-    says what it found in a warning of the logger `gan_blocks.callbacks`.
-    Losses are means over the epoch so far, and once one is NaN it stays so
-    until the epoch ends.
+    `keras.callbacks.TerminateOnNaN` checks `loss` only, which a GAN does not
+    log. This callback checks all logs after each batch, and the model's weights
+    and the optimizer state at the end of each epoch. The cause is logged as a
+    warning.
 
-    With `rollbacks` training does not stop the first few times. All weights,
-    the moving average and the state of the optimizers become what they were at
-    the beginning of the epoch, every learning rate is halved, and training
-    goes on with the batches that come next; the noise and the count of steps
-    (`optimizer.iterations`) go on, too. This takes memory for one more copy of
-    the weights and of the optimizers' state.
+    With `rollbacks`, training continues the first few times. Weights, moving
+    averages and optimizer state are reset to the beginning of the epoch, each
+    learning rate is halved, and training continues with the next batch. Random
+    seeds and the number of steps (`optimizer.iterations`) are not reset. This
+    needs memory for a copy of the weights and the optimizer state.
 
-    Keras converts the logs of each batch to numbers as soon as any callback
-    listens to batches, so that looking at them costs next to nothing more.
     Put it before callbacks that save something.
 
     Args:
-        rollbacks: How often to go back, in one call of `fit`, before training
-            is stopped. Defaults to 0.
+        rollbacks: Number of rollbacks per call of `fit` before training is
+            stopped. Defaults to 0.
 
     Attributes:
-        diverged: Whether the last training was stopped by this callback.
-        message: What was found, and at which epoch and batch, both counted
-            from 1 as on the progress bar; `None` if training was not stopped.
+        diverged: True if this callback stopped the last training.
+        message: The cause, with the epoch and batch counted from 1. `None` if
+            training was not stopped.
 
     Raises:
-        ValueError: If `rollbacks` is not an integer of at least 0; when
-            training begins, if a learning rate that is to be halved is a
-            schedule, or the model is not built.
+        ValueError: If `rollbacks` is not an integer of at least 0. When
+            training begins with `rollbacks`, if a learning rate is a schedule
+            or the model is not built.
 
     Example:
 
@@ -64,79 +61,75 @@ class StopOnDivergence(keras.callbacks.Callback):
     ```
     """
 
-    def __init__(self, rollbacks=0):
+    model: Any
+
+    def __init__(self, rollbacks: int = 0) -> None:
         super().__init__()
-        if rollbacks != 0:
-            counts.check_positive("rollbacks", rollbacks)
+        check_positive_integer("rollbacks", rollbacks, minimum=0)
         self.rollbacks = rollbacks
         self.message = None
 
     @property
-    def diverged(self):
-        """Whether the last training was stopped by this callback."""
+    def diverged(self) -> bool:
+        """True if this callback stopped the last training."""
         return self.message is not None
 
     def on_train_begin(self, logs=None):
-        """Forgets what was found in an earlier training."""
         self.message = None
         self._rollbacks_left = self.rollbacks
         if self.rollbacks:
-            _check_that_one_can_go_back(self.model)
+            _check_rollback(self.model)
 
     def on_epoch_begin(self, epoch, logs=None):
-        """Takes note of the epoch and, if asked for, of the model's state."""
         self._epoch = epoch
         if self._rollbacks_left:
-            self._good = [
+            self._saved = [
                 (variable, keras.ops.copy(variable))
                 for variable in _state(self.model)
             ]
 
     def on_train_batch_end(self, batch, logs=None):
-        """Looks at the values that were logged."""
         found = [
             f"`{name}` is {value}"
             for name, value in (logs or {}).items()
             if isinstance(value, float) and not math.isfinite(value)
         ]
         if found:
-            self._act(f"batch {batch + 1}: {', '.join(found)}")
+            self._react(f"batch {batch + 1}: {', '.join(found)}")
 
     def on_epoch_end(self, epoch, logs=None):
-        """Looks at the weights and at the state of the optimizers."""
         if not (self.diverged or is_finite(self.model)):
-            self._act("its end: some weights are NaN or infinite")
+            self._react("end: the model has NaN or infinite values")
 
     def on_train_end(self, logs=None):
-        """Gives the memory back."""
-        self._good = []
+        self._saved = []  # Frees the memory.
 
-    def _act(self, found):
+    def _react(self, found):
         found = f"epoch {self._epoch + 1}, {found}"
         if self._rollbacks_left:
             self._rollbacks_left -= 1
-            self._go_back()
+            self._roll_back()
             _logger.warning(
-                "At %s. Training goes on with the weights from the beginning "
-                "of the epoch and half the learning rates; this can be done "
-                "%d times more.",
+                "Training diverged at %s. It was rolled back to the beginning "
+                "of the epoch and continues with half the learning rates. "
+                "Rollbacks left: %d.",
                 found,
                 self._rollbacks_left,
             )
             return
-        self.message = f"Training stopped at {found}."
+        self.message = f"Training diverged and was stopped at {found}."
         _logger.warning(self.message)
         self.model.stop_training = True
 
-    def _go_back(self):
+    def _roll_back(self):
         model = self.model
-        for variable, value in self._good:
-            # A copy: the next step may be given the variable's own memory.
+        for variable, value in self._saved:
+            # A copy, because the next step may reuse the variable's memory.
             variable.assign(keras.ops.copy(value))
         for optimizer in _optimizers(model):
             rate = float(optimizer.learning_rate)
             optimizer.learning_rate = _RATE_FACTOR * rate
-        model.reset_metrics()  # Means that are NaN would stay so.
+        model.reset_metrics()  # Means of NaN would stay NaN.
 
 
 def is_finite(model):
@@ -148,23 +141,23 @@ def is_finite(model):
 
 
 def _state(model):
-    """Returns weights and optimizer state but for counts and rates."""
+    """Returns weights and optimizer state, without step counts and rates."""
     variables = list(model.weights)
-    apart = []
+    excluded = []
     if model.optimizer is not None:
         variables += model.optimizer.variables
-        apart = [model.optimizer.iterations]
-        apart += [one.learning_rate for one in _optimizers(model)]
-    apart = {id(variable) for variable in apart}
-    return [v for v in variables if id(v) not in apart]
+        excluded = [model.optimizer.iterations]
+        excluded += [each.learning_rate for each in _optimizers(model)]
+    excluded = {id(variable) for variable in excluded}
+    return [v for v in variables if id(v) not in excluded]
 
 
 def _optimizers(model):
-    """Returns a GAN's two optimizers, or the one of another model."""
+    """Returns the two optimizers of a GAN, or the one of another model."""
     return getattr(model.optimizer, "optimizers", [model.optimizer])
 
 
-def _check_that_one_can_go_back(model):
+def _check_rollback(model):
     if not model.built:
         raise ValueError(
             "`rollbacks` needs a model that is built before `fit`. Received: "
@@ -177,6 +170,6 @@ def _check_that_one_can_go_back(model):
             optimizer.learning_rate = float(optimizer.learning_rate)
         except TypeError as error:
             raise ValueError(
-                "`rollbacks` needs learning rates that are numbers, which can "
-                f"be halved. Received: a schedule in {optimizer.name}"
+                "`rollbacks` needs constant learning rates, because they are "
+                f"halved. Received: a schedule in {optimizer.name}"
             ) from error

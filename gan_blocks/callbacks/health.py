@@ -1,73 +1,75 @@
-"""Warnings of training that has gone wrong without any NaN."""
+"""Warnings about mode collapse and unbalanced networks."""
 
 import logging
+from typing import Any
 
+from gan_blocks import runs
 import keras
 
-from gan_blocks.callbacks import counts
+__all__ = ["WarnOnTrouble"]
 
 _logger = logging.getLogger(__package__)
 
-_ALIKE = 0.1  # The spread below which images are taken for alike.
-_SURE = 0.99  # Both accuracies of a discriminator that has won.
-_CLUELESS = 1.15  # The sum of the accuracies of one that tells nothing.
-# How long it must be so. Images are alike before they have learned to differ:
-# those of a healthy run for 150 steps, which were eight epochs.
+_COLLAPSE = 0.1  # Spread.
+_DOMINATES = 0.99  # Both accuracies.
+_CHANCE = 1.15  # Sum of the accuracies.
+# Images of healthy runs are nearly identical for about 150 steps.
+_WARMUP_STEPS = 200
 _EPOCHS = 2
-_STEPS = 500
-_MEANINGS = {
-    "alike": (
-        "the generated images are almost all alike: their spread is "
-        "{spread:.3f} of the real ones'. The generator has collapsed, which "
-        "seldom mends itself. Go back to a checkpoint from before; what "
-        "usually helps is a lower learning rate of the generator, a penalty "
-        "such as R1, or the loss `relativistic_pairing` with R1 and R2."
+_STEPS = 100
+_REMEDIES = {
+    "mode collapse": (
+        "The generated images are nearly identical. The generator rarely "
+        "recovers: go back to an earlier checkpoint, and try a lower learning "
+        "rate of the generator, the penalty R1, or the loss "
+        "`relativistic_pairing` with R1 and R2."
     ),
-    "won": (
-        "the discriminator is right about almost every image (of the real "
-        "ones {real_accuracy:.1%}, of the generated ones {fake_accuracy:.1%}), "
-        "and the generator learns little from it. If the pictures no longer "
-        "get better, what usually helps is a lower learning rate of the "
-        "discriminator or fewer filters in it, a penalty such as R1, label "
-        "smoothing, or, with few images, augmentation."
+    "discriminator dominates": (
+        "The generator gets little signal from a discriminator that is almost "
+        "always right. If the images stop improving, try a lower learning "
+        "rate or fewer filters for the discriminator, the penalty R1, label "
+        "smoothing or, with few images, augmentation against overfitting."
     ),
-    "clueless": (
-        "the discriminator tells nothing: it takes {real_accuracy:.1%} of the "
-        "real images for real, and {fake_accuracy:.1%} of the generated ones "
-        "for generated. Either the images are perfect, or it is too weak to "
-        "teach the generator anything. If the pictures do not get better, "
-        "what usually helps is a lower learning rate of the generator, a "
-        "higher one of the discriminator, more filters in it, or more "
-        "`discriminator_steps`."
+    "discriminator at chance": (
+        "Either the images are perfect, or the discriminator is too weak to "
+        "teach the generator. If the images do not improve, try a higher "
+        "learning rate, more filters or more `discriminator_steps` for the "
+        "discriminator, or a lower learning rate of the generator."
     ),
 }
 
 
 class WarnOnTrouble(keras.callbacks.Callback):
-    """Warns if images become alike, or one network has left the other behind.
+    """Warns about mode collapse and a discriminator that is too strong or weak.
 
-    The losses of a GAN do not tell whether it learns. At the end of each epoch
-    this callback looks at the logs `spread`, `real_accuracy` and
-    `fake_accuracy` of the `GAN` for three kinds of trouble:
+    GAN losses do not show whether training works. This callback checks other
+    logs of `GAN` at the end of each epoch:
 
-    - the generated images are almost all alike, a collapse: a spread below
-      0.1;
-    - the discriminator has won: both accuracies are at least 0.99;
-    - the discriminator tells nothing: the accuracies add up to less than
-      1.15. A coin's toss gives 1, and so does taking all images for real.
-      Unless the images are perfect, it is too weak.
+    - Mode collapse: `spread` is below 0.1. The generated images are nearly
+      identical.
+    - The discriminator dominates: `real_accuracy` and `fake_accuracy` are both
+      at least 0.99, and the generator gets little signal.
+    - The discriminator is at chance: the two accuracies add up to less than
+      1.15. Guessing gives 1.
 
-    Trouble that has lasted for 2 epochs in a row, and for 500 steps, is told
-    in a warning of the logger `gan_blocks.callbacks`, with what usually helps;
-    once, until it has gone away for an epoch. Training is never stopped: some
-    runs recover, and the pictures have the last word.
+    A problem is logged as a warning, with remedies, after two epochs in a row
+    and 100 steps, and not before step 200 of the run: images of healthy runs
+    are nearly identical in the first steps too. It is logged again only if it
+    disappears and returns. Training continues.
 
-    Losses without a `decision_threshold` have no accuracies; with them only
-    the spread is looked at. A generator that draws the same few pictures over
-    and over may have a spread near 1: this callback does not see that.
+    At the end of `fit`, a one-sentence `verdict` is logged at level INFO, also
+    if all is well.
+
+    Losses without a `decision_threshold` have no accuracies; only `spread` is
+    checked then. `spread` does not detect a generator that repeats a few
+    different images. Look at the images as well, or measure recall with
+    `metrics.Quality`.
 
     Attributes:
-        message: What is wrong, as of the last epoch, or `None`.
+        message: The problems at the end of the last epoch, or `None`.
+        verdict: Summary of the last epoch, such as "No sign of mode collapse:
+            spread 0.82; the discriminator is right about 71% of real and 78%
+            of generated images." `None` if the model logs none of the values.
 
     Example:
 
@@ -89,57 +91,89 @@ class WarnOnTrouble(keras.callbacks.Callback):
         [keras.Input((2, 2, 1)), keras.layers.Flatten(), keras.layers.Dense(1)]
     )
     gan = gan_blocks.GAN(generator, discriminator)
-    gan.compile(keras.optimizers.SGD(0.0), "sgd")  # The generator stays so.
-    images = np.random.default_rng(0).uniform(-1, 1, (500, 2, 2, 1))
+    gan.compile(keras.optimizers.SGD(0.0), "sgd")  # The generator is fixed.
+    images = np.random.default_rng(0).uniform(-1, 1, (200, 2, 2, 1))
     warn = callbacks.WarnOnTrouble()
     gan.fit(images, batch_size=2, epochs=2, verbose=0, callbacks=[warn])
-    print(warn.message)
+    assert warn.message.startswith("Epoch 2: mode collapse")
     ```
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
-        self.message = None
-        self._lasting = {}  # Kinds of trouble: epochs and steps so far.
+        self.message: str | None = None
+        self.verdict: str | None = None
+        self._lasting = {}  # Problem: number of epochs and of steps so far.
 
     def on_train_begin(self, logs=None):
-        """Forgets what was found in an earlier training."""
-        self.message = None
+        self.message = self.verdict = None
         self._lasting = {}
 
     def on_epoch_begin(self, epoch, logs=None):
-        """Takes note of the step."""
-        self._step = counts.iterations(self.model)
+        self._step = runs.steps_done(self.model)
 
     def on_epoch_end(self, epoch, logs=None):
-        """Looks at the epoch's logs."""
-        steps = counts.iterations(self.model) - self._step
+        logs = logs or {}
+        step = runs.steps_done(self.model)
         before, self._lasting = self._lasting, {}
-        messages = []
-        for kind in _troubles(logs or {}):
-            earlier = before.get(kind, (0, 0))
-            lasting = self._lasting[kind] = earlier[0] + 1, earlier[1] + steps
-            if _is_long(*lasting):
-                meaning = _MEANINGS[kind].format(**logs)
-                messages.append(f"Epoch {epoch + 1}: {meaning}")
-                if not _is_long(*earlier):  # It has not been told yet.
-                    _logger.warning(messages[-1])
-        self.message = "\n".join(messages) or None
+        found = _problems(logs)
+        reported = []
+        for problem in found:
+            epochs, steps, warned = before.get(problem, (0, 0, False))
+            epochs, steps = epochs + 1, steps + step - self._step
+            confirmed = (
+                epochs >= _EPOCHS and steps >= _STEPS and step >= _WARMUP_STEPS
+            )
+            self._lasting[problem] = epochs, steps, confirmed
+            if confirmed:
+                message = f"Epoch {epoch + 1}: {problem} ({_describe(logs)}). "
+                reported.append(message + _REMEDIES[problem])
+                if not warned:
+                    _logger.warning(reported[-1])
+        self.message = "\n".join(reported) or None
+        self.verdict = _verdict(logs, found, bool(reported))
+
+    def on_train_end(self, logs=None):
+        if self.verdict:
+            _logger.info(self.verdict)
 
 
-def _is_long(epochs, steps):
-    return epochs >= _EPOCHS and steps >= _STEPS
-
-
-def _troubles(logs):
-    """Returns the kinds of trouble that an epoch's logs show."""
+def _problems(logs: dict[str, Any]) -> list[str]:
+    """Returns the problems that the logs of an epoch show."""
     found = []
-    if "spread" in logs and logs["spread"] < _ALIKE:
-        found.append("alike")
+    if "spread" in logs and logs["spread"] < _COLLAPSE:
+        found.append("mode collapse")
     if "real_accuracy" in logs and "fake_accuracy" in logs:
         accuracies = logs["real_accuracy"], logs["fake_accuracy"]
-        if min(accuracies) >= _SURE:
-            found.append("won")
-        if sum(accuracies) < _CLUELESS:
-            found.append("clueless")
+        if min(accuracies) >= _DOMINATES:
+            found.append("discriminator dominates")
+        if sum(accuracies) < _CHANCE:
+            found.append("discriminator at chance")
     return found
+
+
+def _describe(logs: dict[str, Any]) -> str:
+    parts = []
+    if "spread" in logs:
+        parts.append(f"spread {logs['spread']:.2f}")
+    if "real_accuracy" in logs and "fake_accuracy" in logs:
+        parts.append(
+            f"the discriminator is right about {logs['real_accuracy']:.0%} of "
+            f"real and {logs['fake_accuracy']:.0%} of generated images"
+        )
+    return "; ".join(parts)
+
+
+def _verdict(
+    logs: dict[str, Any], problems: list[str], confirmed: bool
+) -> str | None:
+    values = _describe(logs)
+    if not values:
+        return None
+    names = " and ".join(problems)
+    if not problems:
+        names = "mode collapse" if "spread" in logs else "a problem"
+        return f"No sign of {names}: {values}."
+    if confirmed:
+        return f"{names[0].upper()}{names[1:]}: {values}."
+    return f"Too early to tell, but possibly {names}: {values}."

@@ -1,113 +1,100 @@
-"""The table of what was logged, which outlives an interrupted run."""
+"""A table of the logs that survives interruptions."""
 
 import csv
 import pathlib
+from typing import Any
 
+from gan_blocks import files, replicas, runs
+from gan_blocks._types import PathLike
 import keras
 
-from gan_blocks import images, replicas
-from gan_blocks.callbacks import counts
-from gan_blocks.callbacks.writing import WarnOnce
+__all__ = ["HistoryTable"]
 
 
 class HistoryTable(keras.callbacks.Callback):
-    """Keeps a table of the logs of each epoch, or part of one, of a run.
+    """Writes the logs of each epoch to a CSV file that resuming keeps correct.
 
-    For runs that are interrupted and go on, in which
-    `keras.callbacks.CSVLogger` would lose rows or have them twice. Each row
-    has the `epoch`, counted from 1, the `step` at its end, counted by the
-    model's optimizer over the whole run, and what was logged. An epoch that
-    was stopped in its middle has a row for each part. When training begins,
-    rows of later steps are left out, since these are trained again. The table
-    is never seen half written, and gets another column where logs have new
-    names.
+    Use it instead of `keras.callbacks.CSVLogger` for runs that may be
+    interrupted: `CSVLogger` then loses or repeats rows.
 
-    Put it before `EpochCheckpoint`: then a run that is killed between the two
-    has no row too few. A table that cannot be written, because the disk is
-    full, is a warning of the logger `gan_blocks.callbacks`; training goes on.
-    Of several processes that train together, one writes it.
+    Columns: `epoch`, counted from 1, `step`, the number of steps at the end of
+    the epoch since the start of the run (`optimizer.iterations`), and all
+    logs. An epoch that was stopped and resumed has one row for each part. When
+    training begins, rows of later steps are removed, because those steps are
+    trained again. New logs get new columns.
+
+    Put it before `EpochCheckpoint`. A run that is killed between the two then
+    misses no row.
+
+    The file is replaced atomically. If it cannot be written, for example
+    because the disk is full, one warning is logged and training continues. If
+    several processes train together, one of them writes.
 
     Args:
-        path: The table, a file of comma-separated values (`.csv`). It need
-            not exist, nor need its folder.
+        path: The `.csv` file. The file and its folder need not exist.
 
     Raises:
-        ValueError: When training begins, if there is a file which is not such
-            a table.
+        ValueError: When training begins, if the file exists and was not
+            written by `HistoryTable`.
 
     Example:
 
     ```python
-    import pathlib
     import tempfile
 
     import keras
     import numpy as np
 
-    from gan_blocks import callbacks
+    from gan_blocks import callbacks, runs
 
     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
     model.compile(optimizer="sgd", loss="mean_squared_error")
     data = np.zeros((8, 2)), np.zeros((8, 1))
     with tempfile.TemporaryDirectory() as folder:
-        path = pathlib.Path(folder, "history.csv")
+        path = f"{folder}/history.csv"
         table = callbacks.HistoryTable(path)
         model.fit(*data, batch_size=4, epochs=2, callbacks=[table], verbose=0)
-        lines = path.read_text().splitlines()
-    assert lines == ["epoch,step,loss", "1,2,0.0", "2,4,0.0"]
+        rows = runs.read_history(path)
+    assert rows[1] == {"epoch": "2", "step": "4", "loss": "0.0"}
     ```
     """
 
-    def __init__(self, path):
+    model: Any
+
+    def __init__(self, path: PathLike) -> None:
         super().__init__()
         self.path = pathlib.Path(path)
-        self._rows = None
+        self._rows: Any = None
 
     def on_train_begin(self, logs=None):
-        """Prepares to read what is there."""
         self._rows = None
-        self._written = WarnOnce(f"{self.path} cannot be written")
+        self._best_effort = files.BestEffort(f"{self.path} cannot be written")
         if replicas.is_chief(self.model):
-            with self._written():
-                images.remove_unfinished(self.path.parent)
+            with self._best_effort():
+                files.remove_leftovers(self.path.parent)
 
     def on_epoch_begin(self, epoch, logs=None):
-        """Takes up the rows of the steps that are done."""
-        # Not in `on_train_begin`, where the callback that restores an
-        # interrupted run may come after this one.
+        # Not in `on_train_begin`: a later callback, such as
+        # `BackupAndRestore`, may restore the model there.
         if self._rows is None:
-            done = counts.iterations(self.model)
+            done = runs.steps_done(self.model)
             self._rows = [
-                row for row in read_rows(self.path) if int(row["step"]) <= done
+                row
+                for row in runs.read_history(self.path)
+                if int(row["step"]) <= done
             ]
 
     def on_epoch_end(self, epoch, logs=None):
-        """Adds a row."""
-        step = counts.iterations(self.model)
+        step = runs.steps_done(self.model)
         self._rows.append({"epoch": epoch + 1, "step": step, **(logs or {})})
         if not replicas.is_chief(self.model):
             return
         columns = dict.fromkeys(name for row in self._rows for name in row)
         with (
-            self._written(),
-            images.written_aside(self.path, flush=True) as aside,
+            self._best_effort(),
+            files.atomic_write(self.path, flush=True) as temporary,
+            open(temporary, "w", newline="") as file,
         ):
-            with open(aside, "w", newline="") as file:
-                writer = csv.DictWriter(file, columns)
-                writer.writeheader()
-                writer.writerows(self._rows)
-
-
-def read_rows(path):
-    """Returns the rows of a table, as dictionaries of texts."""
-    if not path.exists():
-        return []
-    with open(path, newline="") as file:
-        rows = list(csv.DictReader(file, restval=""))
-    for row in rows:
-        if not row.get("step", "").isdecimal():
-            raise ValueError(
-                "`path` must be a table that `HistoryTable` wrote, or not "
-                f"exist. Received: path={str(path)!r} with the row {row}"
-            )
-    return rows
+            writer = csv.DictWriter(file, columns)
+            writer.writeheader()
+            writer.writerows(self._rows)

@@ -1,56 +1,58 @@
-"""Pictures of what a GAN generates while it is trained."""
+"""Grids of generated images, saved during training."""
 
 import pathlib
+from typing import Any
 
+from gan_blocks import files, images, replicas, runs
+from gan_blocks._checks import check_positive_integer
+from gan_blocks._types import PathLike
 import keras
+import numpy as np
 
-from gan_blocks import images, replicas
-from gan_blocks.callbacks import counts
-from gan_blocks.callbacks.events import EventFile
-from gan_blocks.callbacks.writing import WarnOnce
+__all__ = ["ImageGrid"]
 
 
 class ImageGrid(keras.callbacks.Callback):
-    """Saves grids of generated images while a GAN is trained.
+    """Saves grids of generated images during training.
 
-    The losses of a GAN say little about its images, so look at these. All
-    grids are made from the same latents, which shows how one and the same
-    image changes in the course of the run; `gan_blocks.images.animation` makes
-    a film of them. Files are named after the place in the run at which they
-    were made, `step_0000010.png` or `epoch_0005.png`, and names sort in time.
+    GAN losses say little about the images, so look at these grids. All grids
+    show the same latents, so you can follow how an image changes;
+    `images.save_animation` combines the grids into an animation. File names
+    sort by time: `step_0000010.png` or `epoch_0005.png`.
 
-    Steps are counted from 1 over the whole run. The count starts at the
-    model's `optimizer.iterations`, so that a run that is continued goes on
-    where it was. With `steps_per_execution`, the grid is saved at the first
-    opportunity after a step was due, under the number of the step reached.
+    Steps are counted from the start of the run (`optimizer.iterations`), so
+    resumed runs continue the numbers. With `steps_per_execution`, a grid is
+    saved after the execution in which it is due, and named after the last
+    step of that execution.
 
-    A picture that cannot be written, because the disk is full or the folder
-    may not be written to, is a warning of the logger `gan_blocks.callbacks`,
-    once; training goes on, and so do the attempts.
+    If a grid cannot be written, for example because the disk is full, one
+    warning is logged and training continues. Later grids are tried again.
 
     Args:
-        directory: Folder for the files; made when training begins.
-        every_n_batches: Save a grid after every so many batches. Defaults to
-            10, unless `every_n_epochs` is given. Give one of the two.
-        every_n_epochs: Save a grid after the first epoch, which shows that all
-            is well, and then after every so many epochs.
-        rows: Number of rows of the grid. Defaults to 4.
-        columns: Number of columns of the grid. Defaults to 4.
-        seed: Integer, the seed of the latents. Defaults to 0.
-        batch_statistics: Passed on to the model's `generate` when given.
-        show: Whether to show the grid in a notebook too, where each takes the
-            place of the one before. Needs IPython. Defaults to `False`.
-        tensorboard: Folder of TensorBoard's logs, to which each grid is
-            written too, as "generated", at the step of the run. It can be that
-            of `keras.callbacks.TensorBoard`. Needs the package tensorboard.
-            Defaults to `None`.
+        directory: Folder for the grids. It is created when training begins.
+        every_n_batches: Number of steps between grids. Defaults to 10, unless
+            `every_n_epochs` is given.
+        every_n_epochs: Number of epochs between grids. The first epoch is
+            always saved. Do not combine it with `every_n_batches`.
+        rows: Number of rows of a grid. Defaults to 4.
+        columns: Number of columns of a grid. Defaults to 4.
+        seed: Seed of the latents. Defaults to 0.
+        batch_statistics: Argument of the model's `generate`. Defaults to
+            `None`, which does not pass it.
+        show: If True, shows the latest grid in the notebook. Needs IPython.
+            Defaults to False.
+        tensorboard: Folder of TensorBoard logs, which can be that of
+            `keras.callbacks.TensorBoard`. Each grid is added as the image
+            "generated". Needs the packages tensorflow and tensorboard. Unlike
+            the PNG files, TensorFlow's event file may stay unreadable from
+            the point at which a disk was full; the next training starts a new
+            one. Defaults to `None`.
 
     Raises:
         ValueError: If `every_n_batches`, `every_n_epochs`, `rows` or
-            `columns` is not a positive integer, both of the first two are
-            given, or the model has no `generate` and `sample_latents`.
-        ImportError: If `show` is set and IPython is not installed, or
-            `tensorboard` and tensorboard is not.
+            `columns` is not a positive integer, if the first two are both
+            given, or if the model has no `generate` and `sample_latents`.
+        ImportError: If a package for `show` or `tensorboard` is missing.
 
     Example:
 
@@ -58,55 +60,52 @@ class ImageGrid(keras.callbacks.Callback):
     import pathlib
     import tempfile
 
-    import keras
     import numpy as np
 
-    import gan_blocks
+    from gan_blocks import GAN, callbacks, networks
 
-    latents = keras.Input((8,))
-    pixels = keras.layers.Dense(16, activation="tanh")(latents)
-    images = keras.layers.Reshape((4, 4, 1))(pixels)
-    generator = keras.Model(latents, images)
-    logits = keras.layers.Dense(1)(keras.layers.Flatten()(images))
-    discriminator = keras.Model(images, logits)
-    gan = gan_blocks.GAN(generator, discriminator)
+    gan = GAN(
+        networks.mlp_generator((4, 4, 1), latent_dim=8),
+        networks.mlp_discriminator((4, 4, 1)),
+    )
     gan.compile("adam", "adam", loss="non_saturating")
     with tempfile.TemporaryDirectory() as folder:
-        pictures = gan_blocks.callbacks.ImageGrid(folder, every_n_batches=2)
+        grids = callbacks.ImageGrid(folder, every_n_batches=2)
         real_images = np.zeros((64, 4, 4, 1), "float32")
-        gan.fit(real_images, batch_size=16, callbacks=[pictures], verbose=0)
+        gan.fit(real_images, batch_size=16, callbacks=[grids], verbose=0)
         names = sorted(path.name for path in pathlib.Path(folder).iterdir())
     assert names == ["step_0000002.png", "step_0000004.png"]
     ```
     """
 
+    model: Any
+
     def __init__(
         self,
-        directory,
-        every_n_batches=None,
-        every_n_epochs=None,
-        rows=4,
-        columns=4,
-        seed=0,
-        batch_statistics=None,
-        show=False,
-        tensorboard=None,
-    ):
+        directory: PathLike,
+        every_n_batches: int | None = None,
+        every_n_epochs: int | None = None,
+        rows: int = 4,
+        columns: int = 4,
+        seed: int = 0,
+        batch_statistics: bool | None = None,
+        show: bool = False,
+        tensorboard: PathLike | None = None,
+    ) -> None:
         super().__init__()
         if every_n_batches is not None and every_n_epochs is not None:
             raise ValueError(
-                "Only one of `every_n_batches` and `every_n_epochs` may be "
+                "Only one of `every_n_batches` and `every_n_epochs` can be "
                 f"given. Received: every_n_batches={every_n_batches}, "
                 f"every_n_epochs={every_n_epochs}"
             )
         if every_n_epochs is not None:
-            counts.check_positive("every_n_epochs", every_n_epochs)
-        elif every_n_batches is not None:
-            counts.check_positive("every_n_batches", every_n_batches)
+            check_positive_integer("every_n_epochs", every_n_epochs)
         else:
-            every_n_batches = 10
-        counts.check_positive("rows", rows)
-        counts.check_positive("columns", columns)
+            every_n_batches = 10 if every_n_batches is None else every_n_batches
+            check_positive_integer("every_n_batches", every_n_batches)
+        check_positive_integer("rows", rows)
+        check_positive_integer("columns", columns)
         self.directory = pathlib.Path(directory)
         self.every_n_batches = every_n_batches
         self.every_n_epochs = every_n_epochs
@@ -114,60 +113,58 @@ class ImageGrid(keras.callbacks.Callback):
         self.columns = columns
         self.seed = seed
         self.batch_statistics = batch_statistics
-        self._display = _import_display() if show else None
-        self._shown = None
-        self._events = None
+        self.show = show
+        self.tensorboard = tensorboard
+        self._display: Any = _import_display() if show else None
+        self._handle: Any = None
         if tensorboard is not None:
-            self._events = EventFile(tensorboard)
-        self._step = None
+            _check_tensorboard()
+        self._writer: Any = None
+        self._step: Any = None
 
     def on_train_begin(self, logs=None):
-        """Makes the folder, before any time has been spent on training."""
         for method in ("generate", "sample_latents"):
             if not hasattr(self.model, method):
                 raise ValueError(
-                    f"`ImageGrid` needs a model with a method `{method}`, as "
-                    f"a `GAN` has it. Received: a {type(self.model).__name__}"
+                    f"`ImageGrid` needs a model with a method `{method}`, "
+                    f"such as `GAN`. Received: a {type(self.model).__name__}"
                 )
-        self._written = WarnOnce(
-            f"Pictures cannot be written to {self.directory}"
+        self._best_effort = files.BestEffort(
+            f"Images cannot be written to {self.directory}"
         )
-        if self._events is not None:
-            self._logged = WarnOnce(
-                f"Pictures cannot be written to {self._events.directory}"
-            )
+        self._best_effort_events = files.BestEffort(
+            f"Images cannot be written to {self.tensorboard}"
+        )
         if replicas.is_chief(self.model):
-            with self._written():
+            with self._best_effort():
                 self.directory.mkdir(parents=True, exist_ok=True)
-                images.remove_unfinished(self.directory)
+                files.remove_leftovers(self.directory)
+        self._writer = None
         self._step = None
 
     def on_epoch_begin(self, epoch, logs=None):
-        """Takes up the count of steps."""
-        # Not in `on_train_begin`, where the callback that restores an
-        # interrupted run may come after this one.
+        # Not in `on_train_begin`: a later callback, such as
+        # `BackupAndRestore`, may restore the model there.
         if self._step is None:
-            self._step = counts.iterations(self.model)
+            self._step = runs.steps_done(self.model)
         self._steps_before_epoch = self._step
 
     def on_train_batch_end(self, batch, logs=None):
-        """Saves a grid if one is due."""
         if self.every_n_batches is None:
             return
         done = batch + 1
         if self.params and self.params.get("steps"):
-            # With `steps_per_execution`, the last batch of an epoch carries
-            # the number that it would have if the last execution were full.
+            # With `steps_per_execution`, the number of an epoch's last batch
+            # can exceed the number of steps.
             done = min(done, self.params["steps"])
         due = self._step // self.every_n_batches + 1
         self._step = self._steps_before_epoch + done
-        # `self.model` is not touched unless it is needed: with JAX that alone
-        # moves all weights out of the training loop and back.
+        # `self.model` is used only when needed: on JAX, it moves all weights
+        # out of the training loop and back.
         if self._step >= due * self.every_n_batches:
             self._save(f"step_{self._step:07d}.png")
 
     def on_epoch_end(self, epoch, logs=None):
-        """Saves a grid if one is due."""
         if self.every_n_epochs is None:
             return
         if epoch == 0 or (epoch + 1) % self.every_n_epochs == 0:
@@ -178,32 +175,53 @@ class ImageGrid(keras.callbacks.Callback):
         options = {}
         if self.batch_statistics is not None:
             options["batch_statistics"] = self.batch_statistics
-        number = self.rows * self.columns
-        latents = model.sample_latents(number, self.seed)
-        # By every process: JAX computes in all of them together.
+        latents = model.sample_latents(self.rows * self.columns, self.seed)
+        # On JAX, all processes compute together.
         generated = model.generate(latents=latents, **options)
         if not replicas.is_chief(model):
             return
-        picture = images.grid(generated, self.rows, self.columns)
-        with self._written():
-            images.save_png(picture, self.directory / name)
-        if self._events is not None:
-            with self._logged():
-                self._events.write(picture, counts.iterations(model))
-        if self._display is None:
-            return
-        if self._shown is None:
-            self._shown = self._display(picture, display_id=True)
-        else:
-            self._shown.update(picture)
+        grid = images.grid(generated, self.rows, self.columns)
+        with self._best_effort():
+            images.save_png(grid, self.directory / name)
+        if self.tensorboard is not None:
+            with self._best_effort_events():
+                self._write_event(grid, runs.steps_done(model))
+        if self._handle is not None:
+            self._handle.update(grid)
+        elif self._display is not None:
+            self._handle = self._display(grid, display_id=True)
+
+    def _write_event(self, grid, step):
+        import tensorflow as tf
+
+        pixels = np.asarray(grid).reshape(1, grid.height, grid.width, -1)
+        try:
+            if self._writer is None:
+                folder = f"{self.tensorboard}/images"
+                self._writer = tf.summary.create_file_writer(folder)
+            with self._writer.as_default():
+                tf.summary.image("generated", pixels, step)
+            self._writer.flush()
+        except tf.errors.OpError as error:
+            raise OSError(str(error)) from error
 
 
 def _import_display():
     try:
-        from IPython.display import display
+        from IPython.display import display  # pyright: ignore
     except ImportError as error:
         raise ImportError(
-            "`show=True` needs IPython, which a notebook brings along. Use "
-            "show=False or install IPython."
+            "`show=True` needs the package IPython, which notebooks have. Use "
+            "show=False, or install it with: pip install ipython"
         ) from error
     return display
+
+
+def _check_tensorboard():
+    try:
+        import tensorboard  # noqa: F401
+    except ImportError as error:
+        raise ImportError(
+            "`tensorboard` needs the package tensorboard. Install it with: "
+            "pip install tensorboard"
+        ) from error

@@ -1,33 +1,38 @@
-"""How good the images are, while they get better."""
+"""Quality metrics of the generated images as logs."""
 
+from collections.abc import Callable
+from typing import Any
+
+from gan_blocks._checks import check_positive_integer
 import keras
 
-from gan_blocks.callbacks.counts import check_positive
+__all__ = ["QualityMonitor"]
 
 
 class QualityMonitor(keras.callbacks.Callback):
-    """Measures the generated images and adds the values to the logs.
+    """Measures the quality of generated images and adds it to the logs.
 
-    Losses do not tell how good a GAN is. These values do, and as they are
-    part of the logs, the history has them, and callbacks that come after this
-    one act on them: `keras.callbacks.EarlyStopping("fid", mode="min")`, or
-    `ModelCheckpoint(path, "kid", mode="min", save_best_only=True)`. Keras
-    cannot know that less is better, so `mode` must be given.
+    GAN losses do not show image quality; metrics such as FID and KID do.
+    Because the values are logs, they appear in the history, and later
+    callbacks can use them: `keras.callbacks.EarlyStopping("fid", mode="min")`
+    or `ModelCheckpoint(path, "kid", mode="min", save_best_only=True)`. Always
+    pass `mode`, because Keras cannot know that lower is better.
 
-    It measures at the end of the first epoch that it sees and of every
-    `every_n_epochs`-th; in the epochs between, the logs hold the last values.
-    It draws no random numbers of the GAN, so that training is the same
-    without it.
+    The first epoch is measured, and then every `every_n_epochs`-th epoch. The
+    logs of other epochs repeat the last values. Measuring does not use the
+    GAN's random seeds, so it does not change training.
 
     Args:
-        quality: `metrics.Quality`, or any function of the model that returns
-            something with a dictionary `values` of floats. A few thousand
-            images are enough to see progress: measuring takes the time of
-            generating them, and of their features.
-        every_n_epochs: Integer. Defaults to 1.
+        quality: A `metrics.Quality`, or a function that takes the model and
+            returns an object with a dictionary `values` of floats. A few
+            thousand images are enough to see progress.
+        every_n_epochs: Number of epochs between measurements. Defaults to 1.
 
     Attributes:
-        results: List of `(epoch, QualityResult)`, the epochs counted from 1.
+        results: List of `(epoch, result)`. Epochs are counted from 1.
+
+    Raises:
+        ValueError: If `every_n_epochs` is not a positive integer.
 
     Example:
 
@@ -57,15 +62,16 @@ class QualityMonitor(keras.callbacks.Callback):
     ```
     """
 
-    def __init__(self, quality, every_n_epochs=1):
+    def __init__(
+        self, quality: Callable[[Any], Any], every_n_epochs: int = 1
+    ) -> None:
         super().__init__()
-        check_positive("every_n_epochs", every_n_epochs)
+        check_positive_integer("every_n_epochs", every_n_epochs)
         self.quality = quality
         self.every_n_epochs = every_n_epochs
         self.results = []
 
     def on_epoch_end(self, epoch, logs=None):
-        """Measures, or remembers, and adds the values to the logs."""
         if not self.results or (epoch + 1) % self.every_n_epochs == 0:
             self.results.append((epoch + 1, self.quality(self.model)))
         if logs is not None:

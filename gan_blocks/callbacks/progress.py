@@ -1,0 +1,316 @@
+"""One line that shows the progress of training."""
+
+import collections
+import os
+import shutil
+import statistics
+import sys
+import time
+from typing import Any
+
+from gan_blocks import files, replicas
+from gan_blocks._checks import check_positive_integer
+import keras
+
+__all__ = ["ProgressLine"]
+
+_WIDTH = 79
+_SECONDS_BETWEEN_UPDATES = 0.2
+_SECONDS_BEFORE_ESTIMATE = 5
+_SKIPPED_STEPS = 2  # They include compilation.
+_STEPS_FOR_ESTIMATE = 3
+# Parts that are left out if the line is too long, in this order.
+_OPTIONAL = ("word", "speed", "spread", "accuracies", "losses", "step")
+
+
+class ProgressLine(keras.callbacks.Callback):
+    """Shows the progress of training, and the time left, in one line.
+
+    Use it with `fit(verbose=0)`, in place of Keras' progress bar:
+
+        19/20 41/93 d 1.23 g 0.88 acc 71% 78% spread 0.82 45 ms/step 7 s left
+
+    The line shows the epoch, the step of the epoch, the losses of
+    discriminator and generator, `real_accuracy` and `fake_accuracy`, `spread`,
+    the time per step, and the time left for the whole run. Models other than
+    `GAN` show `loss`. Losses are means over the epoch so far. The line has at
+    most 79 columns; values that do not fit are left out.
+
+    In a terminal and in a notebook the line is updated in place, up to five
+    times per second, and each epoch keeps its last line. A file or pipe gets
+    one line per epoch. After the first seconds, a sentence says how long the
+    run will take and on which device.
+
+    The time per step is the median of the last 100 steps, so it does not
+    include compilation and occasional saving. The time left includes the time
+    between epochs.
+
+    If several processes train together, one of them prints. Put this callback
+    first, so that other callbacks' messages follow the line of their epoch.
+
+    Args:
+        epochs: Number of epochs of the whole run. Defaults to `epochs` of
+            `fit`.
+        steps_per_epoch: Number of steps of a complete epoch. Needed if `fit`
+            begins in the middle of an epoch, so that its first epoch has
+            fewer steps. Defaults to the number of steps in `fit`.
+
+    Raises:
+        ValueError: If `epochs` or `steps_per_epoch` is not a positive integer.
+
+    Example:
+
+    ```python
+    import keras
+    import numpy as np
+
+    from gan_blocks import callbacks
+
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    model.compile(optimizer="sgd", loss="mean_squared_error")
+    data = np.zeros((8, 2)), np.zeros((8, 1))
+    model.fit(*data, verbose=0, callbacks=[callbacks.ProgressLine()])
+    ```
+    """
+
+    model: Any
+
+    def __init__(
+        self, epochs: int | None = None, steps_per_epoch: int | None = None
+    ) -> None:
+        super().__init__()
+        if epochs is not None:
+            check_positive_integer("epochs", epochs)
+        if steps_per_epoch is not None:
+            check_positive_integer("steps_per_epoch", steps_per_epoch)
+        self.epochs = epochs
+        self.steps_per_epoch = steps_per_epoch
+        self._screen: Any = None
+        self._estimate_shown = False
+        self._step_times = collections.deque(maxlen=100)
+        self._pauses = collections.deque(maxlen=100)  # Between epochs.
+
+    def on_train_begin(self, logs=None):
+        params = self.params or {}
+        self._total_epochs = self.epochs or params.get("epochs")
+        self._steps_of_fit = params.get("steps")
+        self._steps = self.steps_per_epoch or self._steps_of_fit
+        self._first_epoch = True
+        self._skip = _SKIPPED_STEPS
+        self._begin = time.monotonic()
+        self._last: Any = None  # When the last step or pause ended.
+        self._updated: Any = None
+        if not replicas.is_chief(self.model):
+            self._screen = _Nothing()
+        elif self._screen is None:
+            self._screen = _choose_screen()
+        self._best_effort = files.BestEffort("Progress cannot be shown")
+
+    def on_epoch_begin(self, epoch, logs=None):
+        now = time.monotonic()
+        if self._last is not None:
+            self._pauses.append(now - self._last)
+        self._last = now
+        self._epoch = epoch
+        self._step = self._offset = 0
+        if self._first_epoch and self._steps and self._steps_of_fit:
+            self._step = self._offset = self._steps - self._steps_of_fit
+        self._first_epoch = False
+
+    def on_train_batch_end(self, batch, logs=None):
+        # Never use `self.model` here: on JAX, it moves all weights.
+        now = time.monotonic()
+        before = self._step
+        self._step = self._offset + batch + 1
+        if self._steps:
+            # With `steps_per_execution`, the last batch can exceed it.
+            self._step = min(self._step, self._steps)
+        if self._skip:
+            self._skip -= 1
+        else:
+            self._step_times.append((now - self._last) / (self._step - before))
+        self._last = now
+        late = self._updated is None or (
+            now >= self._updated + _SECONDS_BETWEEN_UPDATES
+        )
+        if late:
+            self._updated = now
+            with self._best_effort():
+                self._show_estimate(now)
+                self._screen.update(self._line(logs or {}))
+
+    def on_epoch_end(self, epoch, logs=None):
+        if not self._steps:
+            self._steps = self._step  # Known from now on.
+        with self._best_effort():
+            self._screen.keep(self._line(logs or {}))
+
+    def _show_estimate(self, now):
+        """Prints once how long the run will take, and the device."""
+        left = self._seconds_left()
+        if (
+            self._estimate_shown
+            or left is None
+            or now < self._begin + _SECONDS_BEFORE_ESTIMATE
+        ):
+            return
+        self._estimate_shown = True
+        epochs = self._total_epochs - self._epoch
+        run = f"{epochs} epoch{'s' * (epochs > 1)} of {self._steps} steps"
+        if self._epoch or self._offset:
+            run = f"the rest of {self._total_epochs} epochs"
+        self._screen.keep(
+            f"{run[0].upper()}{run[1:]} on {_device()}: about "
+            f"{_duration(left)}."
+        )
+
+    def _seconds_left(self):
+        """Returns the estimate for the whole run, or `None`."""
+        if (
+            len(self._step_times) < _STEPS_FOR_ESTIMATE
+            or not self._steps
+            or not self._total_epochs
+        ):
+            return None
+        epochs = self._total_epochs - self._epoch - 1
+        steps = epochs * self._steps + self._steps - self._step
+        left = steps * statistics.median(self._step_times)
+        if self._pauses:
+            left += epochs * statistics.fmean(self._pauses)
+        return left
+
+    def _line(self, logs):
+        parts = {"word": "Epoch", "epoch": f"{self._epoch + 1}"}
+        if self._total_epochs:
+            parts["epoch"] += f"/{self._total_epochs}"
+        if not self._steps:
+            parts["step"] = f"step {self._step}"
+        elif self._step < self._steps:
+            parts["step"] = f"{self._step}/{self._steps}"
+        if "d_loss" in logs and "g_loss" in logs:
+            losses = logs["d_loss"], logs["g_loss"]
+            parts["losses"] = "d {} g {}".format(*map(_number, losses))
+        elif "loss" in logs:
+            parts["losses"] = f"loss {_number(logs['loss'])}"
+        if "real_accuracy" in logs and "fake_accuracy" in logs:
+            parts["accuracies"] = (
+                f"acc {logs['real_accuracy']:.0%} {logs['fake_accuracy']:.0%}"
+            )
+        if "spread" in logs:
+            parts["spread"] = f"spread {_number(logs['spread'])}"
+        if self._step_times:
+            seconds = statistics.median(self._step_times)
+            parts["speed"] = (
+                f"{_number(seconds)} s/step"
+                if seconds >= 1
+                else f"{1000 * seconds:.0f} ms/step"
+            )
+        left = self._seconds_left()
+        if left:
+            parts["left"] = f"{_duration(left)} left"
+        width = min(_WIDTH, shutil.get_terminal_size().columns - 1)
+        for name in _OPTIONAL:
+            if len(" ".join(parts.values())) <= width:
+                break
+            parts.pop(name, None)
+        return " ".join(parts.values())[:width]
+
+
+class _Nothing:
+    def update(self, line):
+        """Shows a line that the next one replaces."""
+
+    def keep(self, line):
+        """Shows a line that stays."""
+
+
+class _Pipe(_Nothing):
+    def keep(self, line):
+        print(line, flush=True)
+
+
+class _Terminal(_Nothing):
+    def __init__(self):
+        self.shown = ""
+
+    def update(self, line, end=""):
+        # Spaces erase what is left of the previous line.
+        padded = line.ljust(len(self.shown))
+        self.shown = "" if end else line
+        print(f"\r{padded}", end=end, flush=True)
+
+    def keep(self, line):
+        self.update(line, end="\n")
+
+
+class _Notebook(_Nothing):
+    lines_kept = 10
+
+    def __init__(self):
+        self.kept = collections.deque(maxlen=self.lines_kept)
+        self.handle: Any = None
+
+    def update(self, line):
+        text = {"text/plain": "\n".join([*self.kept, line])}
+        if self.handle is None:
+            from IPython.display import display  # pyright: ignore
+
+            self.handle = display(text, raw=True, display_id=True)
+        else:
+            self.handle.update(text, raw=True)
+
+    def keep(self, line):
+        self.update(line)
+        self.kept.append(line)
+
+
+def _choose_screen():
+    ipython = sys.modules.get("IPython")
+    if ipython and hasattr(ipython.get_ipython(), "kernel"):
+        return _Notebook()
+    return _Terminal() if sys.stdout.isatty() else _Pipe()
+
+
+def _number(value):
+    return f"{value:.2f}" if abs(value) < 100 else f"{value:.3g}"
+
+
+def _duration(seconds: float) -> str:
+    """Returns a duration such as "2 h 05 min" or "3 min 20 s"."""
+    minutes, seconds = divmod(max(1, round(seconds)), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes:02d} min"
+    return f"{minutes} min {seconds:02d} s" if minutes else f"{seconds} s"
+
+
+def _device():
+    """Returns the names of the GPUs, or the number of CPU cores."""
+    names = _gpu_names()
+    if names:
+        number = f"{len(names)} x " if len(names) > 1 else ""
+        return f"{number}{names[0]}"
+    try:
+        cores = len(os.sched_getaffinity(0))
+    except AttributeError:  # On macOS and Windows.
+        cores = os.cpu_count() or 1
+    return f"CPU, {cores} core{'s' * (cores > 1)}"
+
+
+def _gpu_names():
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        return [
+            tf.config.experimental.get_device_details(gpu).get(
+                "device_name", "GPU"
+            )
+            for gpu in tf.config.get_visible_devices("GPU")
+        ]
+    if keras.backend.backend() == "jax":
+        import jax
+
+        return [d.device_kind for d in jax.devices() if d.platform != "cpu"]
+    from torch import cuda
+
+    return [cuda.get_device_name(i) for i in range(cuda.device_count())]
