@@ -1,13 +1,14 @@
-"""Trains a few steps on the devices there are; saves what they came to.
+"""Trains a few steps on one or two devices and saves the results.
 
     python train_on_devices.py one|two|process FILE
 
-- one: on one device;
-- two: on two, by `MirroredStrategy` on TensorFlow, `DataParallel` on JAX;
-- process: as one of two processes that train together, which the variables of
-  the environment describe, as `--devices` of the recipes takes them.
+- one: on one device.
+- two: on two devices, with `MirroredStrategy` on TensorFlow and `DataParallel`
+  on JAX.
+- process: in one of two processes that train together. The environment
+  variables of `support.two_processes` describe them.
 
-The file, `.npz`, holds the weights, generated images and the logs.
+The file, `.npz`, contains the weights, generated images and the logs.
 """
 
 import functools
@@ -18,47 +19,44 @@ if sys.argv[1] == "two":
     os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=2"
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 
+from gan_blocks import GAN, layers, networks, penalties, replicas
 import keras
 import numpy as np
 
-import gan_blocks
-from gan_blocks import layers, networks, replicas
-
-BATCH = 16
+BATCH_SIZE = 16
 
 
-def build():
+def build_gan():
     keras.utils.set_random_seed(0)
-    grow = functools.partial(layers.TransposedConvBlock, synchronized=True)
-    shrink = functools.partial(layers.StridedConvBlock, synchronized=True)
-    gan = gan_blocks.GAN(
+    up = functools.partial(layers.TransposedConvBlock, synchronized=True)
+    down = functools.partial(layers.StridedConvBlock, synchronized=True)
+    gan = GAN(
         networks.dcgan_generator(
-            (16, 16, 1), 8, base_filters=4, block=grow, first_block=grow
+            (16, 16, 1), 8, base_filters=4, block=up, first_block=up
         ),
-        networks.dcgan_discriminator((16, 16, 1), base_filters=4, block=shrink),
+        networks.dcgan_discriminator((16, 16, 1), base_filters=4, block=down),
         ema_momentum=0.9,
         seed=0,
     )
     gan.compile(
         keras.optimizers.SGD(0.1),
         keras.optimizers.SGD(0.1),
-        penalty=gan_blocks.penalties.R1(1.0),
+        penalty=penalties.R1(1.0),
         discriminator_steps=2,
     )
     return gan
 
 
-def train(images, batch_size=BATCH):
-    gan = build()
+def train(images, batch_size=BATCH_SIZE):
+    gan = build_gan()
     logs = gan.fit(images, batch_size=batch_size, shuffle=False, verbose=0)
-    logs = logs.history
-    arrays = {f"log_{name}": values for name, values in logs.items()}
+    arrays = {f"log_{name}": values for name, values in logs.history.items()}
     for i, weight in enumerate(gan.weights):
         arrays[f"weight_{i}_{weight.name}"] = keras.ops.convert_to_numpy(weight)
     return {**arrays, "images": gan.generate(4, seed=0)}
 
 
-def tensorflow(kind, images):
+def train_on_tensorflow(kind, images):
     import tensorflow as tf
 
     cpu = tf.config.list_physical_devices("CPU")[0]
@@ -71,51 +69,53 @@ def tensorflow(kind, images):
     else:
         strategy = tf.distribute.get_strategy()
     with strategy.scope():
-        check_number(strategy.num_replicas_in_sync, kind)
+        check_count(strategy.num_replicas_in_sync, kind)
         return train(images)
 
 
-def jax(kind, images):
-    """Each process has its share of each batch."""
+def train_on_jax(kind, images):
     if kind == "one":
         return train(images)
+    batch_size = BATCH_SIZE
     if kind == "process":
         keras.distribution.initialize()
         import jax
 
-        images = own_share(images, jax.process_index())
+        images = part_of_each_batch(images, jax.process_index())
+        batch_size //= 2
     parallel = keras.distribution.DataParallel(auto_shard_dataset=False)
     keras.distribution.set_distribution(parallel)
-    check_number(parallel.device_mesh.devices.size, kind)
-    return train(images, BATCH if kind == "two" else BATCH // 2)
+    check_count(parallel.device_mesh.devices.size, kind)
+    return train(images, batch_size)
 
 
-def torch(kind, images):
-    """Each process has its share of each batch."""
+def train_on_torch(kind, images):
     if kind == "one":
         return train(images)
     import torch
 
     torch.distributed.init_process_group()
-    check_number(replicas.number(), kind)
-    return train(own_share(images, replicas.index()), BATCH // 2)
+    check_count(replicas.count(), kind)
+    return train(part_of_each_batch(images, replicas.index()), BATCH_SIZE // 2)
 
 
-def own_share(images, index):
-    batches = images.reshape(-1, 2, BATCH // 2, *images.shape[1:])
+def part_of_each_batch(images, index):
+    batches = images.reshape(-1, 2, BATCH_SIZE // 2, *images.shape[1:])
     return np.concatenate(batches[:, index])
 
 
-def check_number(number, kind):
-    if number != (1 if kind == "one" else 2):
-        raise RuntimeError(f"{number} devices for {kind}")
+def check_count(count, kind):
+    if count != (1 if kind == "one" else 2):
+        raise RuntimeError(f"{count} devices for {kind}")
 
 
 def main():
     kind, file = sys.argv[1:]
-    images = np.random.default_rng(0).uniform(-1, 1, (4 * BATCH, 16, 16, 1))
-    run = globals()[keras.backend.backend()]
-    np.savez(file, **run(kind, images.astype("float32")))
+    images = np.random.default_rng(0).uniform(
+        -1, 1, (4 * BATCH_SIZE, 16, 16, 1)
+    )
+    train_on_backend = globals()[f"train_on_{keras.backend.backend()}"]
+    np.savez(file, **train_on_backend(kind, images.astype("float32")))
 
 
 if __name__ == "__main__":

@@ -2,37 +2,47 @@
 
     KERAS_BACKEND=jax python train_ten_steps.py FILE.npz
 
-Everything random is drawn with NumPy, so that every backend starts from and
-sees the same; what comes out may be compared.
+NumPy draws all random numbers, so they are the same on every backend and the
+results can be compared.
 """
 
 import sys
 
+from gan_blocks import GAN, layers, penalties
 import keras
-import numpy as np
 from keras import ops
-
-import gan_blocks
-from gan_blocks import layers
+import numpy as np
 
 BATCH_SIZE = 16
+STEPS = 10
 OPTIMIZERS = {
     "sgd": lambda: keras.optimizers.SGD(0.02),
     "adam": lambda: keras.optimizers.Adam(2e-4, beta_1=0.5),
 }
 
 
-class TableGAN(gan_blocks.GAN):
-    """Takes the latents of each step from a table."""
+class LatentsOfStep(keras.layers.Layer):
+    """Replaces the latents with those of the current step."""
 
-    def _noise_like(self, images, seed_generator):
-        return ops.take(self.table, self.optimizer.iterations, axis=0)
+    def __init__(self, table):
+        super().__init__()
+        self.table = table
+        self.current_step = None  # A function.
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def call(self, latents):
+        return ops.take(self.table, self.current_step(), axis=0)
 
 
-def build():
+def build_gan(optimizer, random):
+    table = random.normal(size=(STEPS, BATCH_SIZE, 1, 1, 8)).astype("float32")
+    latents = LatentsOfStep(ops.convert_to_tensor(table))
     generator = keras.Sequential(
         [
             keras.Input((1, 1, 8)),
+            latents,
             layers.TransposedConvBlock(16, 4, strides=1, padding="valid"),
             layers.TransposedConvBlock(8),
             layers.TransposedConvBlock(
@@ -49,43 +59,37 @@ def build():
             keras.layers.Dense(1),
         ]
     )
-    gan = TableGAN(generator, discriminator, ema_momentum=0.9)
-    random = np.random.default_rng(0)
+    gan = GAN(generator, discriminator, ema_momentum=0.9)
     for weight in gan.trainable_weights:
         weight.assign(random.normal(0, 0.1, weight.shape).astype("float32"))
     for average, weight in zip(
         gan.generator_averages, gan.generator.weights, strict=True
     ):
         average.assign(ops.copy(weight))
-    table = random.normal(size=(10, BATCH_SIZE, 1, 1, 8)).astype("float32")
-    gan.table = ops.convert_to_tensor(table)
-    return gan, random
+    gan.compile(optimizer(), optimizer(), penalty=penalties.R1(0.1))
+    latents.current_step = lambda: gan.optimizer.iterations
+    return gan
 
 
 def train(optimizer):
     """Yields the names and values of logs and weights."""
-    gan, random = build()
-    penalty = gan_blocks.penalties.R1(0.1)
-    gan.compile(optimizer(), optimizer(), penalty=penalty)
-    images = random.uniform(-1, 1, (10, BATCH_SIZE, 16, 16, 1))
-    for step in range(10):
+    random = np.random.default_rng(0)
+    gan = build_gan(optimizer, random)
+    images = random.uniform(-1, 1, (STEPS, BATCH_SIZE, 16, 16, 1))
+    for step in range(STEPS):
         batch = images[step].astype("float32")
         logs = gan.fit(batch, batch_size=BATCH_SIZE, verbose=0).history
         for name, (value,) in logs.items():
             yield f"{step + 1}/logs/{name}", value
-        if step in (0, 9):
+        if step in (0, STEPS - 1):
             for i, weight in enumerate(gan.weights):
                 value = ops.convert_to_numpy(weight)
                 yield f"{step + 1}/weights/{i}", value
 
 
-def main():
+if __name__ == "__main__":
     results = {}
     for kind, optimizer in OPTIMIZERS.items():
         for name, value in train(optimizer):
             results[f"{kind}/{name}"] = value
     np.savez(sys.argv[1], **results)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,11 +1,11 @@
-"""What two processes on this machine need to know to train together."""
+"""The environment of two processes that train together on this machine."""
 
 import json
 import socket
 
 
 def environments():
-    """Returns their two environments, as each backend reads them."""
+    """Returns the environment variables of both, for every backend."""
     with socket.socket() as first, socket.socket() as second:
         first.bind(("127.0.0.1", 0))
         second.bind(("127.0.0.1", 0))

@@ -14,12 +14,11 @@ import warnings
 import zipfile
 import zlib
 
-import numpy as np
-import pytest
-from PIL import Image
-
 from gan_blocks import datasets, faces
 from gan_blocks.datasets import arrays, loading, sources
+import numpy as np
+from PIL import Image
+import pytest
 
 RED, BLUE = (255, 0, 0), (0, 0, 255)
 GIB = 1024**3

@@ -4,11 +4,10 @@ import contextlib
 import os
 import resource
 
+from gan_blocks import GAN, callbacks, images
 import keras
 import numpy as np
 import pytest
-
-from gan_blocks import GAN, callbacks, images
 
 LIMIT = 100_000  # bytes a file may have on the full disk below
 

@@ -2,19 +2,18 @@
 
 import io
 import json
+from pathlib import Path
 import runpy
 import sys
 import types
-from pathlib import Path
-
-import keras
-import numpy as np
-import pytest
-from PIL import Image
-from test_cli import assert_equal
-from test_faults import full_disk
 
 from gan_blocks import GAN, callbacks, metrics, networks, replicas
+import keras
+import numpy as np
+from PIL import Image
+import pytest
+from test_cli import assert_equal
+from test_faults import full_disk
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOK = ROOT / "docs" / "first_gan.ipynb"

@@ -1,42 +1,42 @@
-"""Writes a checkpoint, and what must be read from it by all later releases.
+"""Writes a checkpoint that all later releases must be able to load.
 
-    KERAS_BACKEND=tensorflow python tests/write_checkpoint.py NAME
+    cd tests
+    KERAS_BACKEND=tensorflow python -m support.write_checkpoint NAME
 
-trains a GAN of everything that this release can save for a few steps, and
-writes `NAME.keras` and `NAME.npz` to `tests/checkpoints`. What is there is
-never written again: it stands for the files that users have.
+Trains a GAN with all kinds of state that this release can save for a few
+steps. Writes `NAME.keras`, and `NAME.npz` with the values that a loaded GAN
+must have, to `tests/checkpoints`. Existing files are never replaced, because
+they stand for files that users have.
 """
 
 import pathlib
 import sys
 import tempfile
 
+from gan_blocks import GAN, callbacks, layers, losses, penalties, runs
 import keras
-import numpy as np
 from keras import ops
+import numpy as np
 
-from gan_blocks import GAN, callbacks, layers, losses, penalties
-
-FOLDER = pathlib.Path(__file__).parent / "checkpoints"
+FOLDER = pathlib.Path(__file__).parents[1] / "checkpoints"
 
 
-def build():
-    """Builds the GAN."""
-    normal = {"kernel_initializer": "he_normal"}
+def build_gan():
+    options = {"kernel_initializer": "he_normal"}
     generator = keras.Sequential(
         [
             keras.Input((2, 2, 2)),
-            layers.ResizeConvBlock(4, normalization="group", **normal),
-            layers.TransposedConvBlock(1, activation="tanh", **normal),
+            layers.ResizeConvBlock(4, normalization="group", **options),
+            layers.TransposedConvBlock(1, activation="tanh", **options),
         ],
         name="generator",
     )
     discriminator = keras.Sequential(
         [
             keras.Input((8, 8, 1)),
-            layers.StridedConvBlock(4, normalization="layer", **normal),
+            layers.StridedConvBlock(4, normalization="layer", **options),
             keras.layers.Flatten(),
-            layers.DenseBlock(8, dropout=0.3, **normal),
+            layers.DenseBlock(8, dropout=0.3, **options),
             keras.layers.Dense(1),
         ],
         name="discriminator",
@@ -52,16 +52,21 @@ def build():
     return gan
 
 
-def train(gan, steps, *watchers):
-    """Trains on made-up images and returns the logs."""
+def train(gan, steps, *used_callbacks):
+    """Trains on random images and returns the logs."""
     images = np.random.default_rng(0).uniform(-1, 1, (8, 8, 8, 1))
     images = np.repeat(images.astype("float32"), steps, axis=0)
-    options = {"batch_size": 8, "shuffle": False, "verbose": 0}
-    return gan.fit(images, callbacks=list(watchers), **options).history
+    return gan.fit(
+        images,
+        batch_size=8,
+        shuffle=False,
+        verbose=0,
+        callbacks=list(used_callbacks),
+    ).history
 
 
 def measure(gan):
-    """Returns what a checkpoint must bring back, and changes no weight."""
+    """Returns images, logits, and the sum and size of each variable."""
     images = np.random.default_rng(1).uniform(-1, 1, (4, 8, 8, 1))
     variables = [*gan.variables, *gan.optimizer.variables]
     arrays = [ops.convert_to_numpy(variable) for variable in variables]
@@ -70,14 +75,13 @@ def measure(gan):
         "logits": ops.convert_to_numpy(
             gan.discriminator(images.astype("float32"), training=False)
         ),
-        # Of each variable, weights, slots, counters and seeds.
         "sums": np.array([array.sum(dtype="float64") for array in arrays]),
         "sizes": np.array([array.size for array in arrays]),
     }
 
 
 def measure_training(gan):
-    """Returns the noise of the next step, and what the step after it logs."""
+    """Returns the noise of the next step and the logs of the step after it."""
     noise = keras.random.uniform((8, 2, 2, 2), -1.0, 1.0, seed=gan.noise)
     logs = train(gan, 1)
     return {
@@ -87,14 +91,14 @@ def measure_training(gan):
 
 
 def main():
-    paths = [FOLDER / f"{sys.argv[1]}.{end}" for end in ("keras", "npz")]
+    paths = [FOLDER / f"{sys.argv[1]}.{suffix}" for suffix in ("keras", "npz")]
     if any(path.exists() for path in paths):
-        sys.exit(f"{paths[0]} is there, and must stay as it is.")
+        sys.exit(f"{paths[0]} exists and must not change.")
     keras.utils.set_random_seed(0)
     with tempfile.TemporaryDirectory() as folder:
         checkpoint = callbacks.EpochCheckpoint(folder, arguments={"seed": 0})
-        train(build(), 5, checkpoint)
-        latest = callbacks.latest_checkpoint(folder)
+        train(build_gan(), 5, checkpoint)
+        latest = runs.latest_checkpoint(folder)
         gan = keras.saving.load_model(latest)
         FOLDER.mkdir(exist_ok=True)
         paths[0].write_bytes(latest.read_bytes())

@@ -1,0 +1,274 @@
+"""Kills and resumes runs many times and compares the results.
+
+    cd tests
+    python -m support.kill_runs --kills 50 --seed 0
+    python -m support.kill_runs --kills 50 --terminate 0.5
+    python -m support.kill_runs --script ../recipes/digits_dcgan.py \\
+        -- --data sample --epochs 10 --steps-per-epoch 3
+
+First, the script runs once without interruption. Then it runs in other
+folders, where SIGKILL ends it at random moments, most of them while a certain
+file is being written. Each run is resumed until it ends by itself, and new
+runs are started until all kills are used up. In the end, every folder must be
+the same as that of the uninterrupted run: the bits of each checkpoint and
+image, and each row of the history. A process that ends neither by the signal
+nor with status 0 counts as a failed run. With `--terminate`, some of the
+signals are SIGTERM, after which a run saves a checkpoint.
+
+The script can be any script that has an option `--output`. It must have an
+option `--resume` if it writes the file `arguments.json`. The number of grids
+that a resumed run draws again shows how far back it started.
+"""
+
+import argparse
+import collections
+import contextlib
+import dataclasses
+import os
+import pathlib
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+from support.compare_runs import differences, is_damaged, newest_checkpoint
+
+SCRIPT = pathlib.Path(__file__).parents[2] / "recipes" / "digits_gan.py"
+# An epoch takes less than 0.1 s.
+ARGUMENTS = "--data sample --epochs 100 --steps-per-epoch 5".split()
+TIMEOUT = 300  # Seconds without a new file, after which a run has failed.
+UNFINISHED = ".unfinished_"
+
+# The moments to kill at: the file that must be new, and a relative frequency.
+# All but the first two wait for the first grid and for some time after it.
+MOMENTS = {
+    "start": (None, 3),
+    "first file": ("*", 3),
+    "step": ("grids/*.png", 3),
+    "drawing": (f"grids/{UNFINISHED}*", 3),
+    "saving": (f"checkpoints/{UNFINISHED}*", 6),
+    "saved": ("checkpoints/*.keras", 4),
+    "history": (f"{UNFINISHED}*", 2),
+    "end": ("checkpoints/{last}", 2),
+}
+
+
+@dataclasses.dataclass
+class Kill:
+    """When and how to end a process.
+
+    Attributes:
+        moment: A key of `MOMENTS`.
+        wait_before: Time to wait before looking for the file: a share of the
+            time that a start takes, or seconds once the run is training.
+        wait_after: Seconds between the appearance of the file and the signal.
+        signal: SIGKILL or SIGTERM.
+        second_signal_after: Seconds until the signal is sent again, or None.
+    """
+
+    moment: str
+    wait_before: float = 0.2
+    wait_after: float = 0.001
+    signal: int = signal.SIGKILL
+    second_signal_after: float | None = None
+
+
+class Report:
+    """The results of all runs."""
+
+    def __init__(self):
+        self.runs = 0
+        self.kills = collections.Counter()  # (moment, activity): kills
+        self.grids_drawn_again = collections.Counter()  # grids: starts
+        self.damaged = []  # checkpoints
+        self.failed = []  # runs that ended neither by a kill nor with 0
+        self.different = []  # files that differ from the uninterrupted run
+
+
+def choose_kills(number, seed, terminate=0.0):
+    """Yields kills that depend only on the seed."""
+    rng = random.Random(seed)
+    moments = []
+    for _ in range(number):
+        if not moments:
+            moments = [
+                name
+                for name, (_, often) in MOMENTS.items()
+                for _ in range(often)
+            ]
+            rng.shuffle(moments)
+        # `wait_after`: log-uniform between 0.1 ms and 0.1 s.
+        kill = Kill(moments.pop(), rng.random(), 10 ** rng.uniform(-4, -1))
+        if rng.random() < terminate:
+            kill.signal = signal.SIGTERM
+            kill.second_signal_after = rng.choice([None, rng.random()])
+        yield kill
+
+
+def kill_and_resume(command, folder, kills):
+    """Runs a script without interruption, then kills it until none is left."""
+    report, kills, uninterrupted = Report(), [*kills], folder / "uninterrupted"
+    sigterm = any(kill.signal == signal.SIGTERM for kill in kills)
+    begin = time.monotonic()
+    process = _start(command, uninterrupted)
+    _wait_for_change(process, uninterrupted, "grids/*.png", set())
+    start_time = time.monotonic() - begin
+    if process.wait(TIMEOUT):
+        raise RuntimeError(f"The script fails. See {uninterrupted}.txt")
+    while kills:
+        report.runs += 1
+        output = folder / f"killed_{report.runs}"
+        end = "killed"
+        while end == "killed":
+            end = _run_once(command, output, kills, start_time, report)
+        if end == "finished":
+            report.different += differences(uninterrupted, output, sigterm)
+        else:
+            report.failed.append(f"{output.name} {end}; see {output.name}.txt")
+    return report
+
+
+def _run_once(command, output, kills, start_time, report):
+    """Starts or resumes a run and returns how its process ended."""
+    before = _snapshot(output)
+    known_paths = {path for path, *_ in before}
+    last = newest_checkpoint(output.with_name("uninterrupted")).name
+    process = _start(command, output)
+    kill, sent = kills.pop(0) if kills else None, False
+    try:
+        if kill:
+            _wait_for_moment(process, output, kill, start_time, last, before)
+            sent = _send(process, kill)
+        status = process.wait(TIMEOUT)
+    except (TimeoutError, subprocess.TimeoutExpired):
+        return "did not end"
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+    changed = {path for path, *_ in _snapshot(output) - before}
+    if sent and status:
+        report.kills[kill.moment, _activity(changed, last)] += 1
+    drawn = {path for path in changed if path.match("grids/*.png")}
+    if known_paths and drawn:
+        report.grids_drawn_again[len(known_paths & drawn)] += 1
+    report.damaged += filter(is_damaged, output.glob("checkpoints/*.keras"))
+    # A process that handles the signal ends like a shell, with 128 added.
+    if sent and status in (-kill.signal, 128 + kill.signal):
+        return "killed"
+    return f"ended with status {status}" if status else "finished"
+
+
+def _start(command, output):
+    output.parent.mkdir(parents=True, exist_ok=True)
+    resume = ["--resume"] if (output / "arguments.json").exists() else []
+    with open(f"{output}.txt", "ab") as log:
+        return subprocess.Popen(
+            [sys.executable, *command, "--output", output, *resume],
+            stdout=log,
+            stderr=log,
+            start_new_session=True,  # A process group that is killed as one.
+        )
+
+
+def _wait_for_moment(process, output, kill, start_time, last, before):
+    """Waits until it is time to send the signal, or the process has ended."""
+    pattern = MOMENTS[kill.moment][0]
+    if pattern is None:
+        _wait(process, kill.wait_before * start_time)
+        return
+    pattern = pattern.format(last=last)
+    if pattern != "*":
+        _wait_for_change(process, output, "grids/*.png", before)
+        _wait(process, kill.wait_before)
+        before = set() if kill.moment == "end" else _snapshot(output, pattern)
+    _wait_for_change(process, output, pattern, before)
+    _wait(process, kill.wait_after)
+
+
+def _send(process, kill):
+    """Sends the signal. Returns False if the process had already ended."""
+    if process.poll() is not None:
+        return False
+    os.killpg(process.pid, kill.signal)
+    if kill.second_signal_after:
+        _wait(process, kill.second_signal_after)
+        if process.poll() is None:
+            os.killpg(process.pid, kill.signal)
+    return True
+
+
+def _wait(process, seconds):
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(seconds)
+
+
+def _wait_for_change(process, output, pattern, before):
+    """Waits for a file that matches the pattern and is new or rewritten."""
+    end = time.monotonic() + TIMEOUT
+    while process.poll() is None and _snapshot(output, pattern) <= before:
+        if time.monotonic() > end:
+            raise TimeoutError
+        time.sleep(2e-4)
+
+
+def _snapshot(output, pattern="**/*"):
+    """Returns paths with numbers that change when a file is rewritten."""
+    found = set()
+    for path in output.glob(pattern):
+        with contextlib.suppress(FileNotFoundError):  # It was just deleted.
+            status = path.stat()
+            found.add((path, status.st_ino, status.st_mtime_ns))
+    return found
+
+
+def _activity(changed, last):
+    """Tells from the changed files what a process did when it was killed."""
+    activities = {"checkpoints": "saving", "grids": "drawing"}
+    for path in changed:
+        if path.name.startswith(UNFINISHED):
+            return activities.get(path.parent.name, "writing history")
+    if any(path.name == last for path in changed):
+        return "after the last save"
+    drawn = any(path.match("grids/*.png") for path in changed)
+    return "training" if drawn else "starting"
+
+
+def _print_report(report):
+    print(f"{'moment':12}{'killed while':22}kills")
+    for (moment, activity), number in sorted(report.kills.items()):
+        print(f"{moment:12}{activity:22}{number:5}")
+    print(f"{'sum':34}{sum(report.kills.values()):5} in {report.runs} runs")
+    print("grids drawn again (number of starts):", end=" ")
+    table = sorted(report.grids_drawn_again.items())
+    print(", ".join(f"{grids} ({starts})" for grids, starts in table))
+    for name in ("damaged", "failed", "different"):
+        lines = getattr(report, name)
+        print(f"{name}: {len(lines)}", *lines, sep="\n    ")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--kills", type=int, default=50)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--terminate", type=float, default=0, metavar="SHARE")
+    parser.add_argument("--script", type=pathlib.Path, default=SCRIPT)
+    parser.add_argument("--folder", type=pathlib.Path, help="keeps the runs")
+    parser.add_argument("arguments", nargs="*", default=ARGUMENTS)
+    options = parser.parse_args()
+    begin = time.monotonic()
+    with tempfile.TemporaryDirectory() as folder:
+        report = kill_and_resume(
+            [options.script, *options.arguments],
+            options.folder or pathlib.Path(folder),
+            choose_kills(options.kills, options.seed, options.terminate),
+        )
+    _print_report(report)
+    print(f"{time.monotonic() - begin:.0f} s")
+    return bool(report.damaged or report.failed or report.different)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
