@@ -1,12 +1,16 @@
-"""Files of arrays, of images and labels: NumPy's, and MNIST's idx format."""
+"""Images and labels in NumPy arrays, `.npy`, `.npz` and idx (MNIST) files."""
 
+from collections.abc import Callable, Iterator
 import contextlib
+from contextlib import AbstractContextManager
 import functools
 import gzip
 import math
 import os
+import pathlib
 import re
 import struct
+from typing import TypeAlias
 import warnings
 import zipfile
 
@@ -14,52 +18,58 @@ import numpy as np
 from PIL import Image
 
 IDX_NAME = re.compile(r"[.-]idx\d-ubyte(\.gz)?$")
-_PACKED_LIMIT = 4 * 1024**3  # bytes; what is packed is unpacked in memory
-_PART = 1024**2  # bytes
-_PIXEL_LIMIT = 178_956_970  # of an image; Pillow's own for files
+# The number of images, and for each image a name and a function that opens it.
+Openers: TypeAlias = tuple[
+    int,
+    Iterator[tuple[str, Callable[[], AbstractContextManager[Image.Image]]]],
+]
+_PACKED_LIMIT = 4 * 1024**3  # bytes; compressed data is unpacked in memory
+_CHUNK = 1024**2  # bytes
+_PIXEL_LIMIT = 178_956_970  # pixels per image, the limit of Pillow for files
 
 
 @contextlib.contextmanager
-def reading(source, kind):
-    """Answers whatever is wrong with a source with one error."""
+def reading(source: object, kind: str) -> Iterator[None]:
+    """Replaces any exception by a `ValueError` that names the source."""
     try:
         yield
-    except Exception as error:  # damaged files make readers raise anything
-        reason = shown(str(error) or repr(error))
+    except Exception as error:  # Damaged files can cause any exception.
+        reason = escape(str(error) or repr(error))
         raise ValueError(
-            f"`source` must be a whole {kind}. Received: "
+            f"`source` must be a valid {kind}. Received: "
             f"source={str(source)!r} ({reason[:300]})"
         ) from error
 
 
-def shown(text):
-    """Escapes what would break out of a message's line, as Python does."""
+def escape(text: str) -> str:
+    """Escapes line breaks and unprintable characters, as `repr` does."""
     return repr(text)[1:-1]
 
 
 @contextlib.contextmanager
 def _reading_numpy(path):
-    kind = (
-        "file of arrays as NumPy writes them (pickled objects are never read)"
-    )
-    # Of a damaged header Python's own parser may warn.
+    kind = "NumPy file (pickled objects are never read)"
+    # Python may warn while it parses a damaged header.
     with reading(path, kind), warnings.catch_warnings(action="ignore"):
         yield
 
 
-def read_npy(path):
-    """Returns the array in a `.npy` file, mapped from the disk."""
+def read_npy(path: pathlib.Path) -> np.ndarray:
+    """Maps the array in a `.npy` file into memory."""
     with _reading_numpy(path):
         return np.lib.format.open_memmap(path, mode="r")
 
 
-def read_npz(path, split):
-    """Returns the only array in a `.npz` file, or the one for the split."""
+def read_npz(path: pathlib.Path, split: str) -> np.ndarray:
+    """Reads the images of a split from a `.npz` file.
+
+    If the file holds a single array, its name does not matter.
+    """
     return _read_named(path, split, "x", "images")
 
 
-def read_npz_labels(path, split):
-    """Returns the array of labels in a `.npz` file for the split."""
+def read_npz_labels(path: pathlib.Path, split: str) -> np.ndarray:
+    """Reads the labels of a split from a `.npz` file."""
     return _read_named(path, split, "y", "labels")
 
 
@@ -78,9 +88,8 @@ def _read_named(path, split, letter, word):
         found = [name for name in names if name in members]
         if not found:
             raise ValueError(
-                f"for split={split!r} this needs an array called "
-                f"{' or '.join(names)} but holds "
-                f"{', '.join(members) or 'none'}"
+                f"split={split!r} needs an array named {' or '.join(names)}, "
+                f"but the file holds {', '.join(members) or 'none'}"
             )
         with archive.open(members[found[0]]) as file:
             return _read_packed_npy(file)
@@ -93,30 +102,30 @@ def _read_packed_npy(file):
     elif version == (2, 0):
         header = np.lib.format.read_array_header_2_0(file)
     else:
-        raise ValueError(f"its format has the version {version}, not 1 or 2")
-    shape, columns_first, dtype = header
+        raise ValueError(f"format version {version} instead of 1 or 2")
+    shape, fortran_order, dtype = header
     content = _read_packed(file, math.prod(shape) * dtype.itemsize)
     array = np.frombuffer(content, dtype)
-    return array.reshape(shape, order="F" if columns_first else "C")
+    return array.reshape(shape, order="F" if fortran_order else "C")
 
 
-def read_idx(path):
-    """Returns the images in a file of the format of MNIST's.
+def read_idx(path: pathlib.Path) -> np.ndarray:
+    """Reads the images in an idx file, the format of MNIST.
 
-    What is not compressed is mapped from the disk.
+    An uncompressed file is mapped into memory instead.
     """
     return _read_idx(path, "images", (3, 4))
 
 
-def read_idx_labels(path):
-    """Returns the labels in the file beside one of images."""
+def read_idx_labels(path: pathlib.Path) -> np.ndarray:
+    """Reads the file of labels that belongs to an idx file of images."""
     name = path.name.removesuffix(".gz").replace("images", "labels")
     name = re.sub(r"idx\d-ubyte$", "idx1-ubyte", name)
     for beside in (path.with_name(name), path.with_name(f"{name}.gz")):
         if beside.is_file():
             return _read_idx(beside, "labels", (1,))
     raise ValueError(
-        f"`source` must have its labels beside it, in a file {name} or "
+        f"`source` must have its labels in the same folder, in {name} or "
         f"{name}.gz. Received: source={str(path)!r}"
     )
 
@@ -134,7 +143,7 @@ def _read_idx(path, kind, ranks):
             rest = os.fstat(file.fileno()).st_size - start
             if rest != math.prod(shape):
                 raise ValueError(
-                    f"it holds {rest} pixels or labels for shape {shape}"
+                    f"the file holds {rest} pixels or labels for shape {shape}"
                 )
             return np.memmap(file, np.uint8, "r", start, shape)
 
@@ -142,34 +151,38 @@ def _read_idx(path, kind, ranks):
 def _read_idx_header(file, ranks):
     magic = file.read(4)
     if len(magic) < 4 or magic[:3] != b"\0\0\x08":
-        raise ValueError("it does not begin like an idx file of bytes")
+        raise ValueError("the file does not start like an idx file of bytes")
     rank = magic[3]
     if rank not in ranks:
-        raise ValueError(f"it has rank {rank}: labels have 1, images 3")
+        raise ValueError(
+            f"the array has rank {rank}: labels have 1, images 3 or 4"
+        )
     sizes = file.read(4 * rank)
     if len(sizes) < 4 * rank:
-        raise ValueError("it ends within its header")
+        raise ValueError("the file ends within its header")
     return struct.unpack(f">{rank}I", sizes)
 
 
 def _read_packed(file, size):
-    """Returns as many bytes as a header says, and checks that it is true."""
+    """Reads a file to its end, which must be after exactly `size` bytes."""
     if not 0 <= size <= _PACKED_LIMIT:
         raise ValueError(
-            f"an array of {size} bytes is not unpacked, only up to "
-            f"{_PACKED_LIMIT}: save it as .npy, which is read from the disk"
+            f"a compressed array of {size} bytes is larger than the limit of "
+            f"{_PACKED_LIMIT} bytes. Save it as .npy, which has no limit"
         )
-    # In parts, since the header may ask for much where there is little.
+    # Reading in chunks, because a damaged header may state a huge size.
     content = bytearray()
-    while part := file.read(min(_PART, size + 1 - len(content))):
-        content += part
+    while chunk := file.read(min(_CHUNK, size + 1 - len(content))):
+        content += chunk
     if len(content) != size:
-        raise ValueError(f"it does not hold the {size} bytes its header says")
+        raise ValueError(
+            f"the file does not hold the {size} bytes that its header states"
+        )
     return content
 
 
-def as_images(array, source):
-    """Checks an array and gives it the four dimensions of images."""
+def as_images(array: np.ndarray, source: str) -> np.ndarray:
+    """Checks images and returns them with the rank 4."""
     shape = array.shape
     if array.ndim == 2 and math.isqrt(shape[1]) ** 2 == shape[1]:
         side = math.isqrt(shape[1])
@@ -191,8 +204,11 @@ def as_images(array, source):
     return array
 
 
-def as_labels(labels, number, name):
-    """Checks the labels of so many images, which are called `name`."""
+def as_labels(labels: object, number: int, name: str) -> np.ndarray:
+    """Checks the labels of `number` images and converts them to int32.
+
+    `name` describes the labels in the error message.
+    """
     if (
         not isinstance(labels, np.ndarray)
         or labels.shape not in ((number,), (number, 1))
@@ -206,37 +222,38 @@ def as_labels(labels, number, name):
             if labels.size and labels.dtype.kind in "bui":
                 found += f" from {labels.min()} to {labels.max()}"
         raise ValueError(
-            "`labels` must be an array of integers from 0, one for each of "
-            f"the {number} images. Received: {name} {found}"
+            "`labels` must be an array of integers of at least 0, one for each "
+            f"of the {number} images. Received: {name} {found}"
         )
     return np.array(labels, np.int32).reshape(number)
 
 
-def pictures(array, source):
-    """Returns the number of images and `(name, opener)` of each."""
+def openers(array: np.ndarray, source: str) -> Openers:
+    """Returns the number of images, and `(name, opener)` for each image."""
     height, width = array.shape[1:3]
     if height * width > _PIXEL_LIMIT:
         raise ValueError(
             f"`source` must hold images of at most {_PIXEL_LIMIT} pixels. "
-            f"Received: source={source} with images of {height} by {width}"
+            f"Received: source={source} with images of {height}x{width}"
         )
     factor, offset = 1, 0
     if array.dtype != np.uint8:
         factor, offset = _scaling(array, source)
 
-    def picture(index):
+    def open_image(index):
         pixels = np.rint(array[index] * factor + offset).astype(np.uint8)
         if pixels.shape[2] == 1:
             pixels = pixels[:, :, 0]
         return Image.fromarray(pixels)
 
     return len(array), (
-        (f"image {i}", functools.partial(picture, i)) for i in range(len(array))
+        (f"image {i}", functools.partial(open_image, i))
+        for i in range(len(array))
     )
 
 
 def _scaling(array, source):
-    """Returns the factor and then the offset that lead to [0, 255]."""
+    """Returns the factor and the offset that map the values to [0, 255]."""
     with np.errstate(invalid="ignore"):
         low, high = array.min(), array.max()
     if 0 <= low and high <= 1:

@@ -3,13 +3,12 @@
 import functools
 from typing import Any
 
-import keras
-import numpy as np
-
 from gan_blocks import replicas
 from gan_blocks._checks import check_positive_integer
 from gan_blocks.datasets import arrays
 from gan_blocks.images import from_uint8
+import keras
+import numpy as np
 
 
 def batches(

@@ -1,74 +1,75 @@
-"""Where images come from: finds out what a source is and opens it.
+"""Detects the kind of a source of images and opens it."""
 
-What is found is an array, or the number of images and an iterator of
-`(name, opener)`, where `with opener() as image` gives a `PIL.Image.Image`.
-With it comes what reads the labels of all of them, in the same order, or None.
-"""
-
+from collections.abc import Callable
 import contextlib
 import functools
 import io
-import logging
 import os
 import pathlib
 import stat
 import textwrap
 import threading
+from typing import Any
 import zipfile
 
+from gan_blocks._types import PathLike
+from gan_blocks.datasets import arrays
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from gan_blocks.datasets import arrays
-
-# Formats that Pillow decodes by itself: EPS starts another program, and the
-# pictures in an archive may come from anybody.
+# Formats that Pillow decodes by itself. Others, such as EPS, start a program,
+# which is not safe for files from an unknown source.
 _FORMATS = "AVIF BMP GIF JPEG JPEG2000 PNG PPM TGA TIFF WEBP".split()
-_FILE_LIMIT = 1024**3  # bytes; of some formats Pillow reads all at once
-_LARGE = 2**25  # bytes or pixels; takes a tenth of a GB or more to decode
-_alone = threading.RLock()  # held for what is large: only one at a time
-_DOWNLOAD_RETRIES = 4  # 3 seconds; TFDS' own 10 take more than 3 minutes
+_FILE_LIMIT = 1024**3  # bytes; Pillow reads some formats into memory
+# Large files and images take 0.1 GB or more to decode, so one thread at a time
+# decodes them.
+_LARGE = 2**25  # bytes or pixels
+_large_lock = threading.RLock()
 _PATHS = (
     "a folder, a .zip archive of images, a .npy or .npz file, or an idx file"
 )
 
 
-def find(source, split, stack):
-    """Returns images, as above, and what reads their labels, or None.
+def find(
+    source: np.ndarray | PathLike, split: str, stack: contextlib.ExitStack
+) -> tuple[np.ndarray | arrays.Openers, Callable[[], np.ndarray] | None]:
+    """Returns the images of a source, and a function that reads their labels.
 
-    What must stay open until all images are read is left to `stack`.
+    The images are an array, or functions that open them. The labels have the
+    same order; the function is None if the source has no labels. `stack` closes
+    files that must stay open until all images are read.
     """
     if isinstance(source, np.ndarray):
-        _check_whole(source, split)
-        return arrays.as_images(source, described(source)), None
+        _check_no_split(source, split)
+        return arrays.as_images(source, describe(source)), None
     if not isinstance(source, str | os.PathLike):
         raise ValueError(
             f"`source` must be a NumPy array, {_PATHS}, or 'tfds:NAME'. "
             f"Received: source of type {type(source).__name__}"
         )
     if str(source).startswith("tfds:"):
-        return _tfds_pictures(_tfds_builder(str(source)), split)
+        return _tfds_images(_tfds_builder(str(source)), split)
     try:
         path = pathlib.Path(source).expanduser()
         if not path.exists():
             raise FileNotFoundError(
-                f"`source` must be {_PATHS}, which exists, or 'tfds:NAME'. "
+                f"`source` must exist and be {_PATHS}, or be 'tfds:NAME'. "
                 f"Received: source={str(source)!r}"
             )
         if path.is_dir():
             return _find_in_folder(path, split)
     except FileNotFoundError:
         raise
-    except (OSError, RuntimeError) as error:  # the latter of "~nobody"
+    except (OSError, RuntimeError) as error:  # RuntimeError: "~no_such_user"
         raise ValueError(
-            "`source` must be a path that can be read. Received: "
+            "`source` must be a readable path. Received: "
             f"source={str(source)!r} ({error})"
         ) from error
     return _find_in_file(path, split, stack)
 
 
-def described(source):
-    """Returns what to call a source in a message."""
+def describe(source: np.ndarray | PathLike) -> str:
+    """Returns a short description of a source for messages."""
     if isinstance(source, np.ndarray):
         return f"array of shape {source.shape}"
     return repr(str(source))
@@ -78,13 +79,13 @@ def _find_in_file(path, split, stack):
     _check_regular(path)
     suffix = path.suffix.lower()
     if suffix == ".npz":
-        images = arrays.as_images(arrays.read_npz(path, split), described(path))
+        images = arrays.as_images(arrays.read_npz(path, split), describe(path))
         return images, functools.partial(arrays.read_npz_labels, path, split)
-    _check_whole(path, split)
+    _check_no_split(path, split)
     if suffix == ".npy":
-        return arrays.as_images(arrays.read_npy(path), described(path)), None
+        return arrays.as_images(arrays.read_npy(path), describe(path)), None
     if suffix == ".zip":
-        return _zip_pictures(path, stack)
+        return _zip_images(path, stack)
     if arrays.IDX_NAME.search(path.name):
         return _idx_images(path)
     raise ValueError(
@@ -94,25 +95,25 @@ def _find_in_file(path, split, stack):
 
 
 def _check_regular(path):
-    # A pipe would be waited for, and a device has no end.
+    # Reading from a pipe could block, and a device has no end.
     if not path.is_file():
         raise ValueError(
-            "`source` must be a folder or a file, no pipe or device. "
+            "`source` must be a folder or a file, not a pipe or a device. "
             f"Received: source={str(path)!r}"
         )
 
 
-def _check_whole(source, split):
+def _check_no_split(source, split):
     if split != "train":
         raise ValueError(
-            "`split` must be 'train' for a source that has no parts. "
-            f"Received: split={split!r} for source={described(source)}"
+            "`split` must be 'train' for a source without splits. "
+            f"Received: split={split!r} for source={describe(source)}"
         )
 
 
 def _find_in_folder(folder, split):
     if (folder / "dataset_info.json").is_file():
-        return _tfds_pictures(_tfds_builder_in(folder), split)
+        return _tfds_images(_tfds_builder_in(folder), split)
     idx_files = [
         path
         for path in sorted(folder.iterdir())
@@ -122,36 +123,39 @@ def _find_in_folder(folder, split):
         path = _idx_file(idx_files, folder, split)
         _check_regular(path)
         return _idx_images(path)
-    _check_whole(folder, split)
+    _check_no_split(folder, split)
     openers = _openers(folder)
     if not openers:
         raise ValueError(
-            f"`source` holds no images: {str(folder)!r}. Looked for MNIST's "
-            "idx files, for the dataset_info.json of a TFDS dataset and, at "
-            f"any depth, for {_endings()}"
+            f"`source` holds no images: {str(folder)!r}. Expected MNIST's idx "
+            "files, the dataset_info.json of a TFDS dataset or, at any depth, "
+            f"{_endings()}"
         )
     found = len(openers), iter(openers.items())
     return found, functools.partial(_folder_labels, list(openers), folder)
 
 
 def _folder_labels(names, source):
-    """Returns the places of the pictures' folders among the sorted folders."""
+    """Numbers the folders that hold images, in the order of their names."""
     paths = [name.split("/") for name in names]
-    # Of an archive, often all is in one folder.
+    # Many archives hold a single folder with everything in it.
     depth = len(os.path.commonprefix(paths))
     for name, path in zip(names, paths, strict=True):
         if len(path) < depth + 2:
             raise ValueError(
-                "`source` must hold two or more folders, each with all images "
-                f"of a label. Received: source={described(source)}, where "
-                f"{arrays.shown(name)} is in none of them"
+                "`source` must hold two or more folders, one for each label. "
+                f"Received: source={describe(source)}, where "
+                f"{arrays.escape(name)} is in none of them"
             )
     classes = [path[depth] for path in paths]
     return np.unique(classes, return_inverse=True)[1]
 
 
 def _openers(folder):
-    """Returns what opens each image, or fails as its folder did, by name."""
+    """Returns a function for each image by name, which opens the image.
+
+    Unreadable folders are included; their functions raise the error.
+    """
     failed, files = [], {}
     for parent, _, names in os.walk(folder, onerror=failed.append):
         parent = pathlib.Path(parent)
@@ -172,13 +176,13 @@ def _fail(error):
 
 
 def _idx_images(path):
-    images = arrays.as_images(arrays.read_idx(path), described(path))
+    images = arrays.as_images(arrays.read_idx(path), describe(path))
     return images, functools.partial(arrays.read_idx_labels, path)
 
 
 def _idx_file(files, folder, split):
     words = {"train": ("train",), "test": ("test", "t10k")}.get(split, ())
-    # Of a file and its compressed twin either will do.
+    # A file may be present both compressed and uncompressed.
     found = {
         path.name.removesuffix(".gz"): path
         for path in files
@@ -195,8 +199,8 @@ def _idx_file(files, folder, split):
 
 
 @functools.cache
-def _readable():
-    """Those of the formats that this build of Pillow knows."""
+def _formats():
+    """Returns the formats that this installation of Pillow can decode."""
     Image.init()
     return [name for name in _FORMATS if name in Image.OPEN]
 
@@ -204,15 +208,15 @@ def _readable():
 @functools.cache
 def _extensions():
     endings = Image.registered_extensions().items()
-    return {ending for ending, name in endings if name in _readable()}
+    return {ending for ending, name in endings if name in _formats()}
 
 
 def _endings():
-    return f"files that end in {', '.join(sorted(_extensions()))}"
+    return f"files ending in {', '.join(sorted(_extensions()))}"
 
 
 def _image_names(names):
-    """Sorts the names which are those of images, at the same time."""
+    """Returns the names of images, sorted."""
     return sorted(
         name
         for name in names
@@ -227,11 +231,11 @@ def _image_names(names):
 @contextlib.contextmanager
 def _open(file):
     try:
-        image = Image.open(file, formats=_readable())
+        image = Image.open(file, formats=_formats())
     except UnidentifiedImageError as error:
-        # Pillow's own message is about an object in memory.
-        raise UnidentifiedImageError("no picture of a known format") from error
-    with image, _turn(image.width * image.height):
+        # Pillow's message names an object in memory instead of the file.
+        raise UnidentifiedImageError("unknown image format") from error
+    with image, _lock_if_large(image.width * image.height):
         yield image
 
 
@@ -240,28 +244,27 @@ def _check_size(size):
         raise ValueError(f"a file of {size} bytes, more than {_FILE_LIMIT}")
 
 
-def _turn(size):
-    """Returns what to wait for with so many bytes or pixels."""
-    return _alone if size > _LARGE else contextlib.nullcontext()
+def _lock_if_large(size):
+    return _large_lock if size > _LARGE else contextlib.nullcontext()
 
 
 @contextlib.contextmanager
 def _open_file(path):
     status = path.stat()
-    if not stat.S_ISREG(status.st_mode):  # A pipe would be waited for.
-        raise ValueError("no regular file")
+    if not stat.S_ISREG(status.st_mode):  # Reading from a pipe could block.
+        raise ValueError("not a regular file")
     _check_size(status.st_size)
-    with _turn(status.st_size):
-        # At once, since Pillow asks a file for as much as is written in it.
+    with _lock_if_large(status.st_size):
+        # Pillow would request as many bytes as a damaged file states.
         content = path.read_bytes()
         with _open(io.BytesIO(content)) as image:
             yield image
 
 
-def _zip_pictures(path, stack):
+def _zip_images(path, stack):
     with arrays.reading(path, "zip archive"):
         archive = stack.enter_context(zipfile.ZipFile(path))
-    # Of members of the same name the last is the valid one.
+    # If several members have the same name, the last one is valid.
     members = {
         member.filename: member
         for member in archive.infolist()
@@ -270,8 +273,7 @@ def _zip_pictures(path, stack):
     names = _image_names(members)
     if not names:
         raise ValueError(
-            f"`source` holds no images: {str(path)!r}. Looked in it for "
-            f"{_endings()}"
+            f"`source` holds no images: {str(path)!r}. Expected {_endings()}"
         )
     found = (
         (name, functools.partial(_open_in_zip, archive, members[name]))
@@ -283,12 +285,12 @@ def _zip_pictures(path, stack):
 @contextlib.contextmanager
 def _open_in_zip(archive, member):
     if member.compress_type == zipfile.ZIP_LZMA:
-        raise ValueError("LZMA takes as much memory as a file asks for")
+        raise ValueError("LZMA compression, whose memory use has no limit")
     _check_size(member.file_size)
-    # As a stream, of which Pillow refuses a picture that is too large before
-    # more than its beginning is unpacked.
+    # Reading from a stream: Pillow rejects an image with too many pixels before
+    # all of it is unpacked.
     with (
-        _turn(member.file_size),
+        _lock_if_large(member.file_size),
         archive.open(member) as file,
         _open(file) as image,
     ):
@@ -299,18 +301,17 @@ def _tfds_builder(source):
     import tensorflow_datasets as tfds
 
     try:
-        with _quickly_and_quietly():
-            builder = tfds.builder(
-                source.removeprefix("tfds:"),
-                # TFDS reads the variable only once, when it is imported.
-                data_dir=os.environ.get("TFDS_DATA_DIR"),
-            )
-            builder.download_and_prepare()
-    except Exception as error:  # TFDS and its downloads raise many kinds
+        builder = tfds.builder(
+            source.removeprefix("tfds:"),
+            # TFDS reads this variable only when it is imported.
+            data_dir=os.environ.get("TFDS_DATA_DIR"),
+        )
+        builder.download_and_prepare()
+    except Exception as error:  # TFDS raises many kinds of exceptions.
         reason = textwrap.shorten(str(error), 160, placeholder="...")
         raise ValueError(
             "`source` must be a TFDS dataset that is prepared on this machine "
-            f"or can be downloaded; otherwise pass a path: {_PATHS}. Received: "
+            f"or can be downloaded. Otherwise pass a path: {_PATHS}. Received: "
             f"source={source!r} ({type(error).__name__}: {reason})"
         ) from error
     return builder
@@ -323,22 +324,7 @@ def _tfds_builder_in(folder):
         return tfds.builder_from_directory(folder)
 
 
-@contextlib.contextmanager
-def _quickly_and_quietly():
-    """Gives a machine without a network its error soon, and no warnings."""
-    from tensorflow_datasets.core.download import downloader
-
-    retries, disabled = downloader.MAX_RETRIES, logging.root.manager.disable
-    downloader.MAX_RETRIES = _DOWNLOAD_RETRIES
-    logging.disable(logging.WARNING)
-    try:
-        yield
-    finally:
-        downloader.MAX_RETRIES = retries
-        logging.disable(disabled)
-
-
-def _tfds_pictures(builder, split):
+def _tfds_images(builder, split):
     import tensorflow_datasets as tfds
 
     info = builder.info
@@ -350,11 +336,11 @@ def _tfds_pictures(builder, split):
             f"`split` must be a split of {info.full_name}: "
             f"{', '.join(info.splits)}. Received: split={split!r}"
         ) from error
-    pictures = (
+    images = (
         (f"image {i}", functools.partial(_open, io.BytesIO(content)))
         for i, content in enumerate(_tfds_values(builder, split, feature))
     )
-    return (count, pictures), functools.partial(_tfds_labels, builder, split)
+    return (count, images), functools.partial(_tfds_labels, builder, split)
 
 
 def _tfds_labels(builder, split):
@@ -366,26 +352,31 @@ def _tfds_labels(builder, split):
 
 
 def _tfds_values(builder, split, feature):
-    """Gives one feature of each example, in an order that is always the same.
+    """Yields one feature of each example, always in the same order.
 
-    Of an image it is the content of its file.
+    Images are yielded as the content of their files.
     """
     import tensorflow_datasets as tfds
 
+    class OneFeature(tfds.decode.PartialDecoding):
+        # Otherwise TFDS logs that TFDS uses a deprecated attribute.
+        def extract_features(self, features: Any) -> Any:
+            return tfds.features.FeaturesDict({feature: features[feature]})
+
     with arrays.reading(builder.data_dir, "dataset prepared by TFDS"):
-        with _quickly_and_quietly():
-            examples = builder.as_dataset(
-                split,
-                decoders=tfds.decode.PartialDecoding(
-                    {feature: True}, {feature: tfds.decode.SkipDecoding()}
-                ),
-                read_config=tfds.ReadConfig(try_autocache=False),
-            )
+        examples = builder.as_dataset(
+            split,
+            decoders=OneFeature(
+                {feature: True}, {feature: tfds.decode.SkipDecoding()}
+            ),
+            read_config=tfds.ReadConfig(try_autocache=False),
+        )
         for example in examples.as_numpy_iterator():
             yield example[feature]
 
 
 def _tfds_feature(info, name, kind, dtype):
+    """Returns the feature called `name`, or the only one of this kind."""
     found = [
         found
         for found, feature in info.features.items()
