@@ -1,0 +1,275 @@
+import json
+import threading
+import time
+
+from gan_blocks import datasets, faces
+import keras
+import numpy as np
+from PIL import Image
+import pytest
+from support.cats import SIDE, check_positions, place, save_cat
+
+
+def names(folder):
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return sorted(path.relative_to(folder).as_posix() for path in files)
+
+
+def read_manifest(folder):
+    return json.loads((folder / "prepared.json").read_text())
+
+
+def test_a_folder_tree_is_prepared_and_can_be_loaded(tmp_path, capsys):
+    source = tmp_path / "cats"
+    for index, name in enumerate(["CAT_00/1_0.jpg", "CAT_00/1_0.png", "b.JPG"]):
+        save_cat(source / name, place((200, 150), 1, 40 * index))
+    large = source / "deep" / "er" / "large.jpeg"
+    save_cat(large, place((700, 650), 8), size=(1500, 1300), radius=30)
+    Image.new("RGB", (400, 300)).save(source / "without_landmarks.jpg")
+    (source / "._1_0.jpg.cat").write_text("hidden")
+    (source / "driver.cat").write_text("not of an image")
+    folder = faces.prepare(source, str(tmp_path / "made" / "faces"), 64)
+    assert folder == tmp_path / "made" / "faces"
+    assert names(folder) == [
+        *("CAT_00/1_0.jpg.png", "CAT_00/1_0.png.png", "b.JPG.png"),
+        *("deep/er/large.jpeg.png", "prepared.json"),
+    ]
+    loaded = datasets.load(folder, image_size=64)
+    assert loaded.shape == (4, 64, 64, 3)
+    for pixels in loaded:
+        check_positions(Image.fromarray(pixels), 64 / SIDE, tolerance=1)
+    assert read_manifest(folder) == {
+        "source": str(source),
+        "image_size": 64,
+        "prepared": 4,
+        "left_out": {},
+    }
+    out, _ = capsys.readouterr()
+    assert "4/4" in out and "4 faces; 0 skipped" in out
+    assert names(tmp_path / "made")[-1] == "faces/prepared.json"
+
+
+def test_a_large_jpeg_gives_the_same_face_when_it_is_decoded_smaller(tmp_path):
+    noise = np.random.default_rng(0).integers(0, 256, (200, 220, 3), "uint8")
+    image = Image.fromarray(noise).resize((2200, 2000))
+    path = tmp_path / "cats" / "tom.jpg"
+    save_cat(path, place((1100, 1000), 12, 5), size=(2200, 2000))
+    landmarks = faces.read_landmarks(f"{path}.cat")
+    image.save(path, quality=95)
+    folder = faces.prepare(path.parent, tmp_path / "faces", 64, verbose=False)
+    with Image.open(path) as image:
+        expected = np.asarray(faces.align(image, landmarks, image_size=64))
+    with Image.open(folder / "tom.jpg.png") as face:
+        error = np.asarray(face).astype(float) - expected
+    assert np.abs(error).mean() < 3 and expected.std() > 30
+
+
+def test_unusable_images_are_skipped_and_listed(tmp_path, capsys):
+    source = tmp_path / "cats"
+    save_cat(source / "CAT_00" / "good.jpg")
+    save_cat(source / "cats" / "CAT_00" / "good.jpg")
+    save_cat(source / "cut.jpg", place((30, 150)))
+    save_cat(source / "small.jpg", place((200, 150), 0.5))
+    save_cat(source / "small_too.jpg", place((200, 150), 0.6))
+    save_cat(source / "damaged.jpg")
+    (source / "damaged.jpg.cat").write_text("9 1 2 3")
+    save_cat(source / "missing.jpg").unlink()
+    save_cat(source / "torn.jpg")
+    whole = (source / "torn.jpg").read_bytes()
+    (source / "torn.jpg").write_bytes(whole[: len(whole) // 2])
+    save_cat(source / "text.jpg").write_text("not an image")
+    save_cat(source / "bitmap.jpg", format="BMP")
+    folder = faces.prepare(source, tmp_path / "faces", 64)
+    assert names(folder) == ["CAT_00/good.jpg.png", "prepared.json"]
+    manifest = read_manifest(folder)
+    assert manifest["prepared"] == 1
+    reasons = {
+        "bitmap.jpg": "unreadable: UnidentifiedImageError",
+        "cats/CAT_00/good.jpg": "copy: of CAT_00/good.jpg",
+        "cut.jpg": "cut off by the border: ",
+        "damaged.jpg": "damaged landmarks: ",
+        "missing.jpg": "image missing: ",
+        "small.jpg": "too small: ",
+        "small_too.jpg": "too small: ",
+        "text.jpg": "unreadable: ",
+        "torn.jpg": "unreadable: OSError('image file is truncated",
+    }
+    assert list(manifest["left_out"]) == sorted(reasons)
+    for name, reason in reasons.items():
+        assert manifest["left_out"][name].startswith(reason)
+    summary = capsys.readouterr()[0].splitlines()[-1]
+    assert "1 faces; 9 skipped (3 unreadable, 2 too small, 1 " in summary
+    assert summary.endswith("bitmap.jpg, cats/CAT_00/good.jpg, cut.jpg, ...")
+
+
+def test_images_with_the_same_name_or_landmarks_are_not_copies(tmp_path):
+    source = tmp_path / "cats"
+    save_cat(source / "a" / "tom.jpg")
+    save_cat(source / "a" / "tim.jpg")
+    save_cat(source / "b" / "tom.jpg", place((200, 150), 1, 90))
+    save_cat(source / "c" / "tom.jpg", quality=20)
+    folder = faces.prepare(source, tmp_path / "faces", 64, verbose=False)
+    assert read_manifest(folder)["prepared"] == 4
+
+
+def test_a_decompression_bomb_is_skipped(tmp_path, monkeypatch):
+    source = tmp_path / "cats"
+    save_cat(source / "good.jpg", size=(400, 300))
+    save_cat(source / "bomb.jpg", size=(801, 300))
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 400 * 300)
+    folder = faces.prepare(source, tmp_path / "faces", 64, verbose=False)
+    (reason,) = read_manifest(folder)["left_out"].values()
+    assert reason.startswith("unreadable: DecompressionBombError")
+
+
+def test_an_exif_orientation_is_ignored_and_removed(tmp_path):
+    source = tmp_path / "cats"
+    exif = Image.Exif()
+    exif[0x0112] = 6  # rotated by 90 degrees
+    save_cat(source / "tom.jpg", exif=exif, icc_profile=b"a profile")
+    folder = faces.prepare(source, tmp_path / "faces", 64, verbose=False)
+    with Image.open(folder / "tom.jpg.png") as face:
+        assert not face.getexif() and not face.info
+    (pixels,) = datasets.load(folder, image_size=64)
+    check_positions(Image.fromarray(pixels), 64 / SIDE, tolerance=1)
+
+
+def test_prepared_faces_are_reused_even_without_their_source(tmp_path, capsys):
+    source, folder = tmp_path / "cats", tmp_path / "faces"
+    save_cat(source / "tom.jpg")
+    faces.prepare(source, folder, 64)
+    files = [folder, *folder.rglob("*")]
+    before = [path.stat().st_mtime_ns for path in files]
+    capsys.readouterr()
+    assert faces.prepare(source, folder, 64) == folder
+    assert "prepared earlier" in capsys.readouterr()[0]
+    source.rename(tmp_path / "gone")
+    assert faces.prepare(str(source), str(folder), 64) == folder
+    assert [path.stat().st_mtime_ns for path in files] == before
+
+
+def test_another_source_or_size_needs_another_folder(tmp_path):
+    for name in ("a", "b"):
+        save_cat(tmp_path / name / "tom.jpg")
+    folder = faces.prepare(tmp_path / "a", tmp_path / "faces", 64, False)
+    with pytest.raises(ValueError, match="`folder` must be another .*/a'"):
+        faces.prepare(tmp_path / "b", folder, 64, verbose=False)
+    with pytest.raises(ValueError, match="`folder` must be another .* 64 pix"):
+        faces.prepare(tmp_path / "a", folder, 32, verbose=False)
+
+
+def test_a_folder_with_other_files_is_not_changed(tmp_path):
+    save_cat(tmp_path / "cats" / "tom.jpg")
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    for text in (None, "not JSON", "[]", "{}"):
+        name = "holiday.txt" if text is None else "prepared.json"
+        (folder / name).write_text(text or "")
+        with pytest.raises(ValueError, match="`folder` must be .* other files"):
+            faces.prepare(tmp_path / "cats", folder, 64, verbose=False)
+        (folder / name).unlink()
+    with pytest.raises(ValueError, match="`folder` must be .* other files"):
+        faces.prepare(tmp_path / "cats", tmp_path / "cats", 64, verbose=False)
+    faces.prepare(tmp_path / "cats", folder, 64, verbose=False)
+    assert names(folder) == ["prepared.json", "tom.jpg.png"]
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError, OSError])
+def test_a_failed_preparation_leaves_nothing_and_can_be_repeated(
+    error, tmp_path, monkeypatch
+):
+    source, folder = tmp_path / "cats", tmp_path / "made" / "faces"
+    for index in range(5):
+        save_cat(source / f"{index}.jpg")
+    save = Image.Image.save
+
+    def fail(image, path, **options):
+        save(image, path, **options)
+        if path.name == "2.jpg.png":
+            raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Image.Image, "save", fail)
+        with pytest.raises(error):
+            faces.prepare(source, folder, 64, verbose=False)
+    assert list(folder.parent.iterdir()) == []
+    faces.prepare(source, folder, 64, verbose=False)
+    assert read_manifest(folder)["prepared"] == 5
+
+
+def test_a_memory_error_stops_the_preparation(tmp_path, monkeypatch):
+    save_cat(tmp_path / "cats" / "tom.jpg")
+
+    def fail(*args, **options):
+        raise MemoryError
+
+    monkeypatch.setattr(Image.Image, "transform", fail)
+    with pytest.raises(MemoryError):
+        faces.prepare(tmp_path / "cats", tmp_path / "faces", 64, verbose=False)
+
+
+def test_an_interrupt_does_not_wait_for_the_remaining_images(
+    tmp_path, monkeypatch
+):
+    source, folder = tmp_path / "cats", tmp_path / "faces"
+    for index in range(100):
+        save_cat(source / f"{index:02}.jpg")
+    interrupted, seen, save = threading.Event(), [], Image.Image.save
+
+    def save_one_then_wait(image, path, **options):
+        save(image, path, **options)
+        if path.name != "00.jpg.png":
+            interrupted.wait(60)
+            time.sleep(0.05)
+        seen.append(path)
+
+    def interrupt(bar, number):
+        interrupted.set()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Image.Image, "save", save_one_then_wait)
+    monkeypatch.setattr(keras.utils.Progbar, "add", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        faces.prepare(source, folder, 64)
+    assert len(seen) < 50
+    assert list(tmp_path.iterdir()) == [source]
+
+
+def test_a_source_without_usable_images_is_refused_with_the_counts(tmp_path):
+    source, folder = tmp_path / "cats", tmp_path / "faces"
+    with pytest.raises(ValueError, match="`source` must be a folder"):
+        faces.prepare(source, folder, 64)
+    source.mkdir()
+    Image.new("RGB", (9, 9)).save(source / "tom.jpg")
+    with pytest.raises(ValueError, match="`source` must hold .* 0 skipped"):
+        faces.prepare(source, folder, 64, verbose=False)
+    save_cat(source / "small.jpg", place((200, 150), 0.5))
+    save_cat(source / "missing.jpg").unlink()
+    with pytest.raises(ValueError, match="1 image missing, 1 too small"):
+        faces.prepare(source, folder, 64, verbose=False)
+    with pytest.raises(ValueError, match="`image_size` must be a positive"):
+        faces.prepare(source, folder, 0)
+    assert not folder.exists()
+
+
+def test_nothing_is_printed_without_verbose(tmp_path, capsys):
+    save_cat(tmp_path / "cats" / "tom.jpg")
+    for _ in range(2):
+        faces.prepare(tmp_path / "cats", tmp_path / "faces", 64, verbose=False)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_only_a_folder_of_images_with_landmarks_has_landmarks(tmp_path):
+    save_cat(tmp_path / "cats" / "CAT_00" / "tom.jpg")
+    for known in (tmp_path, str(tmp_path), tmp_path / "cats" / "CAT_00"):
+        assert faces.has_landmarks(known)
+    plain = tmp_path / "plain"
+    plain.mkdir()
+    Image.new("RGB", (9, 9)).save(plain / "tom.jpg")
+    (plain / "driver.cat").touch()
+    (plain / "gone.jpg.cat").touch()
+    for other in (
+        *(plain, plain / "tom.jpg", tmp_path / "nothing", "tfds:mnist"),
+        *("sample", np.zeros((2, 8, 8, 3), "uint8"), None),
+    ):
+        assert not faces.has_landmarks(other)
