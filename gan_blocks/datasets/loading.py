@@ -152,7 +152,7 @@ def load(
 def _read_labels(found, read, source):
     if read is None:
         raise ValueError(
-            "`source` must have labels. Labels are read from MNIST's idx files, "
+            "`source` must have labels. Labels come from MNIST's idx files, "
             ".npz files, TFDS datasets, and folders or .zip archives with one "
             f"folder per label. Received: source={source}"
         )
@@ -256,7 +256,7 @@ def _fit(image, shape, crop):
 def _to_8_bits(image, mode):
     """Converts any kind of pixels to `mode` and transparency to white."""
     if image.mode == "F":
-        raise ValueError("the range of floating-point pixels is unknown")
+        raise ValueError("pixels are floats, and their range is unknown")
     if image.mode.startswith("I"):
         pixels = np.clip(np.asarray(image), 0, 65535).astype(np.uint16)
         pixels = np.rint(pixels / np.float32(257)).astype(np.uint8)
