@@ -5,13 +5,13 @@ from typing import Any, Self
 
 
 class Configurable:
-    """Lets Keras save an object by the arguments of its constructor.
+    """Lets Keras save an object by its constructor's arguments.
 
     Each argument must be stored as an attribute of the same name.
     """
 
     def get_config(self) -> dict[str, Any]:
-        """Returns the arguments of the constructor."""
+        """Returns the constructor's arguments."""
         names = inspect.signature(type(self)).parameters
         return {name: getattr(self, name) for name in names}
 

@@ -8,11 +8,10 @@ them, computed in float32 under mixed precision.
 
 from typing import Any, Literal, cast
 
-import keras
-from keras import ops
-
 from gan_blocks._configurable import Configurable
 from gan_blocks._types import Tensor
+import keras
+from keras import ops
 
 __all__ = [
     "AdversarialLoss",

@@ -1,64 +1,75 @@
-"""Generators and discriminators, stacked from blocks into Keras models."""
+"""Generators and discriminators as plain Keras models."""
 
+from collections.abc import Callable, Sequence
 import math
 
-import keras
-
+from gan_blocks._checks import check_positive_integer
 from gan_blocks.layers import (
     DenseBlock,
     StridedConvBlock,
     TransposedConvBlock,
 )
+import keras
+
+__all__ = [
+    "dcgan_discriminator",
+    "dcgan_generator",
+    "mlp_discriminator",
+    "mlp_generator",
+]
 
 
 def dcgan_generator(
-    image_shape,
-    latent_dim=100,
-    base_filters=64,
-    max_filters=1024,
-    block=TransposedConvBlock,
-    first_block=TransposedConvBlock,
-    last_block=TransposedConvBlock,
-    output_activation="tanh",
-):
-    """Builds DCGAN's generator: latents grow to an image by doublings.
+    image_shape: Sequence[int],
+    latent_dim: int = 100,
+    base_filters: int = 64,
+    max_filters: int = 1024,
+    block: Callable[..., keras.Layer] = TransposedConvBlock,
+    first_block: Callable[..., keras.Layer] = TransposedConvBlock,
+    last_block: Callable[..., keras.Layer] = TransposedConvBlock,
+    output_activation: str | None = "tanh",
+) -> keras.Sequential:
+    """Builds the generator of DCGAN.
 
-    The latents are projected to a small map, whose shorter side is 4 to 7
-    pixels; each block then doubles height and width and halves the channels.
-    At 64 x 64 pixels these are the paper's 1024, 512, 256 and 128 channels.
-    The paper has kernels of 5 and ReLU, this function the defaults of
-    `TransposedConvBlock`: kernels of 4, against checkerboards, and leaky ReLU.
+    The first block projects the latents to a feature map whose shorter side
+    is 4 to 7 pixels. Each further block doubles height and width and halves
+    the number of channels. For 64 x 64 pixels the paper's numbers
+    of channels result: 1024, 512, 256 and 128. The paper uses ReLU and a
+    kernel size of 5. The defaults of `TransposedConvBlock` are leaky ReLU and
+    a kernel size of 4, which avoids checkerboard artifacts.
 
     Args:
         image_shape: `(height, width, channels)`, or `(channels, height,
-            width)` if Keras is set to `"channels_first"`. The shorter side is
-            4, 5, 6 or 7 times a power of two, such as 28, 64, 96 or 128, at
-            least 8; the longer side is a multiple of the same power of two.
-        latent_dim: Integer, the length of a latent vector. Defaults to 100.
-        base_filters: Integer; the last hidden map has twice as many channels.
+            width)` if the image data format of Keras is `"channels_first"`.
+            The shorter side is 4, 5, 6 or 7 times a power of two, at least 8,
+            for example 28, 64, 96 or 128. The longer side is a multiple of
+            the same power of two.
+        latent_dim: Length of a latent vector. Defaults to 100.
+        base_filters: Half the number of channels before the last block.
             Defaults to 64.
-        max_filters: Integer, the most channels of any map. Defaults to 1024.
-        block: What makes a hidden stage: called as `block(filters)`, it
-            returns a layer that doubles height and width. A class of your own
-            will do, and so will a function, or one of our classes with other
-            arguments: `functools.partial(TransposedConvBlock, kernel_size=5)`.
-            Defaults to `TransposedConvBlock`.
-        first_block: What makes the first stage, which makes maps of the
-            latents: called as `first_block(filters, kernel_size, strides=1,
+        max_filters: Maximum number of channels. Defaults to 1024.
+        block: Function or class that creates a hidden block. It is called as
+            `block(filters)` and returns a layer that doubles height and
+            width. To pass other arguments to a block, use
+            `functools.partial(TransposedConvBlock, kernel_size=5)`. Defaults
+            to `TransposedConvBlock`.
+        first_block: Function or class that creates the first block. It is
+            called as `first_block(filters, kernel_size, strides=1,
             padding="valid")`. Defaults to `TransposedConvBlock`.
-        last_block: What makes the last stage: called as `last_block(channels,
-            normalization=None, activation=None)`. Defaults to
-            `TransposedConvBlock`.
-        output_activation: Name of the activation of the images, or None.
+        last_block: Function or class that creates the last block. It is
+            called as `last_block(channels, normalization=None,
+            activation=None)`. Defaults to `TransposedConvBlock`.
+        output_activation: Name of the activation of the images, or `None`.
             Defaults to `"tanh"`, for images in [-1, 1].
 
     Returns:
-        A `keras.Sequential` named `"generator"`: latents `(batch, latent_dim)`
-        to images `(batch, *image_shape)`, in float32 under mixed precision.
+        A `keras.Sequential` named `"generator"`, from latents `(batch,
+        latent_dim)` to images `(batch, *image_shape)`. The images are float32
+        under mixed precision.
 
     Raises:
-        ValueError: If the shape cannot be reached by doublings, or if `block`
-            does not double.
+        ValueError: If the image shape is not supported, or if `block` or
+            `last_block` does not double height and width.
 
     Example:
     ```python
@@ -74,14 +85,12 @@ def dcgan_generator(
         [Unsupervised Representation Learning with Deep Convolutional
         Generative Adversarial Networks](https://arxiv.org/abs/1511.06434)
     """
-    image_shape = _checked_shape(image_shape)
-    _check_positive(
-        latent_dim=latent_dim,
-        base_filters=base_filters,
-        max_filters=max_filters,
-    )
+    image_shape = _check_image_shape(image_shape)
+    check_positive_integer("latent_dim", latent_dim)
+    check_positive_integer("base_filters", base_filters)
+    check_positive_integer("max_filters", max_filters)
     height, width, channels = _channels_last(image_shape)
-    doublings = _doublings(height, width)
+    doublings = _count_doublings(height, width)
     start = (height >> doublings, width >> doublings)
     filters = [
         min(base_filters << i, max_filters) for i in range(doublings, 0, -1)
@@ -89,7 +98,7 @@ def dcgan_generator(
     model = keras.Sequential(
         [
             keras.Input((latent_dim,)),
-            keras.layers.Reshape(_data_format((1, 1, latent_dim))),
+            keras.layers.Reshape(_to_data_format((1, 1, latent_dim))),
             first_block(filters[0], start, strides=1, padding="valid"),
             *[block(n) for n in filters[1:]],
             last_block(channels, normalization=None, activation=None),
@@ -100,49 +109,49 @@ def dcgan_generator(
     if model.output_shape[1:] != image_shape:
         raise ValueError(
             "`block` and `last_block` must double height and width, and "
-            f"`last_block` return images of shape {image_shape}. Received: "
-            f"block={block}, last_block={last_block}, which return "
-            f"{model.output_shape[1:]}"
+            f"`last_block` must return images of shape {image_shape}. "
+            f"Received: block={block}, last_block={last_block}, which return "
+            f"images of shape {model.output_shape[1:]}"
         )
     return model
 
 
 def dcgan_discriminator(
-    image_shape,
-    base_filters=64,
-    max_filters=1024,
-    block=StridedConvBlock,
-    first_block=StridedConvBlock,
-):
-    """Builds DCGAN's discriminator: an image shrinks to one logit.
+    image_shape: Sequence[int],
+    base_filters: int = 64,
+    max_filters: int = 1024,
+    block: Callable[..., keras.Layer] = StridedConvBlock,
+    first_block: Callable[..., keras.Layer] = StridedConvBlock,
+) -> keras.Sequential:
+    """Builds the discriminator of DCGAN.
 
-    Each block halves height and width and doubles the channels, down to a map
-    whose shorter side is 4 to 7 pixels; a dense layer turns it into one logit.
-    The first block has no normalization, so that the discriminator sees the
-    brightness and the contrast of the images. At 64 x 64 pixels there are 64,
-    128, 256 and 512 channels.
+    Each block halves height and width and doubles the number of channels,
+    until the shorter side has 4 to 7 pixels. A dense layer then computes one
+    logit. The first block has no normalization, so that the discriminator can
+    compare the brightness and contrast of images. For 64 x 64 pixels the
+    numbers of channels are 64, 128, 256 and 512.
 
     Args:
-        image_shape: As in `dcgan_generator`.
-        base_filters: Integer, the number of channels after the first block.
-            Defaults to 64.
-        max_filters: Integer, the most channels of any map. Defaults to 1024.
-        block: What makes a hidden stage: called as `block(filters)`, it
-            returns a layer that halves height and width. A class of your own
-            will do, and so will a function, or one of our classes with other
-            arguments: for WGAN-GP, whose penalty is not valid with
-            batch normalization, `functools.partial(StridedConvBlock,
-            normalization="layer")`. Defaults to `StridedConvBlock`.
-        first_block: What makes the first stage: called as
-            `first_block(base_filters, normalization=None)`. Defaults to
-            `StridedConvBlock`.
+        image_shape: See `dcgan_generator`.
+        base_filters: Number of channels after the first block. Defaults to
+            64.
+        max_filters: Maximum number of channels. Defaults to 1024.
+        block: Function or class that creates a hidden block. It is called as
+            `block(filters)` and returns a layer that halves height and width.
+            For WGAN-GP, whose penalty is not valid with batch normalization,
+            use `functools.partial(StridedConvBlock, normalization="layer")`.
+            Defaults to `StridedConvBlock`.
+        first_block: Function or class that creates the first block. It is
+            called as `first_block(base_filters, normalization=None)`.
+            Defaults to `StridedConvBlock`.
 
     Returns:
-        A `keras.Sequential` named `"discriminator"`: images `(batch,
-        *image_shape)` to logits `(batch, 1)`, in float32 under mixed precision.
+        A `keras.Sequential` named `"discriminator"`, from images `(batch,
+        *image_shape)` to logits `(batch, 1)`. The logits are float32 under
+        mixed precision.
 
     Raises:
-        ValueError: If the shape cannot be halved to 4 to 7 pixels.
+        ValueError: If the image shape is not supported.
 
     Example:
     ```python
@@ -158,12 +167,13 @@ def dcgan_discriminator(
         [Unsupervised Representation Learning with Deep Convolutional
         Generative Adversarial Networks](https://arxiv.org/abs/1511.06434)
     """
-    image_shape = _checked_shape(image_shape)
-    _check_positive(base_filters=base_filters, max_filters=max_filters)
+    image_shape = _check_image_shape(image_shape)
+    check_positive_integer("base_filters", base_filters)
+    check_positive_integer("max_filters", max_filters)
     height, width, _ = _channels_last(image_shape)
     filters = [
         min(base_filters << i, max_filters)
-        for i in range(_doublings(height, width))
+        for i in range(_count_doublings(height, width))
     ]
     return keras.Sequential(
         [
@@ -182,32 +192,33 @@ def dcgan_discriminator(
 
 
 def mlp_generator(
-    image_shape,
-    latent_dim=100,
-    units=(256, 512, 1024),
-    block=None,
-    output_activation="tanh",
-):
+    image_shape: Sequence[int],
+    latent_dim: int = 100,
+    units: Sequence[int] = (256, 512, 1024),
+    block: Callable[[int], keras.Layer] | None = None,
+    output_activation: str | None = "tanh",
+) -> keras.Sequential:
     """Builds a generator of dense layers, for small images or toy data.
 
     Args:
-        image_shape: Shape of what is generated, such as `(28, 28, 1)`, or
-            `(2,)` for points in the plane.
-        latent_dim: Integer, the length of a latent vector. Defaults to 100.
-        units: The units of each hidden layer, from the latents on. Defaults to
+        image_shape: Shape of one image, such as `(28, 28, 1)`, or `(2,)` for
+            points in the plane.
+        latent_dim: Length of a latent vector. Defaults to 100.
+        units: Number of units of each hidden layer, in order. Defaults to
             `(256, 512, 1024)`.
-        block: What makes a hidden stage: called as `block(units)`, it returns
-            a layer. Defaults to None, a `DenseBlock` without normalization and
-            with He's initialization.
-        output_activation: Name of the activation of the outputs, or None for
-            data that is not limited to [-1, 1]. Defaults to `"tanh"`.
+        block: Function or class that creates a hidden layer. It is called as
+            `block(units)`. Defaults to `None`, which is a `DenseBlock`
+            without normalization and with He initialization.
+        output_activation: Name of the activation of the outputs. Use `None`
+            for data that is not limited to [-1, 1]. Defaults to `"tanh"`.
 
     Returns:
-        A `keras.Sequential` named `"generator"`: latents `(batch, latent_dim)`
-        to `(batch, *image_shape)`, in float32 under mixed precision.
+        A `keras.Sequential` named `"generator"`, from latents `(batch,
+        latent_dim)` to `(batch, *image_shape)`. The outputs are float32 under
+        mixed precision.
 
     Raises:
-        ValueError: If a number is not a positive integer.
+        ValueError: If a size is not a positive integer.
 
     Example:
     ```python
@@ -221,8 +232,8 @@ def mlp_generator(
     assert points.shape == (5, 2)
     ```
     """
-    image_shape = _checked_shape(image_shape)
-    _check_positive(latent_dim=latent_dim)
+    image_shape = _check_image_shape(image_shape)
+    check_positive_integer("latent_dim", latent_dim)
     return keras.Sequential(
         [
             keras.Input((latent_dim,)),
@@ -235,25 +246,30 @@ def mlp_generator(
     )
 
 
-def mlp_discriminator(image_shape, units=(1024, 512, 256), block=None):
+def mlp_discriminator(
+    image_shape: Sequence[int],
+    units: Sequence[int] = (1024, 512, 256),
+    block: Callable[[int], keras.Layer] | None = None,
+) -> keras.Sequential:
     """Builds a discriminator of dense layers, for small images or toy data.
 
     Args:
         image_shape: Shape of one image, such as `(28, 28, 1)`, or `(2,)` for
             points in the plane.
-        units: The units of each hidden layer, from the images on. Defaults to
+        units: Number of units of each hidden layer, in order. Defaults to
             `(1024, 512, 256)`.
-        block: What makes a hidden stage: called as `block(units)`, it returns
-            a layer, such as `functools.partial(DenseBlock, normalization=None,
-            dropout=0.3)`. Defaults to None, a `DenseBlock` without
-            normalization and with He's initialization.
+        block: Function or class that creates a hidden layer. It is called as
+            `block(units)`. For example, `functools.partial(DenseBlock,
+            normalization=None, dropout=0.3)`. Defaults to `None`, which is a
+            `DenseBlock` without normalization and with He initialization.
 
     Returns:
-        A `keras.Sequential` named `"discriminator"`: images `(batch,
-        *image_shape)` to logits `(batch, 1)`, in float32 under mixed precision.
+        A `keras.Sequential` named `"discriminator"`, from images `(batch,
+        *image_shape)` to logits `(batch, 1)`. The logits are float32 under
+        mixed precision.
 
     Raises:
-        ValueError: If a number is not a positive integer.
+        ValueError: If a size is not a positive integer.
 
     Example:
     ```python
@@ -267,7 +283,7 @@ def mlp_discriminator(image_shape, units=(1024, 512, 256), block=None):
     """
     return keras.Sequential(
         [
-            keras.Input(_checked_shape(image_shape)),
+            keras.Input(_check_image_shape(image_shape)),
             keras.layers.Flatten(),
             *[(block or _dense_block)(n) for n in units],
             keras.layers.Dense(1, dtype=_output_dtype()),
@@ -276,19 +292,19 @@ def mlp_discriminator(image_shape, units=(1024, 512, 256), block=None):
     )
 
 
-def _dense_block(units):
-    # DCGAN's small weights would make the signal die out where no
-    # normalization restores it.
+def _dense_block(units: int) -> DenseBlock:
+    # DCGAN's small initial weights need a normalization. Without one, the
+    # signal would fade from layer to layer.
     return DenseBlock(units, normalization=None, kernel_initializer="he_normal")
 
 
-def _output_dtype():
-    """Returns float32 under mixed precision, else the dtype of everything."""
+def _output_dtype() -> str:
+    """Returns float32 under mixed precision, otherwise the global dtype."""
     return keras.config.dtype_policy().variable_dtype
 
 
-def _data_format(shape):
-    """Returns `(height, width, channels)` in the order Keras is set to."""
+def _to_data_format(shape):
+    """Converts `(height, width, channels)` to the global data format."""
     if keras.config.image_data_format() == "channels_first":
         return (shape[2], shape[0], shape[1])
     return shape
@@ -305,7 +321,7 @@ def _channels_last(image_shape):
     return image_shape
 
 
-def _checked_shape(image_shape):
+def _check_image_shape(image_shape: Sequence[int]) -> tuple[int, ...]:
     shape = tuple(image_shape)
     if not shape or any(not isinstance(n, int) or n < 1 for n in shape):
         raise ValueError(
@@ -315,37 +331,27 @@ def _checked_shape(image_shape):
     return shape
 
 
-def _check_positive(**numbers):
-    for name, number in numbers.items():
-        if not isinstance(number, int) or number < 1:
-            raise ValueError(
-                f"`{name}` must be a positive integer. "
-                f"Received: {name}={number}"
-            )
-
-
-def _doublings(height, width):
-    """Returns how often a map of 4 to 7 pixels is doubled to that size."""
-    power = _power(height, width)
+def _count_doublings(height: int, width: int) -> int:
+    """Returns how many doublings lead from 4 to 7 pixels to this size."""
+    power = _largest_factor(height, width)
     if power > 1 and height % power == 0 and width % power == 0:
         return power.bit_length() - 1
-    above = (max(height, 8), max(width, 8))
-    while any(n % _power(*above) for n in above):
-        power = _power(*above)
-        above = tuple(-(-n // power) * power for n in above)
-    nearest = f"{above[0]} x {above[1]}"
-    power = _power(height, width)
+    larger = (max(height, 8), max(width, 8))
+    while any(n % _largest_factor(*larger) for n in larger):
+        factor = _largest_factor(*larger)
+        larger = tuple(math.ceil(n / factor) * factor for n in larger)
+    nearest = f"{larger[0]} x {larger[1]}"
     if power > 1:
-        below = (height // power * power, width // power * power)
-        nearest = f"{below[0]} x {below[1]} and {nearest}"
+        smaller = (height // power * power, width // power * power)
+        nearest = f"{smaller[0]} x {smaller[1]} and {nearest}"
     raise ValueError(
         "`image_shape` must have a shorter side of 4, 5, 6 or 7 times a power "
         "of two, at least 8 pixels, and a longer side that is a multiple of "
-        f"the same power. The nearest: {nearest} pixels. Received: "
+        f"the same power. The nearest sizes: {nearest} pixels. Received: "
         f"{height} x {width} pixels"
     )
 
 
-def _power(height, width):
-    """Returns the power of two that the shorter side is 4 to 7 times of."""
+def _largest_factor(height: int, width: int) -> int:
+    """Returns the power of two that reduces the shorter side to 4 to 7."""
     return 1 << max((min(height, width) // 4).bit_length() - 1, 0)

@@ -1,11 +1,10 @@
 from typing import get_args
 
+from gan_blocks import losses
 import keras
+from keras import ops
 import numpy as np
 import pytest
-from keras import ops
-
-from gan_blocks import losses
 
 pytestmark = pytest.mark.every_backend
 

@@ -1,14 +1,13 @@
 import contextlib
 import functools
 
+from gan_blocks import gradients, layers, networks, penalties
+from gan_blocks.gan.model import GAN
 import keras
-import numpy as np
-import pytest
 from keras import ops
 from keras.src.backend.common import dtypes
-
-import gan_blocks
-from gan_blocks import gradients, layers, networks, penalties
+import numpy as np
+import pytest
 
 every_backend = pytest.mark.every_backend
 
@@ -23,8 +22,7 @@ def set_precision(dtype):
 @pytest.fixture
 def float64(monkeypatch):
     set_precision("float64")
-    # Keras computes in float64 on TensorFlow, but takes it for float32 in the
-    # operations of JAX and torch.
+    # On JAX and torch, Keras casts the results of some operations to float32.
     monkeypatch.setitem(dtypes.BIT64_TO_BIT32_DTYPE, "float64", "float64")
     with contextlib.ExitStack() as stack:
         if keras.backend.backend() == "jax":
@@ -34,8 +32,9 @@ def float64(monkeypatch):
         yield
 
 
-def discriminator(normalization):
-    return keras.Sequential(
+def discriminator(normalization, dtype="float64"):
+    """Builds a discriminator whose weights are not close to zero."""
+    model = keras.Sequential(
         [
             keras.Input(SHAPE),
             layers.StridedConvBlock(
@@ -45,50 +44,51 @@ def discriminator(normalization):
             keras.layers.Dense(1),
         ]
     )
+    random = np.random.default_rng(1)
+    for weight in model.trainable_variables:
+        weight.assign(random.normal(0.3, 0.5, weight.shape).astype(dtype))
+    return model
 
 
 def number(scalar):
     return float(ops.convert_to_numpy(scalar))
 
 
-def spread_out(model, dtype="float64"):
-    """Gives every trainable weight values at which nothing is tiny."""
-    random = np.random.default_rng(1)
-    for weight in model.trainable_variables:
-        weight.assign(random.normal(0.3, 0.5, weight.shape).astype(dtype))
-
-
-def images(number=5, seed=0):
-    values = np.random.default_rng(seed).uniform(-1, 1, (number, *SHAPE))
+def images(seed):
+    values = np.random.default_rng(seed).uniform(-1, 1, (5, *SHAPE))
     return ops.convert_to_tensor(values, dtype=keras.config.floatx())
 
 
-def slope_by_differences(value, variables, direction, step):
+def random_direction(variables):
+    random = np.random.default_rng(2)
+    return [random.normal(size=variable.shape) for variable in variables]
+
+
+def slope_by_differences(value, variables, step=1e-5):
+    direction = random_direction(variables)
     start = [ops.convert_to_numpy(v).copy() for v in variables]
-    ends = []
-    for sign in (1, -1):
+
+    def value_at(distance):
         for variable, origin, one in zip(
             variables, start, direction, strict=True
         ):
-            variable.assign(origin + sign * step * one)
-        ends.append(number(value()))
-    for variable, origin in zip(variables, start, strict=True):
-        variable.assign(origin)
-    return (ends[0] - ends[1]) / (2 * step)
+            variable.assign(origin + distance * one)
+        return number(value())
+
+    return (value_at(step) - value_at(-step)) / (2 * step)
 
 
-def slope_by_gradients(value, variables, state, direction):
-    output, _, pullback = gradients.vjp(
-        lambda: (value(), None), variables, state
-    )
-    slopes = [
+def slope_by_gradients(value, variables):
+    output, _, pullback = gradients.vjp(lambda: (value(), None), variables)
+    return sum(
         np.vdot(ops.convert_to_numpy(gradient), one)
         for gradient, one in zip(
-            pullback(ops.ones_like(output)), direction, strict=True
+            pullback(ops.ones_like(output)),
+            random_direction(variables),
+            strict=True,
         )
         if gradient is not None
-    ]
-    return sum(slopes)
+    )
 
 
 @every_backend
@@ -101,45 +101,34 @@ def test_gradients_of_penalties_equal_finite_differences(
     penalty, normalization, float64
 ):
     model = discriminator(normalization)
-    spread_out(model)
     real, fake = images(seed=0), images(seed=1)
     penalty = penalty(3.0)
-    noise = penalty.seed_generator
-    noise_state = [noise.state] if noise is not None else []
 
     def value():
-        if noise is not None:  # The same points on the lines each time.
-            noise.state.assign([7, 0])
+        if penalty.seed_generator:  # The same random points in each call.
+            penalty.seed_generator.state.assign([7, 0])
         return penalty(model, real, fake)
 
     variables = model.trainable_variables
-    random = np.random.default_rng(2)
-    direction = [random.normal(size=v.shape) for v in variables]
-    assert slope_by_gradients(
-        value, variables, [*model.variables, *noise_state], direction
-    ) == pytest.approx(
-        slope_by_differences(value, variables, direction, 1e-5), rel=1e-6
+    slope = slope_by_gradients(value, variables)
+    assert slope == pytest.approx(
+        slope_by_differences(value, variables), rel=1e-6
     )
 
 
 @pytest.mark.parametrize("penalty", [penalties.R1, penalties.R2])
-def test_through_batch_norm_float32_agrees_with_float64(penalty, float64):
-    """Where TensorFlow takes its fused kernel, and Keras' own layer is off."""
+def test_batch_norm_gives_the_same_gradients_in_float32_as_in_float64(
+    penalty, float64
+):
+    """TensorFlow's fused kernel, which Keras uses for float32, is wrong."""
     slopes = {}
     for dtype in ("float64", "float32"):
         set_precision(dtype)
-        model = discriminator("batch")
-        spread_out(model, dtype)
-        real, fake = images(seed=0), images(seed=1)
-        random = np.random.default_rng(2)
-        variables = model.trainable_variables
-        direction = [random.normal(size=v.shape) for v in variables]
-        slopes[dtype] = slope_by_gradients(
-            functools.partial(penalty(3.0), model, real, fake),
-            variables,
-            model.variables,
-            direction,
+        model = discriminator("batch", dtype)
+        value = functools.partial(
+            penalty(3.0), model, images(seed=0), images(seed=1)
         )
+        slopes[dtype] = slope_by_gradients(value, model.trainable_variables)
     assert slopes["float32"] == pytest.approx(slopes["float64"], rel=2e-5)
 
 
@@ -152,7 +141,7 @@ def linear(slope):
 
 
 @every_backend
-def test_penalties_of_a_linear_discriminator_are_known():
+def test_penalties_of_a_linear_discriminator_equal_their_formulas():
     real, fake = ops.ones((4, 2)), ops.zeros((4, 2))
     assert number(penalties.R1(10.0)(linear(3.0), real, fake)) == 45.0
     assert number(penalties.R2(4.0)(linear(3.0), real, fake)) == 18.0
@@ -161,7 +150,7 @@ def test_penalties_of_a_linear_discriminator_are_known():
     ) == pytest.approx(40.0)
 
 
-def test_r1_looks_at_real_images_and_r2_at_generated_ones():
+def test_r1_uses_real_images_and_r2_uses_generated_images():
     square = keras.Sequential(
         [keras.Input((1,)), keras.layers.Lambda(lambda x: x**2)]
     )
@@ -171,24 +160,23 @@ def test_r1_looks_at_real_images_and_r2_at_generated_ones():
     assert number(penalties.R2(2.0)(square, real, fake)) == 100.0
 
 
-def test_the_gradient_penalty_looks_between_the_images():
+def test_the_gradient_penalty_uses_points_between_the_images():
     square = keras.Sequential(
         [keras.Input((1,)), keras.layers.Lambda(lambda x: 0.5 * x**2)]
     )
     real, fake = 3.0 * ops.ones((2000, 1)), ops.ones((2000, 1))
     found = number(penalties.GradientPenalty(1.0, seed=0)(square, real, fake))
-    # (x - 1)**2 for x uniform in [1, 3] has the mean 4/3.
+    # For x uniform in [1, 3], (x - 1)**2 has a mean of 4/3.
     assert found == pytest.approx(4 / 3, rel=0.05)
 
 
 @every_backend
-def test_the_gradient_penalty_of_a_flat_discriminator_has_a_gradient():
+def test_the_gradient_penalty_of_a_constant_discriminator_has_a_gradient():
     model = linear(0.0)
     real, fake = ops.ones((4, 2)), ops.zeros((4, 2))
     output, _, pullback = gradients.vjp(
         lambda: (penalties.GradientPenalty(10.0)(model, real, fake), None),
         model.trainable_variables,
-        model.variables,
     )
     assert float(output) == pytest.approx(10.0, rel=1e-5)
     gradient = ops.convert_to_numpy(pullback(ops.ones(()))[0])
@@ -196,51 +184,49 @@ def test_the_gradient_penalty_of_a_flat_discriminator_has_a_gradient():
 
 
 @pytest.mark.parametrize(
-    "penalty",
-    [penalties.R1(0.5), penalties.R2(2.0), penalties.GradientPenalty(1.0, 3)],
+    ("penalty", "arguments"),
+    [
+        (penalties.R1(0.5), {"weight": 0.5, "interval": 1}),
+        (penalties.R2(2.0, interval=16), {"weight": 2.0, "interval": 16}),
+        (penalties.GradientPenalty(1.0, 3), {"weight": 1.0, "seed": 3}),
+    ],
 )
-def test_penalties_are_serialised(penalty):
+def test_penalties_are_restored_from_their_config(penalty, arguments):
     config = keras.saving.serialize_keras_object(penalty)
-    again = keras.saving.deserialize_keras_object(config)
-    assert type(again) is type(penalty)
-    assert again.get_config() == penalty.get_config()
+    restored = keras.saving.deserialize_keras_object(config)
+    assert type(restored) is type(penalty)
+    assert restored.get_config() == arguments
 
 
-def test_a_negative_weight_is_refused():
+def test_a_negative_weight_is_an_error():
     with pytest.raises(ValueError, match="`weight` must not be negative"):
         penalties.R1(-1.0)
 
 
 @every_backend
-def test_a_lazy_penalty_is_computed_at_its_intervals_and_weighs_as_much():
+def test_a_lazy_penalty_is_multiplied_by_its_interval():
     def logged(penalty):
-        gan = gan_blocks.GAN(
+        keras.utils.set_random_seed(0)
+        gan = GAN(
             networks.mlp_generator((4, 4, 1), latent_dim=2, units=(4,)),
             networks.mlp_discriminator((4, 4, 1), units=(4,)),
             seed=0,
         )
-        # So that nothing changes from step to step.
-        still = keras.optimizers.SGD(0.0), keras.optimizers.SGD(0.0)
-        gan.compile(*still, penalty=penalty)
+        frozen = keras.optimizers.SGD(0.0), keras.optimizers.SGD(0.0)
+        gan.compile(*frozen, penalty=penalty)
         images = np.linspace(-1, 1, 32, dtype="float32").reshape(2, 4, 4, 1)
         return gan.fit(images, epochs=7, verbose=0).history["penalty"]
 
-    keras.utils.set_random_seed(0)
     always = logged(penalties.R1(2.0))
-    keras.utils.set_random_seed(0)
     lazy = logged(penalties.R1(2.0, interval=3))
-    whole = 3 * always[0]
-    assert whole > 0
+    tripled = 3 * always[0]
+    assert tripled > 0
     np.testing.assert_allclose(
-        lazy, [whole, 0, 0, whole, 0, 0, whole], rtol=1e-4
+        lazy, [tripled, 0, 0, tripled, 0, 0, tripled], rtol=1e-4
     )
 
 
-def test_the_interval_is_saved_and_a_wrong_one_refused():
-    lazy = penalties.R2(3.0, interval=16)
-    copy = penalties.R2.from_config(lazy.get_config())
-    assert (copy.weight, copy.interval) == (3.0, 16)
-    assert penalties.R1().get_config() == {"weight": 10.0}
-    for interval in (0, 1.5, -2):
-        with pytest.raises(ValueError, match="`interval` must be an integer"):
-            penalties.R1(interval=interval)
+@pytest.mark.parametrize("interval", [0, 1.5, -2])
+def test_the_interval_must_be_a_positive_integer(interval):
+    with pytest.raises(ValueError, match="`interval` must be a positive int"):
+        penalties.R1(interval=interval)

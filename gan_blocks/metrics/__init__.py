@@ -1,4 +1,4 @@
-"""How good generated images are: distances, and what they are taken from."""
+"""Metrics of the quality of generated images."""
 
 from gan_blocks.metrics.classifier import train_classifier
 from gan_blocks.metrics.distances import (

@@ -1,29 +1,39 @@
-"""How close generated images are to real ones, by the features of both.
+"""Distances between the features of real and of generated images.
 
-The features are vectors, one for each image, of any network that looks at
-images; all of this is NumPy in float64. A distance depends on the features,
-on how images were resized for them and on how many there were, so that two
-distances can be compared only if all three are the same.
+Features are vectors, one per image, from any network. All functions use NumPy
+with float64. A distance depends on the network, on how the images were
+resized for it, and on the number of images. Compare two distances only if all
+three are the same.
 """
 
+from collections.abc import Iterator
 import warnings
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-_CHUNK = 1024  # Rows of a matrix of distances that are in memory at a time.
+__all__ = [
+    "GaussianFit",
+    "frechet_distance",
+    "kernel_distance",
+    "mode_coverage",
+    "precision_recall",
+]
+
+_CHUNK = 1024  # Rows of a distance matrix that are in memory at a time.
 
 
 class GaussianFit:
-    """The mean and the covariance of features that come in batches.
+    """Computes the mean and the covariance of features, batch by batch.
 
-    Nothing is kept but the two; they are merged batch by batch without the
-    cancellation of a sum of squares.
+    The features are not stored. The update is numerically stable: the batch
+    statistics are merged, so no large sums of squares are subtracted.
 
     Attributes:
-        number: How many feature vectors there were.
-        mean: Array of float64, `(features,)`; `None` at first.
-        covariance: Array of float64, `(features, features)`, with Bessel's
-            correction (divided by `number - 1`).
+        count: Number of feature vectors.
+        mean: Array of float64, `(features,)`. Empty before the first update.
+        covariance: Array of float64, `(features, features)`, the unbiased
+            estimate, which divides by `count - 1`.
 
     Example:
 
@@ -34,7 +44,7 @@ class GaussianFit:
     fit = GaussianFit()
     for batch in np.random.default_rng(0).normal(size=(10, 64, 5)):
         fit.update(batch)
-    assert fit.number == 640 and fit.covariance.shape == (5, 5)
+    assert fit.count == 640 and fit.covariance.shape == (5, 5)
     ```
 
     Reference:
@@ -43,64 +53,69 @@ class GaussianFit:
         http://i.stanford.edu/pub/cstr/reports/cs/tr/79/773/CS-TR-79-773.pdf
     """
 
-    def __init__(self):
-        self.number = 0
-        self.mean = None
-        self._scatter = None
+    def __init__(self) -> None:
+        self.count = 0
+        self.mean = np.zeros(0)
+        self._scatter = np.zeros((0, 0))
 
-    def update(self, features):
-        """Takes in a batch of features, `(number, features)`.
+    def update(self, features: ArrayLike) -> None:
+        """Adds a batch of features.
+
+        Args:
+            features: Array `(batch, features)`.
 
         Raises:
-            ValueError: If they are not such an array of finite numbers, or
-                not as many features as before.
+            ValueError: If the array has another shape or holds NaN or
+                infinity, or if the number of features has changed.
         """
-        features = _checked(features)
-        number, mean = len(features), features.mean(axis=0)
-        centred = features - mean
-        scatter = centred.T @ centred
-        if self.number:
-            _check_alike(self.mean, mean)
-            total = self.number + number
+        features = _check_features(features)
+        count, mean = len(features), features.mean(axis=0)
+        centered = features - mean
+        scatter = centered.T @ centered
+        if self.count:
+            # S_1 + S_2 + shift shift^T n_1 n_2 / (n_1 + n_2), Chan et al.
+            _check_same_length(self.mean, mean)
+            total = self.count + count
             shift = mean - self.mean
-            scatter += np.outer(shift, shift) * self.number * number / total
+            scatter += np.outer(shift, shift) * self.count * count / total
             scatter += self._scatter
-            mean = self.mean + shift * number / total
-        self.number += number
+            mean = self.mean + shift * count / total
+        self.count += count
         self.mean, self._scatter = mean, scatter
 
     @property
-    def covariance(self):
-        """The covariance; there must have been two feature vectors."""
-        if self.number < 2:
+    def covariance(self) -> np.ndarray:
+        """Covariance of the features. Needs two or more feature vectors."""
+        if self.count < 2:
             raise ValueError(
-                "A covariance takes at least 2 feature vectors. Received: "
-                f"{self.number}"
+                "A covariance needs at least 2 feature vectors. Received: "
+                f"{self.count}"
             )
-        return self._scatter / (self.number - 1)
+        return self._scatter / (self.count - 1)
 
 
-def frechet_distance(real, fake):
-    """Returns the squared Frechet distance of two Gaussian fits.
+def frechet_distance(real: GaussianFit, fake: GaussianFit) -> float:
+    """Returns the squared Frechet distance between two Gaussian fits.
 
-    With the features of Inception it is called FID. It is 0 for equal
-    distributions, but positive for two samples of the same one, the more so
-    the fewer there are: compare only among equal numbers of images.
+    With the features of Inception, it is called FID. The distance is 0 for
+    equal distributions, but the estimate is positive even for two samples of
+    the same distribution, and larger for smaller samples. Compare only
+    distances of equal numbers of images.
 
     Args:
-        real: `GaussianFit` of the real images' features.
-        fake: `GaussianFit` of the generated images' features.
+        real: Fit of the real images' features.
+        fake: Fit of the generated images' features.
 
     Returns:
         Float of at least 0, in squared units of the features.
 
     Raises:
-        ValueError: If they have different numbers of features, or one has
-            fewer than 2 vectors.
+        ValueError: If the numbers of features differ, or if a fit has fewer
+            than 2 feature vectors.
 
     Warns:
-        UserWarning: If one has no more vectors than features, which are then
-            too few to tell its covariance.
+        UserWarning: If a fit has no more feature vectors than features, which
+            is too few to estimate the covariance.
 
     Example:
 
@@ -121,55 +136,62 @@ def frechet_distance(real, fake):
         Dowson, Landau, 1982, The Frechet Distance between Multivariate Normal
         Distributions, https://doi.org/10.1016/0047-259X(82)90077-X
     """
-    covariances = real.covariance, fake.covariance
-    _check_alike(real.mean, fake.mean)
-    if min(real.number, fake.number) <= len(real.mean):
+    real_covariance, fake_covariance = real.covariance, fake.covariance
+    _check_same_length(real.mean, fake.mean)
+    if min(real.count, fake.count) <= len(real.mean):
         warnings.warn(
-            f"The Frechet distance of {len(real.mean)} features is taken from "
-            f"{real.number} real and {fake.number} generated images: with no "
-            "more images than features it is far too large. Use more images, "
-            "or the kernel distance.",
+            f"The Frechet distance of {len(real.mean)} features was computed "
+            f"from {real.count} real and {fake.count} generated images. It is "
+            "far too large if there are no more images than features. Use "
+            "more images, or the kernel distance.",
             stacklevel=2,
         )
-    # The trace of the root of a product is that of a symmetric matrix, whose
-    # eigenvalues are real, and negative only by rounding.
-    values, vectors = np.linalg.eigh(covariances[0])
+    # |m_r - m_f|^2 + trace(C_r + C_f - 2 (C_r C_f)^(1/2)), Dowson and Landau.
+    # C_r C_f has the same eigenvalues as the symmetric matrix R C_f R, where R
+    # is the square root of C_r. Rounding can make them slightly negative.
+    values, vectors = np.linalg.eigh(real_covariance)
     root = (vectors * np.sqrt(values.clip(0))) @ vectors.T
-    values = np.linalg.eigvalsh(root @ covariances[1] @ root)
+    values = np.linalg.eigvalsh(root @ fake_covariance @ root)
     shift = real.mean - fake.mean
     distance = (
         shift @ shift
-        + np.trace(covariances[0])
-        + np.trace(covariances[1])
+        + np.trace(real_covariance)
+        + np.trace(fake_covariance)
         - 2 * np.sqrt(values.clip(0)).sum()
     )
     return max(float(distance), 0.0)
 
 
-def kernel_distance(real_features, fake_features, block_size=1000, seed=0):
+def kernel_distance(
+    real_features: ArrayLike,
+    fake_features: ArrayLike,
+    block_size: int = 1000,
+    seed: int = 0,
+) -> tuple[float, float]:
     """Returns the squared kernel distance and its standard error.
 
-    The maximum mean discrepancy under the polynomial kernel
-    `(x @ y / features + 1) ** 3`; with the features of Inception it is called
-    KID. The estimate is unbiased, so it does not depend on the number of
-    images, and may be negative if there is no difference. It is the mean over
-    disjoint blocks of images, drawn at random, which are independent: their
-    spread gives the standard error.
+    The distance is the maximum mean discrepancy with the polynomial kernel
+    `(x @ y / features + 1) ** 3`. With the features of Inception, it is called
+    KID. The estimate is unbiased: its expected value does not depend on the
+    number of images, and it can be negative for equal distributions. It is
+    the mean over disjoint random blocks of images. The spread of the blocks
+    gives the standard error.
 
     Args:
-        real_features: Array `(number, features)`.
-        fake_features: Array `(number, features)`; the numbers may differ.
-        block_size: Images in a block, at least 2. Where there are not enough
-            for two blocks, two of half of the images are taken. Defaults to
-            1000.
+        real_features: Array `(images, features)`.
+        fake_features: Array `(images, features)`. The number of images may
+            differ from the number of real images.
+        block_size: Number of images in a block, at least 2. If there are too
+            few images for two blocks, each block gets half of them. Defaults
+            to 1000.
         seed: Integer seed of the blocks. Defaults to 0.
 
     Returns:
         `(distance, standard_error)`, two floats.
 
     Raises:
-        ValueError: If they have different numbers of features, or one has
-            fewer than 4 vectors.
+        ValueError: If the numbers of features differ, or if there are fewer
+            than 4 real or generated images.
 
     Example:
 
@@ -187,60 +209,64 @@ def kernel_distance(real_features, fake_features, block_size=1000, seed=0):
         Binkowski et al., 2018, Demystifying MMD GANs,
         https://arxiv.org/abs/1801.01401
     """
-    real, fake = _checked(real_features), _checked(fake_features)
-    _check_alike(real[0], fake[0])
-    number = min(len(real), len(fake))
-    if block_size < 2 or number < 4:
+    real, fake = _check_features(real_features), _check_features(fake_features)
+    _check_same_length(real[0], fake[0])
+    count = min(len(real), len(fake))
+    if block_size < 2 or count < 4:
         raise ValueError(
-            "`block_size` must be at least 2, and there must be 4 images of "
-            f"each kind. Received: block_size={block_size}, {len(real)} real "
-            f"and {len(fake)} generated images"
+            "`block_size` must be at least 2, with at least 4 real and 4 "
+            f"generated images. Received: block_size={block_size}, {len(real)} "
+            f"real and {len(fake)} generated images"
         )
-    size = min(block_size, number // 2)
+    size = min(block_size, count // 2)
     random = np.random.default_rng(seed)
     real, fake = random.permutation(real), random.permutation(fake)
     blocks = [
-        _discrepancy(real[i : i + size], fake[i : i + size])
-        for i in range(0, number - size + 1, size)
+        _squared_discrepancy(real[i : i + size], fake[i : i + size])
+        for i in range(0, count - size + 1, size)
     ]
     error = np.std(blocks, ddof=1) / np.sqrt(len(blocks))
     return float(np.mean(blocks)), float(error)
 
 
-def _discrepancy(real, fake):
-    """Returns the unbiased estimate for as many real as fake features."""
+def _squared_discrepancy(real: np.ndarray, fake: np.ndarray) -> float:
+    """Returns the unbiased estimate of Binkowski et al."""
 
     def kernel(one, other):
         return (one @ other.T / one.shape[1] + 1) ** 3
 
     def mean_of_pairs(features):
-        number = len(features)
+        count = len(features)
         values = kernel(features, features)
-        return (values.sum() - np.trace(values)) / (number * (number - 1))
+        return (values.sum() - np.trace(values)) / (count * (count - 1))
 
     across = kernel(real, fake).mean()
     return mean_of_pairs(real) + mean_of_pairs(fake) - 2 * across
 
 
-def precision_recall(real_features, fake_features, neighbours=3):
-    """Returns how many images are good, and how much of the data is covered.
+def precision_recall(
+    real_features: ArrayLike, fake_features: ArrayLike, neighbors: int = 3
+) -> tuple[float, float]:
+    """Returns the precision and the recall of generated images.
 
-    Each set of images is taken for the region of the spheres around its
-    features that reach to the `neighbours`-th nearest other one. Precision is
-    the share of the generated images within the real ones' region, recall
-    the share of the real ones within that of the generated.
+    Precision measures quality: the fraction of generated images inside the
+    region of the real images. Recall measures variety: the fraction of real
+    images inside the region of the generated images. The region of a set of
+    images is a union of spheres around their features. Each sphere reaches to
+    the `neighbors`-th nearest feature vector of the same set.
 
     Args:
-        real_features: Array `(number, features)`.
-        fake_features: Array `(number, features)`; best as many.
-        neighbours: Integer from 1. Defaults to 3.
+        real_features: Array `(images, features)`.
+        fake_features: Array `(images, features)`, ideally with as many images.
+        neighbors: Number of nearest neighbors inside each sphere, at least 1.
+            Defaults to 3.
 
     Returns:
         `(precision, recall)`, two floats in [0, 1].
 
     Raises:
-        ValueError: If they have different numbers of features, or one has
-            no more vectors than `neighbours`.
+        ValueError: If the numbers of features differ, or if there are not
+            more than `neighbors` real and generated images.
 
     Example:
 
@@ -257,64 +283,71 @@ def precision_recall(real_features, fake_features, neighbours=3):
         Kynkaanniemi et al., 2019, Improved Precision and Recall Metric for
         Assessing Generative Models, https://arxiv.org/abs/1904.06991
     """
-    real, fake = _checked(real_features), _checked(fake_features)
-    _check_alike(real[0], fake[0])
-    if not 1 <= neighbours < min(len(real), len(fake)):
+    real, fake = _check_features(real_features), _check_features(fake_features)
+    _check_same_length(real[0], fake[0])
+    if not 1 <= neighbors < min(len(real), len(fake)):
         raise ValueError(
-            "`neighbours` must be at least 1 and less than the number of "
-            f"images of each kind. Received: neighbours={neighbours}, "
+            "`neighbors` must be at least 1 and less than the number of real "
+            f"and of generated images. Received: neighbors={neighbors}, "
             f"{len(real)} real and {len(fake)} generated images"
         )
     return (
-        _share_within(fake, real, neighbours),
-        _share_within(real, fake, neighbours),
+        _fraction_inside(fake, real, neighbors),
+        _fraction_inside(real, fake, neighbors),
     )
 
 
-def _share_within(features, others, neighbours):
-    """Returns the share of features in a sphere around one of the others."""
+def _fraction_inside(
+    features: np.ndarray, centers: np.ndarray, neighbors: int
+) -> float:
+    """Returns the fraction of `features` inside a sphere around a center.
+
+    Kynkaanniemi et al., equations 1 and 2.
+    """
     radii = np.concatenate(
         [
-            # The nearest of all is the image itself.
-            np.partition(distances, neighbours, axis=1)[:, neighbours]
-            for distances in _squared_distances(others, others)
+            # Index 0 is the center itself.
+            np.partition(distances, neighbors, axis=1)[:, neighbors]
+            for distances in _squared_distances(centers, centers)
         ]
     )
-    within = [
+    inside = [
         (distances <= radii).any(axis=1)
-        for distances in _squared_distances(features, others)
+        for distances in _squared_distances(features, centers)
     ]
-    return float(np.concatenate(within).mean())
+    return float(np.concatenate(inside).mean())
 
 
-def _squared_distances(features, others):
-    """Yields the rows of the matrix of squared distances, chunk by chunk."""
-    # Around zero, so that little cancels.
-    centre = others.mean(axis=0)
-    features, others = features - centre, others - centre
-    squares = np.square(others).sum(axis=1)
+def _squared_distances(
+    features: np.ndarray, centers: np.ndarray
+) -> Iterator[np.ndarray]:
+    """Yields chunks of rows of the matrix of squared distances."""
+    # A mean of zero keeps rounding errors small.
+    mean = centers.mean(axis=0)
+    features, centers = features - mean, centers - mean
+    squares = np.square(centers).sum(axis=1)
     for i in range(0, len(features), _CHUNK):
         rows = features[i : i + _CHUNK]
-        products = rows @ others.T
+        products = rows @ centers.T
         yield np.square(rows).sum(axis=1)[:, None] + squares - 2 * products
 
 
-def mode_coverage(labels, num_classes):
-    """Returns how many classes are there, and how unevenly.
+def mode_coverage(labels: ArrayLike, num_classes: int) -> tuple[int, float]:
+    """Returns how many classes are generated, and how unevenly.
 
     Args:
-        labels: Integer array, the classes that a classifier gives to generated
-            images.
-        num_classes: How many classes there are, equally frequent in the data.
+        labels: Integer array, the predicted classes of generated images.
+        num_classes: Number of classes, which must be equally frequent in the
+            real data.
 
     Returns:
-        `(covered, divergence)`: the number of classes that occur, and the
-        Kullback-Leibler divergence of their histogram from equal shares, in
-        nats: 0 if all are equally frequent, `log(num_classes)` if there is
-        only one.
+        `(covered, divergence)`. `covered` is the number of generated classes.
+        `divergence` is the Kullback-Leibler divergence of their distribution
+        from the uniform distribution, in nats. It is 0 if all classes are
+        equally frequent, and `log(num_classes)` if there is only one.
 
     Raises:
-        ValueError: If there are no labels, or one is out of range.
+        ValueError: If there are no labels, or if a label is out of range.
 
     Example:
 
@@ -332,19 +365,19 @@ def mode_coverage(labels, num_classes):
     labels = np.asarray(labels).ravel()
     if not len(labels) or labels.min() < 0 or labels.max() >= num_classes:
         raise ValueError(
-            f"`labels` must be at least one integer from 0 to {num_classes - 1}"
-            f". Received: {labels[:10]}"
+            "`labels` must hold at least one label, and all labels must be "
+            f"integers from 0 to {num_classes - 1}. Received: {labels[:10]}"
         )
     counts = np.bincount(labels, minlength=num_classes)
     shares = counts[counts > 0] / len(labels)
     return len(shares), float((shares * np.log(shares * num_classes)).sum())
 
 
-def _checked(features):
+def _check_features(features: ArrayLike) -> np.ndarray:
     features = np.asarray(features, "float64")
     if features.ndim != 2 or not features.size:
         raise ValueError(
-            "Features must have the shape (number, features). Received: "
+            "Features must have the shape (images, features). Received: "
             f"features of shape {features.shape}"
         )
     if not np.isfinite(features).all():
@@ -352,9 +385,9 @@ def _checked(features):
     return features
 
 
-def _check_alike(real, fake):
+def _check_same_length(real: np.ndarray, fake: np.ndarray) -> None:
     if len(real) != len(fake):
         raise ValueError(
-            "Both must have the same number of features. Received: "
-            f"{len(real)} and {len(fake)}"
+            "Real and generated images must have the same number of features. "
+            f"Received: {len(real)} and {len(fake)}"
         )

@@ -1,40 +1,44 @@
-"""The features that images are compared by."""
+"""Features of images, for the distances between sets of images."""
 
 import hashlib
+from typing import Any
 
 import keras
-import numpy as np
 from keras import ops
+import numpy as np
+from numpy.typing import ArrayLike
+
+__all__ = ["FeatureExtractor"]
 
 
 class FeatureExtractor:
-    """Turns images into the features of a Keras model, batch by batch.
+    """Computes the features of images with a Keras model, in batches.
 
-    The model decides what a distance sees. InceptionV3, which was trained on
-    ImageNet, is the usual one for photographs; for digits and drawings a
-    classifier of them tells more (`train_classifier`).
+    The model decides which differences a distance detects. InceptionV3,
+    trained on ImageNet, is the usual choice for photographs. For digits and
+    drawings, use a classifier trained on them (`train_classifier`).
 
-    Images are resized to what the model takes (bicubic, with antialiasing)
-    and gray ones are repeated where it takes three channels.
+    Images are resized to the input size of the model (bicubic, antialiased).
+    Gray images are repeated if the model expects three channels.
 
     Args:
-        model: Keras model of images, `(batch, height, width, channels)`, with
-            features `(batch, features)` as its output, or with two outputs:
-            features, and logits of classes. It should be made for the range
-            of the images, which is [-1, 1] where they were loaded by
-            `datasets`. Defaults to `None`: the last pooled features of
-            `keras.applications.InceptionV3`, whose weights Keras downloads
-            once. Distances by them are of the size of published FIDs, but
-            not comparable with these, which use other weights.
-        name: What the results call the features. Defaults to `None`: the
+        model: Keras model of images `(batch, height, width, channels)`. The
+            output is features `(batch, features)`, or features and class
+            logits. The model must expect the range of the images, which is
+            [-1, 1] for images from `datasets`. Defaults to `None`: the pooled
+            features of `keras.applications.InceptionV3`, whose weights Keras
+            downloads once. The distances are similar in size to published
+            FIDs but not comparable with them, because those use other
+            weights.
+        name: Name of the features in the results. Defaults to `None`, the
             name of the model.
 
     Attributes:
-        protocol: Dictionary of what decides about the features.
+        protocol: Dictionary of everything that affects the features.
 
     Raises:
-        ValueError: If the model's outputs are of another shape.
-        RuntimeError: If the weights of InceptionV3 cannot be had.
+        ValueError: If an output of the model has another shape.
+        RuntimeError: If the weights of InceptionV3 cannot be downloaded.
 
     Example:
 
@@ -47,7 +51,7 @@ class FeatureExtractor:
         [keras.Input((16, 16, 3)), keras.layers.AveragePooling2D(8),
          keras.layers.Flatten()]
     )
-    extract = metrics.FeatureExtractor(model, name="colours")
+    extract = metrics.FeatureExtractor(model, name="colors")
     features, logits = extract(np.zeros((100, 28, 28, 1), "float32"))
     assert features.shape == (100, 12) and logits is None
     ```
@@ -59,79 +63,85 @@ class FeatureExtractor:
         GAN Evaluation, https://arxiv.org/abs/2104.11222
     """
 
-    def __init__(self, model=None, name=None):
+    def __init__(
+        self, model: keras.Model | None = None, name: str | None = None
+    ) -> None:
         if model is None:
-            model, name = _inception(), name or "InceptionV3, ImageNet"
-        if len(model.outputs) > 2 or any(o.ndim != 2 for o in model.outputs):
+            name = name or "InceptionV3, ImageNet"
+        self.model = _load_inception() if model is None else model
+        shapes = [output.shape for output in self.model.outputs]
+        if len(shapes) > 2 or any(len(shape) != 2 for shape in shapes):
             raise ValueError(
                 "`model` must return features of shape (batch, features), or "
-                "these and logits of shape (batch, classes). Received: a model "
-                f"with outputs of shape {[o.shape for o in model.outputs]}"
+                "features and logits of shape (batch, classes). Received: "
+                f"a model with outputs of shape {shapes}"
             )
-        self.model = model
-        self.size = model.input_shape[1:3]
-        self.channels = model.input_shape[3]
-        self.protocol = {
-            "features": name or model.name,
-            "number_of_features": model.outputs[0].shape[-1],
-            "weights": _digest(model),
+        self.size = self.model.input_shape[1:3]
+        self.channels = self.model.input_shape[3]
+        self.protocol: dict[str, Any] = {
+            "features": name or self.model.name,
+            "number_of_features": shapes[0][-1],
+            "weights": _digest(self.model),
             "resizing": "none"
             if None in self.size
             else f"bicubic, antialiased, to {self.size[0]} x {self.size[1]}",
         }
 
-    def __call__(self, images, batch_size=100):
-        """Returns features and logits.
+    def __call__(
+        self, images: ArrayLike, batch_size: int = 100
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """Computes features and logits.
 
         Args:
-            images: Array `(number, height, width, channels)`.
-            batch_size: How many to compute at a time. Defaults to 100.
+            images: Array `(images, height, width, channels)`.
+            batch_size: Number of images per batch. Defaults to 100.
 
         Returns:
-            `(features, logits)`, NumPy arrays of float32 and shapes
-            `(number, features)` and `(number, classes)`; the logits are
-            `None` if the model has none.
+            `(features, logits)`, arrays of float32 with the shapes `(images,
+            features)` and `(images, classes)`. `logits` is `None` if the
+            model returns features only.
         """
+        images = np.asarray(images)
         outputs = [
-            keras.tree.flatten(self._run(images[i : i + batch_size]))
+            keras.tree.flatten(self._predict(images[i : i + batch_size]))
             for i in range(0, len(images), batch_size)
         ]
         features, *logits = (
-            np.concatenate([ops.convert_to_numpy(one) for one in parts])
+            np.concatenate([ops.convert_to_numpy(part) for part in parts])
             for parts in zip(*outputs, strict=True)
         )
         return features, logits[0] if logits else None
 
-    def _run(self, images):
-        images = ops.convert_to_tensor(images, "float32")
-        if None not in self.size and images.shape[1:3] != self.size:
-            images = ops.image.resize(
-                images,
+    def _predict(self, images: np.ndarray) -> Any:
+        inputs: Any = ops.convert_to_tensor(images, "float32")
+        if None not in self.size and inputs.shape[1:3] != self.size:
+            inputs = ops.image.resize(
+                inputs,
                 self.size,
                 interpolation="bicubic",
                 antialias=True,
                 data_format="channels_last",
             )
-        if images.shape[3] == 1 and self.channels == 3:
-            images = ops.repeat(images, 3, axis=3)
-        return self.model.predict_on_batch(images)
+        if inputs.shape[3] == 1 and self.channels == 3:
+            inputs = ops.repeat(inputs, 3, axis=3)
+        return self.model.predict_on_batch(inputs)
 
 
-def _inception():
+def _load_inception() -> keras.Model:
     try:
         return keras.applications.InceptionV3(
             include_top=False, pooling="avg", input_shape=(299, 299, 3)
         )
     except Exception as error:
         raise RuntimeError(
-            "The weights of InceptionV3 could not be downloaded. Give the "
-            "features of a model of your own instead, as a classifier by "
-            f"`metrics.train_classifier`. ({error})"
+            "The weights of InceptionV3 could not be downloaded. Connect to "
+            "the internet, or pass your own Keras model as `features`, for "
+            f"example one from `metrics.train_classifier`. Cause: {error}"
         ) from error
 
 
-def _digest(model):
-    """Returns a short name of the weights, equal for equal weights."""
+def _digest(model: keras.Model) -> str:
+    """Returns a short hash of the weights."""
     digest = hashlib.sha256()
     for weight in model.weights:
         digest.update(ops.convert_to_numpy(weight).tobytes())

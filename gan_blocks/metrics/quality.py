@@ -1,10 +1,10 @@
-"""All the metrics of a GAN at once, with what they were taken from."""
+"""All metrics of a GAN in one call."""
 
+from collections.abc import Iterable
 import dataclasses
+from typing import Any
 
-import keras
-import numpy as np
-
+from gan_blocks._checks import check_positive_integer
 from gan_blocks.images import from_uint8
 from gan_blocks.metrics.distances import (
     GaussianFit,
@@ -14,18 +14,25 @@ from gan_blocks.metrics.distances import (
     precision_recall,
 )
 from gan_blocks.metrics.features import FeatureExtractor
+import keras
+import numpy as np
+from numpy.typing import ArrayLike
 
-_BATCH = 500  # Images in memory at a time.
+__all__ = ["Quality", "QualityResult"]
+
+_BATCH_SIZE = 500  # Images in memory at a time.
 
 
 @dataclasses.dataclass(frozen=True)
 class QualityResult:
-    """Values, and the protocol without which they mean nothing.
+    """Values of the metrics, and the protocol of the measurement.
+
+    Two results are comparable only if their protocols are equal.
 
     Attributes:
-        values: Dictionary of floats, as `Quality` describes them.
-        protocol: Dictionary of what they were taken from: two results can be
-            compared if their protocols are equal.
+        values: Metrics by name, described in `Quality`.
+        protocol: Everything that affects the values, such as the number of
+            images and the features.
 
     Example:
 
@@ -33,44 +40,48 @@ class QualityResult:
     from gan_blocks import metrics
 
     result = metrics.QualityResult({"kid": 0.25}, {"number_of_images": 5000})
-    print(result)  # kid 0.25, and in brackets the protocol
+    print(result)  # kid 0.25, then the protocol in parentheses
     ```
     """
 
-    values: dict
-    protocol: dict
+    values: dict[str, float]
+    protocol: dict[str, Any]
 
-    def __str__(self):
-        """Returns both in two lines."""
+    def __str__(self) -> str:
         values = "  ".join(f"{k} {v:.4g}" for k, v in self.values.items())
         protocol = ", ".join(f"{k}: {v}" for k, v in self.protocol.items())
         return f"{values}\n({protocol})"
 
 
 class Quality:
-    """Compares what a GAN generates with real images.
+    """Measures the quality of a GAN by comparing its images with real ones.
 
-    The values of a result:
+    The metrics are:
 
-    - `fid`: the Frechet distance (`frechet_distance`);
+    - `fid`: the Frechet distance (`frechet_distance`).
     - `kid`, `kid_error`: the kernel distance and its standard error
-      (`kernel_distance`), for few images the better one;
-    - `precision`, `recall`: how many of the generated images look real, and
-      how much of the real variety is generated (`precision_recall`);
-    - `modes`, `mode_kl`, if the features come with logits: how many classes
-      are generated, and how unevenly (`mode_coverage`).
+      (`kernel_distance`). Prefer them to `fid` for few images.
+    - `precision`, `recall`: the fraction of generated images that look real,
+      and the fraction of real images that the GAN covers
+      (`precision_recall`).
+    - `modes`, `mode_kl`, if the model also returns logits: the number of
+      generated classes, and how unevenly they are generated
+      (`mode_coverage`).
 
     Args:
-        real_images: Array `(number, height, width, channels)` of uint8, or of
-            floats in the generator's range; best such as were not trained
-            with. Their features are computed once.
+        real_images: Array `(images, height, width, channels)` of uint8, or of
+            floats in the generator's range. Prefer images that were not used
+            in training. Their features are computed once.
         features: `FeatureExtractor`, or a Keras model for one. Defaults to
             `None`: InceptionV3.
-        num_images: How many images to generate. Defaults to 10,000; distances
-            of different numbers must not be compared.
-        seed: Integer seed of the latents, the same at each call. Defaults to
-            0.
-        batch_statistics: As of `GAN.generate`. Defaults to `False`.
+        num_images: Number of generated images, at least 4. Do not compare
+            distances of different numbers of images. Defaults to 10,000.
+        seed: Integer seed of the latents, which are the same in each call.
+            Defaults to 0.
+        batch_statistics: See `GAN.generate`. Defaults to `False`.
+
+    Raises:
+        ValueError: If `num_images` is less than 4.
 
     Example:
 
@@ -96,49 +107,52 @@ class Quality:
 
     def __init__(
         self,
-        real_images,
-        features=None,
-        num_images=10_000,
-        seed=0,
-        batch_statistics=False,
-    ):
+        real_images: np.ndarray,
+        features: FeatureExtractor | keras.Model | None = None,
+        num_images: int = 10_000,
+        seed: int = 0,
+        batch_statistics: bool = False,
+    ) -> None:
         if not isinstance(features, FeatureExtractor):
             features = FeatureExtractor(features)
-        if num_images < 4:
-            raise ValueError(
-                "`num_images` must be at least 4. Received: "
-                f"num_images={num_images}"
-            )
+        check_positive_integer("num_images", num_images, minimum=4)
         self.features = features
         self.num_images = num_images
         self.seed = seed
         self.batch_statistics = batch_statistics
         self._real = _Features(features)
-        for i in range(0, len(real_images), _BATCH):
-            self._real.update(real_images[i : i + _BATCH])
+        for i in range(0, len(real_images), _BATCH_SIZE):
+            self._real.update(real_images[i : i + _BATCH_SIZE])
 
-    def __call__(self, gan):
-        """Returns the `QualityResult` of a `GAN`."""
-        latents = gan.sample_latents(self.num_images, self.seed)
-        how = "batch" if self.batch_statistics else "moving averages"
-        return self.of_images(
-            (
-                gan.generate(
-                    latents=latents[i : i + _BATCH],
-                    batch_statistics=self.batch_statistics,
-                )
-                for i in range(0, len(latents), _BATCH)
-            ),
-            seed=self.seed,
-            normalization=how,
-        )
-
-    def of_images(self, batches, **protocol):
-        """Returns the `QualityResult` of images, from anywhere.
+    def __call__(self, gan: Any) -> QualityResult:
+        """Generates images and measures their quality.
 
         Args:
-            batches: Iterable of arrays of images like the real ones.
-            **protocol: What else to write down in the result's protocol.
+            gan: A `GAN`.
+        """
+        latents = gan.sample_latents(self.num_images, self.seed)
+        return self.evaluate_images(
+            (
+                gan.generate(
+                    latents=latents[i : i + _BATCH_SIZE],
+                    batch_statistics=self.batch_statistics,
+                )
+                for i in range(0, len(latents), _BATCH_SIZE)
+            ),
+            seed=self.seed,
+            normalization="batch"
+            if self.batch_statistics
+            else "moving averages",
+        )
+
+    def evaluate_images(
+        self, batches: Iterable[ArrayLike], **protocol: Any
+    ) -> QualityResult:
+        """Measures the quality of images from any source.
+
+        Args:
+            batches: Arrays of images, in the format of the real images.
+            **protocol: Additional entries of the result's protocol.
         """
         fake, real = _Features(self.features), self._real
         for images in batches:
@@ -161,8 +175,8 @@ class Quality:
         return QualityResult(
             values,
             {
-                "number_of_images": fake.fit.number,
-                "number_of_real_images": real.fit.number,
+                "number_of_images": fake.fit.count,
+                "number_of_real_images": real.fit.count,
                 **self.features.protocol,
                 "backend": keras.backend.backend(),
                 **protocol,
@@ -171,23 +185,24 @@ class Quality:
 
 
 class _Features:
-    """The features of images that come in batches."""
+    """Collects the features of images, batch by batch."""
 
-    def __init__(self, extract):
+    def __init__(self, extract: FeatureExtractor) -> None:
         self.extract = extract
         self.fit = GaussianFit()
-        self.parts, self.logits = [], []
+        self.batches: list[np.ndarray] = []
+        self.logits: list[np.ndarray] = []
 
-    def update(self, images):
+    def update(self, images: ArrayLike) -> None:
         images = np.asarray(images)
         if images.dtype == np.uint8:
             images = from_uint8(images)
         features, logits = self.extract(images)
         self.fit.update(features)
-        self.parts.append(features)
+        self.batches.append(features)
         if logits is not None:
             self.logits.append(logits)
 
     @property
-    def all(self):
-        return np.concatenate(self.parts)
+    def all(self) -> np.ndarray:
+        return np.concatenate(self.batches)

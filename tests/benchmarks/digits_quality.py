@@ -29,11 +29,10 @@ import time
 os.environ["KERAS_BACKEND"] = "tensorflow"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+from gan_blocks import datasets, images, metrics  # noqa: E402
 import keras  # noqa: E402
 import numpy as np  # noqa: E402
 import tensorflow as tf  # noqa: E402
-
-from gan_blocks import datasets, images, metrics  # noqa: E402
 
 RECIPES = pathlib.Path(__file__).parents[2] / "recipes"
 cross_entropy = keras.losses.BinaryCrossentropy(from_logits=True)
@@ -269,7 +268,7 @@ def main():
             spent += time.perf_counter() - start
             steps += candidate.chunk
         pictures = candidate.generate(10_000)
-        result = quality.of_images(np.split(pictures, 20))
+        result = quality.evaluate_images(np.split(pictures, 20))
         values = {k: round(v, 4) for k, v in result.values.items()}
         line = {"name": arguments.name, "seed": arguments.seed}
         line |= {"steps": steps, "seconds": round(spent, 1), **values}

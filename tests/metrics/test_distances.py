@@ -1,14 +1,11 @@
-"""The metrics against closed forms, scipy and loops that follow the papers."""
-
+from gan_blocks import metrics
 import numpy as np
 import pytest
 import scipy.linalg
-
-from gan_blocks import metrics
+from scipy.spatial.distance import cdist
 
 
 def correlated(number, features, seed):
-    """Draws features with means, scales and correlations of their own."""
     random = np.random.default_rng(seed)
     mixing = random.normal(size=(features, features)) / features**0.5
     return random.normal(size=(number, features)) @ mixing + random.normal()
@@ -22,23 +19,23 @@ def fit(features, batch=100):
 
 
 @pytest.mark.parametrize("batch", [1, 7, 1000])
-def test_a_fit_in_batches_is_that_of_all_at_once(batch):
+def test_a_fit_in_batches_equals_numpys_mean_and_covariance(batch):
     features = correlated(300, 5, seed=0)
     result = fit(features, batch)
-    assert result.number == 300
+    assert result.count == 300
     np.testing.assert_allclose(result.mean, features.mean(0), rtol=1e-12)
     np.testing.assert_allclose(
         result.covariance, np.cov(features.T), rtol=1e-10, atol=1e-12
     )
 
 
-def test_a_fit_keeps_its_digits_far_from_zero():
+def test_a_large_mean_does_not_reduce_the_precision_of_the_covariance():
     features = correlated(300, 3, seed=0)
     far = fit((features + 1e7).astype("float64"), 16)
     np.testing.assert_allclose(far.covariance, np.cov(features.T), rtol=1e-6)
 
 
-def test_frechet_distance_is_that_of_scipys_square_root():
+def test_frechet_distance_equals_the_formula_with_scipys_square_root():
     real, fake = fit(correlated(500, 20, seed=1)), fit(correlated(400, 20, 2))
     root = scipy.linalg.sqrtm(real.covariance @ fake.covariance)
     expected = (
@@ -53,30 +50,30 @@ def test_frechet_distance_is_that_of_scipys_square_root():
     )
 
 
-def test_frechet_distance_of_shifted_and_stretched_features_is_known():
+def test_frechet_distance_of_shifted_and_scaled_features_is_exact():
     features = correlated(500, 6, seed=3)
     real = fit(features)
     np.testing.assert_allclose(
         metrics.frechet_distance(real, fit(features + 2.0)), 6 * 4, rtol=1e-9
     )
-    # About the mean: the covariances are 1 and 9 times the same.
-    stretched = fit(features.mean(0) + 3 * (features - features.mean(0)))
+    # The mean stays the same, and the covariance is multiplied by 9.
+    scaled = fit(features.mean(0) + 3 * (features - features.mean(0)))
     np.testing.assert_allclose(
-        metrics.frechet_distance(real, stretched),
+        metrics.frechet_distance(real, scaled),
         4 * np.trace(real.covariance),
         rtol=1e-9,
     )
     assert metrics.frechet_distance(real, real) < 1e-10
 
 
-def test_few_images_are_warned_about_and_give_a_real_number():
+def test_frechet_distance_warns_about_too_few_images():
     few = fit(correlated(5, 20, seed=1))
     with pytest.warns(UserWarning, match="5 real and 500 generated"):
         distance = metrics.frechet_distance(few, fit(correlated(500, 20, 1)))
     assert np.isfinite(distance) and distance > 0
 
 
-def test_kernel_distance_is_the_mean_of_the_papers_double_sums():
+def test_kernel_distance_is_the_mean_of_the_double_sums_of_the_paper():
     real, fake = correlated(8, 3, seed=0), correlated(8, 3, seed=1)
     distance, error = metrics.kernel_distance(real, fake, block_size=4, seed=5)
 
@@ -98,19 +95,19 @@ def test_kernel_distance_is_the_mean_of_the_papers_double_sums():
     np.testing.assert_allclose(error, abs(blocks[0] - blocks[1]) / 2)
 
 
-def test_kernel_distance_is_unbiased_and_its_error_honest():
+def test_kernel_distance_is_unbiased_and_its_error_is_realistic():
     ratios = []
     for seed in range(40):
         random = np.random.default_rng(seed)
         real, fake = random.normal(size=(2, 600, 4))
         distance, error = metrics.kernel_distance(real, fake, block_size=30)
         ratios.append(distance / error)
-    # Forty numbers of mean 0 and deviation 1: the mean within 3 errors.
+    # Of 40 values with mean 0 and deviation 1, the mean is within 3 errors.
     assert abs(np.mean(ratios)) < 3 / 40**0.5
     assert 0.7 < np.std(ratios) < 1.5
 
 
-def test_kernel_distance_sees_a_difference_that_a_gaussian_does_not():
+def test_kernel_distance_detects_a_difference_between_equal_gaussian_fits():
     random = np.random.default_rng(0)
     real = random.exponential(size=(4000, 2)) - 1.0
     fake = random.normal(size=(4000, 2))
@@ -119,27 +116,21 @@ def test_kernel_distance_sees_a_difference_that_a_gaussian_does_not():
     assert distance > 4 * error
 
 
-def test_precision_and_recall_are_those_of_a_loop_over_spheres(monkeypatch):
-    monkeypatch.setattr(metrics.distances, "_CHUNK", 7)
-    features = np.random.default_rng(0).normal(size=(70, 2))
-    real, fake = features[:40], 2 * features[40:]
+def test_precision_and_recall_equal_those_of_full_distance_matrices():
+    # More than 1024 images, because distances are computed in chunks of them.
+    features = np.random.default_rng(0).normal(size=(1500, 2))
+    real, fake = features[:1400], 2 * features[1400:]
 
-    def share(features, others):
-        def inside(x):
-            for other in others:
-                reach = sorted(np.linalg.norm(others - other, axis=1))[2]
-                if np.linalg.norm(x - other) <= reach:
-                    return True
-            return False
+    def fraction_inside(features, centers):
+        radii = np.sort(cdist(centers, centers), axis=1)[:, 2]
+        return (cdist(features, centers) <= radii).any(axis=1).mean()
 
-        return sum(map(inside, features)) / len(features)
-
-    expected = share(fake, real), share(real, fake)
+    expected = fraction_inside(fake, real), fraction_inside(real, fake)
     assert 0 < expected[0] < 1 and 0 < expected[1] < 1
     assert metrics.precision_recall(real, fake, 2) == pytest.approx(expected)
 
 
-def test_a_generator_of_one_mode_is_precise_and_recalls_little():
+def test_a_generator_of_one_of_two_modes_has_a_recall_of_one_half():
     random = np.random.default_rng(0)
     real = random.normal(size=(500, 2)) * 0.1
     real[250:] += 10
@@ -149,7 +140,7 @@ def test_a_generator_of_one_mode_is_precise_and_recalls_little():
     assert 0.4 < recall < 0.6
 
 
-def test_mode_coverage_counts_classes_and_their_imbalance():
+def test_mode_coverage_returns_the_classes_and_their_imbalance():
     assert metrics.mode_coverage(np.arange(10).repeat(3), 10) == (10, 0.0)
     covered, divergence = metrics.mode_coverage([4] * 5, 10)
     assert (covered, divergence) == (1, pytest.approx(np.log(10)))
@@ -161,7 +152,7 @@ def test_mode_coverage_counts_classes_and_their_imbalance():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: fit(np.zeros(3)), "shape .number, features."),
+        (lambda: fit(np.zeros(3)), "shape .images, features."),
         (lambda: fit(np.full((3, 2), np.nan)), "finite"),
         (lambda: fit(np.zeros((1, 2))).covariance, "at least 2"),
         (
@@ -172,16 +163,16 @@ def test_mode_coverage_counts_classes_and_their_imbalance():
         ),
         (
             lambda: metrics.kernel_distance(np.ones((3, 2)), np.ones((9, 2))),
-            "4 images of each kind",
+            "at least 4 real",
         ),
         (
             lambda: metrics.precision_recall(np.ones((3, 2)), np.ones((9, 2))),
-            "`neighbours`",
+            "`neighbors`",
         ),
         (lambda: metrics.mode_coverage([0, 10], 10), "from 0 to 9"),
         (lambda: metrics.mode_coverage([], 10), "at least one"),
     ],
 )
-def test_what_cannot_be_measured_is_refused(call, message):
+def test_errors_say_what_is_missing(call, message):
     with pytest.raises(ValueError, match=message):
         call()

@@ -1,0 +1,30 @@
+from gan_blocks import metrics
+import keras
+import numpy as np
+import pytest
+
+
+def test_the_classifier_is_reproducible_and_cached(tmp_path, monkeypatch):
+    labels = np.random.default_rng(0).integers(0, 2, 300)
+    images = np.where(labels[:, None, None, None] > 0, 200, 50)
+    images = np.broadcast_to(images, (300, 8, 8, 1)).astype("uint8")
+    global_state = np.random.get_state()[1].copy()
+    first = metrics.train_classifier(images, labels, tmp_path / "a")
+    second = metrics.train_classifier(images, labels, tmp_path / "b")
+    assert (np.random.get_state()[1] == global_state).all()
+    for one, other in zip(first.weights, second.weights, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-4)
+    features, logits = metrics.FeatureExtractor(first)(images / 127.5 - 1)
+    assert features.shape == (300, 64)
+    assert (logits.argmax(axis=1) == labels).mean() > 0.95
+    monkeypatch.setattr(keras.Model, "fit", None)  # Only the cache works now.
+    cached = metrics.train_classifier(images, labels, tmp_path / "a")
+    assert (cached.weights[0].numpy() == first.weights[0].numpy()).all()
+    with pytest.raises(TypeError):
+        metrics.train_classifier(images[:200], labels[:200], tmp_path / "a")
+
+
+@pytest.mark.parametrize("labels", [np.zeros(4, int), np.zeros(5)])
+def test_labels_must_be_one_integer_per_image(labels, tmp_path):
+    with pytest.raises(ValueError, match="one integer for each image"):
+        metrics.train_classifier(np.zeros((5, 8, 8, 1)), labels, tmp_path)

@@ -1,0 +1,52 @@
+from gan_blocks import metrics
+import keras
+import numpy as np
+import pytest
+from support.features import pooling_model, random_images
+
+
+@pytest.mark.every_backend
+def test_features_do_not_depend_on_the_batch_size():
+    images = random_images(7)
+    extract = metrics.FeatureExtractor(pooling_model())
+    features, logits = extract(images, batch_size=3)
+    quarters = images.reshape(7, 2, 4, 2, 4).mean((2, 4)).reshape(7, 4)
+    np.testing.assert_allclose(features, quarters, atol=1e-6)
+    assert logits is None
+    assert extract.protocol["number_of_features"] == 4
+
+
+@pytest.mark.every_backend
+def test_images_are_resized_and_gray_is_repeated_for_the_model():
+    model = pooling_model(16, channels=3)
+    extract = metrics.FeatureExtractor(model, name="colors")
+    features, _ = extract(np.full((2, 9, 7, 1), 0.25, "float32"))
+    np.testing.assert_allclose(features, np.full((2, 12), 0.25), atol=1e-5)
+    assert extract.protocol["features"] == "colors"
+    assert "16 x 16" in extract.protocol["resizing"]
+
+
+def test_the_protocol_identifies_the_weights():
+    model = keras.Sequential([keras.Input((2, 2, 1)), keras.layers.Flatten()])
+    model.add(keras.layers.Dense(3))
+    first = metrics.FeatureExtractor(model).protocol["weights"]
+    assert metrics.FeatureExtractor(model).protocol["weights"] == first
+    model.layers[-1].bias.assign(np.ones(3))
+    assert metrics.FeatureExtractor(model).protocol["weights"] != first
+
+
+def test_a_model_that_returns_feature_maps_is_an_error():
+    model = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.ReLU()])
+    with pytest.raises(ValueError, match="features of shape"):
+        metrics.FeatureExtractor(model)
+
+
+def test_the_error_without_inception_weights_suggests_another_model(
+    monkeypatch,
+):
+    def fail(**arguments):
+        raise OSError("no network")
+
+    monkeypatch.setattr(keras.applications, "InceptionV3", fail)
+    with pytest.raises(RuntimeError, match="your own Keras model.*no network"):
+        metrics.Quality(random_images(8))
