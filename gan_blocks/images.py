@@ -350,9 +350,3 @@ class _Frames:
                     f"{self.first.size} and {other} of {frame.size}"
                 )
             yield _reduce_colors(frame.convert(self.first.mode), self.path)
-
-
-# Removed once all modules use the new names.
-written_aside = files.atomic_write
-remove_unfinished = files.remove_leftovers
-animation = save_animation

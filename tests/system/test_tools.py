@@ -92,7 +92,7 @@ def test_a_full_disk_is_one_warning_and_spoils_no_other_picture(
         fit(gan, pictures)
     fit(gan, pictures)
     (message,) = [text for text in caplog.messages if "grids" not in text]
-    assert str(tmp_path) in message and "training goes on" in message
+    assert str(tmp_path) in message and "training continues" in message
     assert [step for step, _ in pictures_of(tmp_path)] == [2, 4, 10, 12]
 
 
