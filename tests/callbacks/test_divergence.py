@@ -1,14 +1,15 @@
-"""Going back when training has come to NaN or infinity."""
-
 import keras
+from keras import ops
 import numpy as np
 import pytest
-from keras import ops
+from support.small_model import make_data, make_model, train
 
-from gan_blocks import GAN, callbacks
+from gan_blocks import runs
+from gan_blocks.callbacks import EpochCheckpoint, StopOnDivergence
+from gan_blocks.gan.model import GAN
 
 
-def make_gan(**options):
+def make_gan():
     generator = keras.Sequential(
         [
             keras.Input((4,)),
@@ -21,24 +22,16 @@ def make_gan(**options):
         [keras.Input((2, 2, 1)), keras.layers.Flatten(), keras.layers.Dense(1)]
     )
     gan = GAN(generator, discriminator, ema_momentum=0.9, seed=0)
-    gan.compile(
-        keras.optimizers.Adam(0.01), keras.optimizers.SGD(0.1), **options
-    )
+    gan.compile(keras.optimizers.Adam(0.01), keras.optimizers.SGD(0.1))
     return gan
 
 
-def fit(gan, real_images, *others, **options):
-    gan.fit(
-        real_images,
-        batch_size=4,
-        shuffle=False,
-        verbose=0,
-        callbacks=list(others),
-        **options,
-    )
+def fit(gan, real_images, *callbacks, **options):
+    options = {"batch_size": 4, "shuffle": False, "verbose": 0, **options}
+    gan.fit(real_images, callbacks=list(callbacks), **options)
 
 
-def pictures(*bad_batches):
+def make_images(*bad_batches):
     images = np.random.default_rng(0).uniform(-1, 1, (16, 2, 2, 1))
     for batch in bad_batches:
         images[4 * batch] = np.nan
@@ -46,7 +39,7 @@ def pictures(*bad_batches):
 
 
 def state(gan):
-    """Returns weights and slots, but for the seeds, counts and rates."""
+    """Returns weights and optimizer state, without counts and rates."""
     variables = [*gan.weights]
     for optimizer in gan.optimizer.optimizers:
         rate = optimizer.learning_rate
@@ -55,11 +48,11 @@ def state(gan):
 
 
 def rates(gan):
-    return [float(one.learning_rate) for one in gan.optimizer.optimizers]
+    return [float(each.learning_rate) for each in gan.optimizer.optimizers]
 
 
 class Watch(keras.callbacks.Callback):
-    """Takes note of the state at the beginning of an epoch and of batches."""
+    """Records the state at the beginning of an epoch and after each batch."""
 
     def on_epoch_begin(self, epoch, logs=None):
         self.epoch = state(self.model)
@@ -69,103 +62,149 @@ class Watch(keras.callbacks.Callback):
         self.batches.append(state(self.model))
 
 
+# Stopping.
+
+
 @pytest.mark.every_backend
-def test_after_nan_training_goes_on_from_the_beginning_of_the_epoch(caplog):
-    gan = make_gan()
-    stop, watch = callbacks.StopOnDivergence(rollbacks=2), Watch()
-    fit(gan, pictures(), stop, watch)  # Slots and averages are not zero.
-    fit(gan, pictures(2), stop, watch, initial_epoch=1, epochs=2)
-    begin, (_, second, third, fourth) = watch.epoch, watch.batches
-    for one, two in zip(begin, third, strict=True):
-        np.testing.assert_array_equal(one, two)
-    assert any((a != b).any() for a, b in zip(begin, second, strict=True))
-    assert any((a != b).any() for a, b in zip(begin, fourth, strict=True))
-    assert rates(gan) == pytest.approx([0.005, 0.05])
-    assert int(gan.optimizer.iterations) == 8
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_training_stops_at_the_batch_that_diverges(value, caplog):
+    class Seen(keras.callbacks.Callback):
+        batches = ()
+
+        def on_train_batch_end(self, batch, logs=None):
+            self.batches = (*self.batches, batch)
+
+    x, y = make_data(6)
+    y[2 * 4] = value
+    stop, seen = StopOnDivergence(), Seen()
+    model = make_model()
+    train(model, stop, seen, data=(x, y), initial_epoch=2, epochs=5)
+    assert seen.batches == (0, 1, 2, 3, 4)
+    assert model.stop_training and stop.diverged
+    assert "at epoch 3, batch 5: `loss` is" in stop.message
+    assert caplog.messages == [stop.message]
+
+    # The next training starts without the message.
+    train(make_model(), stop, steps=2)
+    assert not stop.diverged and stop.message is None
+
+
+def test_every_logged_value_is_checked():
+    stop = StopOnDivergence()
+    stop.set_model(make_model())
+    stop.on_train_begin()
+    stop.on_epoch_begin(0)
+    logs = {"d_loss": 1.0, "g_loss": 1e30, "epoch": 3, "note": "nan"}
+    stop.on_train_batch_end(0, logs)
+    stop.on_train_batch_end(1)
     assert not stop.diverged
-    assert all(np.isfinite(value).all() for value in state(gan))
-    (message,) = caplog.messages
-    assert message.startswith("At epoch 2, batch 3: `d_loss` is nan")
-    assert "1 times more" in message
-    # Logs of the epoch begin anew.
-    assert np.isfinite(gan.history.history["d_loss"][-1])
+    stop.on_train_batch_end(2, logs | {"g_loss": float("nan")})
+    assert stop.message.endswith("epoch 1, batch 3: `g_loss` is nan.")
+    assert stop.model.stop_training
 
 
-def test_going_back_is_bounded(caplog):
-    gan = make_gan()
-    stop = callbacks.StopOnDivergence(rollbacks=2)
-    fit(gan, pictures(0, 1, 2), stop, epochs=3)
-    assert stop.diverged
-    assert stop.message.startswith("Training stopped at epoch 1, batch 3: ")
-    assert int(gan.optimizer.iterations) == 3
-    assert rates(gan) == pytest.approx([0.01 / 4, 0.1 / 4])
-    assert len(caplog.messages) == 3
-    # Each training has its own number.
-    fit(gan := make_gan(), pictures(0, 1), stop)
+def test_training_that_does_not_diverge_is_not_stopped():
+    stop = StopOnDivergence()
+    assert len(train(make_model(), stop, epochs=3).epoch) == 3
     assert not stop.diverged
 
 
-def test_weights_are_looked_at_when_an_epoch_ends(caplog):
+def test_weights_are_checked_at_the_end_of_an_epoch():
     class Break(keras.callbacks.Callback):
         def on_train_batch_end(self, batch, logs=None):
             if batch == 3:
                 weight = self.model.generator.weights[0]
                 weight.assign(ops.full(weight.shape, np.inf))
 
-    stop = callbacks.StopOnDivergence()
-    fit(make_gan(), pictures(), Break(), stop, epochs=3)
+    stop = StopOnDivergence()
+    fit(make_gan(), make_images(), Break(), stop, epochs=3)
     assert stop.message == (
-        "Training stopped at epoch 1, its end: some weights are NaN or "
-        "infinite."
+        "Training diverged and was stopped at epoch 1, end: the model has NaN "
+        "or infinite values."
     )
-    stop = callbacks.StopOnDivergence(rollbacks=1)
-    fit(make_gan(), pictures(), Break(), stop, epochs=3)
-    assert "at epoch 2, its end" in stop.message
+    stop = StopOnDivergence(rollbacks=1)
+    fit(make_gan(), make_images(), Break(), stop, epochs=3)
+    assert "at epoch 2, end" in stop.message
 
 
-def test_a_state_of_an_optimizer_that_is_not_finite_is_not_saved(tmp_path):
+def test_a_model_with_a_bad_optimizer_state_is_not_saved(tmp_path):
     class Break(keras.callbacks.Callback):
         def on_epoch_end(self, epoch, logs=None):
             slot = self.model.optimizer.generator_optimizer.variables[-1]
             slot.assign(ops.full(slot.shape, np.nan))
 
-    checkpoint = callbacks.EpochCheckpoint(tmp_path, 1)
-    fit(make_gan(), pictures(), Break(), checkpoint)
-    assert callbacks.latest_checkpoint(tmp_path) is None
+    fit(make_gan(), make_images(), Break(), EpochCheckpoint(tmp_path, 1))
+    assert runs.latest_checkpoint(tmp_path) is None
 
 
-def test_a_schedule_cannot_be_halved():
+# Rolling back.
+
+
+@pytest.mark.every_backend
+def test_a_rollback_restores_the_beginning_of_the_epoch(caplog):
+    gan = make_gan()
+    stop, watch = StopOnDivergence(rollbacks=2), Watch()
+    # After this, optimizer state and moving averages are not zero.
+    fit(gan, make_images(), stop, watch)
+    fit(gan, make_images(2), stop, watch, initial_epoch=1, epochs=2)
+    begin, (_, second, third, fourth) = watch.epoch, watch.batches
+    for one, two in zip(begin, third, strict=True):
+        np.testing.assert_array_equal(one, two)
+    assert any((a != b).any() for a, b in zip(begin, second, strict=True))
+    assert any((a != b).any() for a, b in zip(begin, fourth, strict=True))
+    assert rates(gan) == pytest.approx([0.005, 0.05])
+    assert runs.steps_done(gan) == 8
+    assert not stop.diverged
+    assert all(np.isfinite(value).all() for value in state(gan))
+    (message,) = caplog.messages
+    assert "diverged at epoch 2, batch 3: `d_loss` is nan" in message
+    assert "Rollbacks left: 1." in message
+    # The means of the epoch start again.
+    assert np.isfinite(gan.history.history["d_loss"][-1])
+
+
+def test_the_number_of_rollbacks_is_limited(caplog):
+    gan = make_gan()
+    stop = StopOnDivergence(rollbacks=2)
+    fit(gan, make_images(0, 1, 2), stop, epochs=3)
+    assert stop.diverged
+    assert "stopped at epoch 1, batch 3: " in stop.message
+    assert runs.steps_done(gan) == 3
+    assert rates(gan) == pytest.approx([0.01 / 4, 0.1 / 4])
+    assert len(caplog.messages) == 3
+    # Each training has the full number.
+    fit(make_gan(), make_images(0, 1), stop)
+    assert not stop.diverged
+
+
+def test_learning_rate_schedules_do_not_allow_rollbacks():
     schedule = keras.optimizers.schedules.ExponentialDecay(0.1, 10, 0.9)
     gan = make_gan()
     gan.compile(keras.optimizers.Adam(schedule), "sgd")
     with pytest.raises(ValueError, match="`rollbacks` needs .*schedule in ad"):
-        fit(gan, pictures(), callbacks.StopOnDivergence(rollbacks=1))
-    fit(gan, pictures(), callbacks.StopOnDivergence())
+        fit(gan, make_images(), StopOnDivergence(rollbacks=1))
+    fit(gan, make_images(), StopOnDivergence())
 
 
 @pytest.mark.parametrize("rollbacks", [-1, 1.5])
-def test_a_number_of_rollbacks_that_is_none_is_refused(rollbacks):
+def test_the_number_of_rollbacks_must_be_an_integer_of_at_least_0(rollbacks):
     with pytest.raises(ValueError, match="`rollbacks` must be"):
-        callbacks.StopOnDivergence(rollbacks=rollbacks)
+        StopOnDivergence(rollbacks=rollbacks)
 
 
-def test_a_model_with_one_optimizer_goes_back_too():
-    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
-    model.compile(keras.optimizers.Adam(0.5), "mean_squared_error")
-    stop = callbacks.StopOnDivergence(rollbacks=1)
-    data = np.ones((4, 2)), np.array([[1.0], [np.nan], [1.0], [1.0]])
-    model.fit(*data, batch_size=1, verbose=0, callbacks=[stop], shuffle=False)
+def test_a_model_with_one_optimizer_can_be_rolled_back():
+    x, y = make_data(4)
+    y[2] = np.nan
+    model = make_model(keras.optimizers.Adam(0.5))
+    train(model, StopOnDivergence(rollbacks=1), data=(x, y))
     assert float(model.optimizer.learning_rate) == 0.25
     assert np.isfinite(ops.convert_to_numpy(model.weights[0])).all()
 
 
-@pytest.mark.skipif(
-    keras.backend.backend() != "tensorflow",
-    reason="the others build a model before its training begins",
-)
-def test_a_model_that_is_not_built_has_nothing_to_go_back_to():
+def test_a_model_that_is_not_built_cannot_be_rolled_back():
     model = keras.Sequential([keras.layers.Dense(1)])
     model.compile("adam", "mean_squared_error")
-    stop = callbacks.StopOnDivergence(rollbacks=1)
+    stop = StopOnDivergence(rollbacks=1)
+    # JAX and torch build the model before training begins.
     with pytest.raises(ValueError, match="`rollbacks` needs a model that is"):
         model.fit(np.ones((2, 2)), np.ones(2), verbose=0, callbacks=[stop])

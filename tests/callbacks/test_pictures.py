@@ -1,0 +1,213 @@
+import gc
+import sys
+import tracemalloc
+import types
+
+import keras
+import numpy as np
+from PIL import Image
+import pytest
+from support.small_model import list_names, make_data, make_model, train
+
+from gan_blocks import runs
+from gan_blocks.callbacks import ImageGrid
+
+several_steps = pytest.mark.skipif(
+    keras.backend.backend() == "torch",
+    reason="Keras has no steps_per_execution on torch",
+)
+
+
+def steps(*numbers):
+    return [f"step_{number:07d}.png" for number in numbers]
+
+
+def test_grids_are_saved_every_n_batches_across_epochs(tmp_path):
+    grids = ImageGrid(tmp_path / "run", every_n_batches=4)
+    train(make_model(), grids, steps=6, epochs=3)
+    assert list_names(tmp_path / "run") == steps(4, 8, 12, 16)
+
+
+def test_the_default_is_a_grid_every_10_batches(tmp_path):
+    train(make_model(), ImageGrid(tmp_path), steps=7, epochs=3)
+    assert list_names(tmp_path) == steps(10, 20)
+
+
+def test_grids_are_saved_after_the_first_epoch_and_every_n_epochs(tmp_path):
+    train(make_model(), ImageGrid(tmp_path, every_n_epochs=2), epochs=5)
+    expected = [f"epoch_000{epoch}.png" for epoch in (1, 2, 4)]
+    assert list_names(tmp_path) == expected
+
+
+@pytest.mark.every_backend
+def test_a_grid_shows_the_model_at_that_step(tmp_path):
+    grids = ImageGrid(tmp_path, 1, rows=2, columns=3)
+    train(make_model(), grids, steps=4, epochs=2)
+    assert list_names(tmp_path) == steps(*range(1, 9))
+    saved = [(tmp_path / name).read_bytes() for name in list_names(tmp_path)]
+    assert len(set(saved)) == 8
+    with Image.open(tmp_path / "step_0000001.png") as picture:
+        assert picture.size == (6, 4) and picture.mode == "RGB"
+
+    x, y = make_data(4)
+    for last in (1, 4):
+        again = make_model()
+        train(again, data=(x[: 2 * last], y[: 2 * last]))
+        folder = tmp_path / str(last)
+        # An epoch that changes nothing, to save a grid of the weights.
+        again.optimizer.learning_rate = 0.0
+        grids = ImageGrid(folder, every_n_epochs=1, rows=2, columns=3)
+        train(again, grids, steps=1)
+        assert saved[last - 1] == (folder / "epoch_0001.png").read_bytes()
+
+
+def test_all_grids_show_the_same_latents(tmp_path):
+    model = make_model(keras.optimizers.SGD(0.0))
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        train(model, ImageGrid(tmp_path / name, 2, seed=seed))
+    grids = {
+        name: {path.read_bytes() for path in (tmp_path / name).iterdir()}
+        for name in "abc"
+    }
+    assert len(grids["a"]) == len(grids["c"]) == 1
+    assert grids["a"] == grids["b"] != grids["c"]
+
+
+@pytest.mark.every_backend
+def test_grids_do_not_change_training(tmp_path):
+    watched, alone = make_model(), make_model()
+    train(watched, ImageGrid(tmp_path, 1), epochs=2)
+    train(alone, keras.callbacks.Callback(), epochs=2)
+    for one, other in zip(watched.weights, alone.weights, strict=True):
+        np.testing.assert_array_equal(
+            keras.ops.convert_to_numpy(one), keras.ops.convert_to_numpy(other)
+        )
+
+
+def test_batch_statistics_are_passed_only_if_given(tmp_path):
+    model = make_model()
+    train(model, ImageGrid(tmp_path, 6))
+    train(model, ImageGrid(tmp_path, 6, batch_statistics=False))
+    assert model.calls == ({}, {"batch_statistics": False})
+
+
+def test_step_numbers_continue_when_training_continues(tmp_path):
+    model = make_model()
+    grids = ImageGrid(tmp_path, every_n_batches=4)
+    train(model, grids, steps=6)
+    assert list_names(tmp_path) == steps(4)
+    train(model, grids, steps=6)
+    assert list_names(tmp_path) == steps(4, 8, 12)
+
+    model.save(tmp_path / "model.keras")
+    resumed = keras.saving.load_model(tmp_path / "model.keras")
+    train(resumed, ImageGrid(tmp_path / "resumed", 4), steps=6)
+    assert list_names(tmp_path / "resumed") == steps(16)
+
+
+def test_step_numbers_continue_if_a_later_callback_restores_the_run(tmp_path):
+    class Fail(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            if epoch == 2:
+                raise RuntimeError
+
+    backup = keras.callbacks.BackupAndRestore(tmp_path / "backup")
+    with pytest.raises(RuntimeError):
+        train(make_model(), Fail(), backup, steps=4, epochs=4)
+    grids = ImageGrid(tmp_path / "run", every_n_batches=3)
+    train(make_model(), grids, backup, steps=4, epochs=4)
+    assert list_names(tmp_path / "run") == steps(9, 12, 15)
+
+
+@several_steps
+@pytest.mark.every_backend
+def test_several_steps_per_execution_save_at_most_one_grid(tmp_path):
+    model = make_model(steps_per_execution=4)
+    train(model, ImageGrid(tmp_path, every_n_batches=6), steps=12, epochs=2)
+    assert list_names(tmp_path) == steps(8, 12, 20, 24)
+
+
+@several_steps
+@pytest.mark.every_backend
+def test_the_last_execution_of_an_epoch_may_have_fewer_steps(tmp_path):
+    model = make_model(steps_per_execution=4)
+    train(model, ImageGrid(tmp_path, every_n_batches=5), steps=6, epochs=3)
+    assert list_names(tmp_path) == steps(6, 10, 16)
+    assert runs.steps_done(model) == 18
+
+
+@pytest.mark.slow
+@pytest.mark.every_backend
+def test_hundreds_of_grids_do_not_fill_the_memory(tmp_path):
+    model = make_model()
+    grids = ImageGrid(tmp_path, every_n_batches=1)
+    grids.set_model(model)
+    grids.on_train_begin()
+    grids.on_epoch_begin(0)
+
+    def run(calls):
+        for batch in range(calls):
+            grids.on_train_batch_end(batch)
+        model.calls = ()
+        gc.collect()
+        return len(gc.get_objects())
+
+    run(20)
+    tracemalloc.start()
+    objects, memory = run(100), tracemalloc.get_traced_memory()[0]
+    more_objects, more_memory = run(300), tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert more_objects - objects < 100
+    assert more_memory - memory < 50_000
+
+
+def test_a_notebook_shows_one_grid_that_is_updated(tmp_path, monkeypatch):
+    shown = []
+
+    class Handle:
+        def update(self, picture):
+            shown.append(("update", picture))
+
+    def display(picture, display_id):
+        assert display_id is True
+        shown.append(("new", picture))
+        return Handle()
+
+    module = types.ModuleType("IPython.display")
+    module.display = display
+    monkeypatch.setitem(sys.modules, "IPython", types.ModuleType("IPython"))
+    monkeypatch.setitem(sys.modules, "IPython.display", module)
+    train(make_model(), ImageGrid(tmp_path, 2, show=True), steps=6)
+    assert [how for how, _ in shown] == ["new", "update", "update"]
+    with Image.open(tmp_path / "step_0000006.png") as saved:
+        assert shown[-1][1].tobytes() == saved.tobytes()
+
+
+def test_show_without_ipython_is_an_error_at_once(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "IPython", None)
+    monkeypatch.setitem(sys.modules, "IPython.display", None)
+    with pytest.raises(ImportError, match="`show=True` needs .* IPython"):
+        ImageGrid(tmp_path, show=True)
+    ImageGrid(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "name", ["every_n_batches", "every_n_epochs", "rows", "columns"]
+)
+@pytest.mark.parametrize("value", [0, -1, 2.5])
+def test_numbers_must_be_positive_integers(name, value):
+    with pytest.raises(ValueError, match=f"`{name}`.*{name}={value}"):
+        ImageGrid("folder", **{name: value})
+
+
+def test_batches_and_epochs_together_are_an_error():
+    with pytest.raises(ValueError, match="Only one of"):
+        ImageGrid("folder", every_n_batches=1, every_n_epochs=1)
+
+
+def test_a_model_without_generate_is_an_error(tmp_path):
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
+    model.compile("sgd", "mean_squared_error")
+    with pytest.raises(ValueError, match="`generate`.*Sequential"):
+        train(model, ImageGrid(tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
