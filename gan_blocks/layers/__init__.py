@@ -1,4 +1,4 @@
-"""Layers that GANs are made of: blocks, and what blocks are made of."""
+"""Keras layers for GANs: blocks, and the layers that blocks consist of."""
 
 from gan_blocks.layers.attention import SelfAttention2D
 from gan_blocks.layers.augmentation import AdaptiveAugment, DiffAugment

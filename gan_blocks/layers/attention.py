@@ -1,35 +1,44 @@
 """Attention between the positions of an image."""
 
+from typing import Any
+
+from gan_blocks._types import Tensor
+from gan_blocks.layers import _inner
+from gan_blocks.layers._data_format import (
+    DataFormat,
+    Shape,
+    known_channels,
+    standardize,
+)
+from gan_blocks.layers.convolution import Conv2D
+from gan_blocks.layers.spectral import SpectralNormalization
 import keras
 
-from gan_blocks.layers.convolution import Conv2D
-from gan_blocks.layers.data_format import known_channels, standardize
-from gan_blocks.layers.spectral import SpectralNormalization
+__all__ = ["SelfAttention2D"]
 
 
 @keras.saving.register_keras_serializable(package="gan_blocks")
 class SelfAttention2D(keras.layers.Layer):
-    """Adds to each position what it looks for at all other positions.
+    """Adds to each position a weighted sum over all positions.
 
-    A convolution sees a few pixels around; with this layer, distant parts of
-    an image can be made to fit each other, in a generator, or held against
-    each other, in a discriminator. The part that is added is multiplied by a
-    learned number, `gamma`, that starts at 0: the layer first hands its input
-    through.
+    A convolution sees only nearby pixels. With this layer, a generator can
+    coordinate distant parts of an image, and a discriminator can compare them.
+    The sum is multiplied by a learned number, `gamma`. It starts at 0, so the
+    layer returns its input unchanged at first.
 
-    Queries and keys have an eighth of the channels and values one half (at
-    least one), and the softmax is taken in float32 at least. All positions are
-    keys, as in the formulas of the paper; its authors' code takes the maxima
-    of 2x2 positions instead. Memory grows with the square of the number of
-    positions: at 32x32, 4 MB for each image (in float32, for one pass), and 64
-    MB at 64x64. The paper found 32x32 and 64x64 to be better places than
-    smaller ones.
+    Queries and keys have one eighth of the channels, and values one half (at
+    least one channel each). The softmax is computed in float32 or higher
+    precision. As in the formulas of the paper, all positions are keys; the
+    code of its authors pools the keys 2x2. Memory grows with the square of the
+    number of positions: 4 MB per image at 32x32 (float32, one forward pass),
+    64 MB at 64x64. The paper found 32x32 and 64x64 to work better than smaller
+    sizes.
 
     Args:
-        spectral_normalization: Whether the kernels of the four 1x1
+        spectral_normalization: If True, the kernels of the four 1x1
             convolutions are divided by their largest singular values, see
-            `SpectralNormalization`; the paper's are. Defaults to False.
-        data_format: As in `StridedConvBlock`. Defaults to None.
+            `SpectralNormalization`. The paper does so. Defaults to False.
+        data_format: See `StridedConvBlock`. Defaults to None.
         **kwargs: `name`, `dtype` and `trainable`, as in every Keras layer.
 
     Input shape:
@@ -37,11 +46,11 @@ class SelfAttention2D(keras.layers.Layer):
         width)` for `"channels_first"`. Height and width may be None.
 
     Output shape:
-        That of the input.
+        Same as the input.
 
     Raises:
-        ValueError: If an argument is not one of the above, or the number of
-            channels is unknown.
+        ValueError: If an argument is invalid, or if the number of channels is
+            unknown.
 
     Example:
     ```python
@@ -59,15 +68,17 @@ class SelfAttention2D(keras.layers.Layer):
     """
 
     def __init__(
-        self, spectral_normalization=False, data_format=None, **kwargs
-    ):
+        self,
+        spectral_normalization: bool = False,
+        data_format: DataFormat | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.spectral_normalization = spectral_normalization
         self.data_format = standardize(data_format)
         self.input_spec = keras.layers.InputSpec(ndim=4)
 
-    def build(self, input_shape):
-        """Builds the four convolutions and `gamma`."""
+    def build(self, input_shape: Shape) -> None:
         channels = known_channels(input_shape, self.data_format)
         narrow, half = max(channels // 8, 1), max(channels // 2, 1)
         self.query = self._convolution("query", narrow, input_shape)
@@ -80,57 +91,51 @@ class SelfAttention2D(keras.layers.Layer):
         )
 
     def _convolution(self, name, filters, input_shape):
-        arguments = {
-            "name": name,
-            "dtype": self.dtype_policy,
-            "trainable": self.trainable,
-        }
         convolution = Conv2D(
             filters,
             kernel_size=1,
             data_format=self.data_format,
             use_bias=False,
-            **arguments,
+            **_inner.arguments(self, name),
         )
         if self.spectral_normalization:
-            convolution = SpectralNormalization(convolution, **arguments)
+            convolution = SpectralNormalization(
+                convolution, **_inner.arguments(self, name)
+            )
         convolution.build(input_shape)
         return convolution
 
-    def call(self, inputs, training=None):
-        """Returns the inputs and what was found; training moves estimates."""
+    def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
         query, key, value = (
-            self._positions(convolution(inputs))
+            self._to_positions(convolution(inputs))
             for convolution in (self.query, self.key, self.value)
         )
         scores = keras.ops.matmul(query, keras.ops.swapaxes(key, 1, 2))
         dtype = keras.backend.result_type(scores.dtype, "float32")
         weights = keras.ops.softmax(keras.ops.cast(scores, dtype))
-        found = keras.ops.matmul(keras.ops.cast(weights, value.dtype), value)
-        found = self.projection(self._image(found, keras.ops.shape(inputs)))
-        return inputs + self.gamma * found
+        sums = keras.ops.matmul(keras.ops.cast(weights, value.dtype), value)
+        images = self._to_images(sums, keras.ops.shape(inputs))
+        return inputs + self.gamma * self.projection(images)
 
-    def _positions(self, images):
-        """Returns `(batch, positions, channels)`."""
+    def _to_positions(self, images):
+        """Returns images as `(batch, positions, channels)`."""
         if self.data_format == "channels_first":
             images = keras.ops.transpose(images, (0, 2, 3, 1))
         shape = keras.ops.shape(images)
         return keras.ops.reshape(images, (shape[0], -1, images.shape[3]))
 
-    def _image(self, positions, shape):
-        """Returns positions in the data format, as images of `shape`."""
+    def _to_images(self, positions, shape):
+        """Inverts `_to_positions`, for images with the size in `shape`."""
         channels = positions.shape[2]
         if self.data_format == "channels_last":
             return keras.ops.reshape(positions, (*shape[:3], channels))
         positions = keras.ops.swapaxes(positions, 1, 2)
         return keras.ops.reshape(positions, (shape[0], channels, *shape[2:]))
 
-    def compute_output_shape(self, input_shape):
-        """Returns the shape of the input."""
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         return tuple(input_shape)
 
-    def get_config(self):
-        """Returns the constructor's arguments."""
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "spectral_normalization": self.spectral_normalization,

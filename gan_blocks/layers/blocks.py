@@ -1,13 +1,25 @@
-"""Stages of networks: linear layer, normalization, activation, dropout."""
+"""Blocks: a linear layer, normalization, activation and dropout."""
 
 import random
+from typing import Any, Literal, TypeAlias
 
+from gan_blocks._types import Tensor
+from gan_blocks.layers import _inner
+from gan_blocks.layers._data_format import DataFormat, Shape, channels_axis
+from gan_blocks.layers._inner import NORMALIZATIONS, Normalization
+from gan_blocks.layers.convolution import Conv2D, Conv2DTranspose
+from gan_blocks.layers.spectral import SpectralNormalization
 import keras
 
-from gan_blocks.layers.convolution import Conv2D, Conv2DTranspose
-from gan_blocks.layers.data_format import channels_axis
-from gan_blocks.layers.normalization import NORMALIZATIONS, normalizer
-from gan_blocks.layers.spectral import SpectralNormalization
+__all__ = [
+    "DenseBlock",
+    "ResizeConvBlock",
+    "StridedConvBlock",
+    "TransposedConvBlock",
+]
+
+Pair: TypeAlias = int | tuple[int, int]
+Padding: TypeAlias = Literal["same", "valid"]
 
 
 def _is_activation(name):
@@ -17,34 +29,21 @@ def _is_activation(name):
         return False
 
 
-def _convolution_config(layer):
-    return {
-        name: getattr(layer, name)
-        for name in (
-            "filters",
-            "kernel_size",
-            "strides",
-            "padding",
-            "data_format",
-        )
-    }
-
-
 class _Block(keras.layers.Layer):
     """A linear layer, then normalization, activation and dropout."""
 
     def __init__(
         self,
-        normalization="batch",
-        activation="leaky_relu",
-        negative_slope=0.2,
-        dropout=0.0,
-        use_bias=None,
-        kernel_initializer=None,
-        spectral_normalization=False,
-        synchronized=False,
-        **kwargs,
-    ):
+        normalization: Normalization,
+        activation: str | None,
+        negative_slope: float,
+        dropout: float,
+        use_bias: bool | None,
+        kernel_initializer: Any,
+        spectral_normalization: bool,
+        synchronized: bool,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         if normalization not in NORMALIZATIONS:
             raise ValueError(
@@ -54,8 +53,8 @@ class _Block(keras.layers.Layer):
         self.normalization = normalization
         if activation is not None and not _is_activation(activation):
             raise ValueError(
-                "`activation` must be None or the name of an activation of "
-                "Keras, such as 'leaky_relu', 'relu' or 'tanh'. "
+                "`activation` must be None or the name of a Keras activation, "
+                "such as 'leaky_relu', 'relu' or 'tanh'. "
                 f"Received: activation={activation!r}"
             )
         self.activation = activation
@@ -67,144 +66,193 @@ class _Block(keras.layers.Layer):
             )
         self.dropout = dropout
         self.use_bias = use_bias
-        # Never one default object for all: an initializer without a seed
-        # gives the same values each time it is called.
+        # The default is a new object for each block, because an initializer
+        # without a seed returns the same values each time it is called.
         self.kernel_initializer = keras.initializers.get(
             kernel_initializer or keras.initializers.RandomNormal(stddev=0.02)
         )
         self.spectral_normalization = spectral_normalization
         self.synchronized = synchronized
 
-    def _arguments(self, name):
-        """Returns the arguments that every inner layer takes."""
-        return {
-            "name": name,
-            "dtype": self.dtype_policy,
-            "trainable": self.trainable,
-        }
-
     def _linear_arguments(self):
-        """Returns the arguments that every linear inner layer takes."""
         use_bias = self.use_bias
         if use_bias is None:
             use_bias = self.normalization is None
         return {
             "use_bias": use_bias,
             "kernel_initializer": self.kernel_initializer,
-            **self._arguments("linear"),
+            **_inner.arguments(self, "linear"),
         }
 
-    def _set_layers(self, *layers):
-        """Sets what `call` runs: these, the last one linear, then the rest."""
-        *layers, linear = layers
-        if self.spectral_normalization:
-            arguments = self._arguments("spectral_normalization")
-            layers.append(SpectralNormalization(linear, **arguments))
-        else:
-            layers.append(linear)
-        if self.normalization is not None:
-            layers.append(self._normalizer(linear))
-        arguments = self._arguments("activation")
-        if self.activation == "leaky_relu":
-            layers.append(
-                keras.layers.LeakyReLU(self.negative_slope, **arguments)
-            )
-        elif self.activation is not None:
-            layers.append(keras.layers.Activation(self.activation, **arguments))
-        if self.dropout:
-            # The seed that Keras would draw, but drawn here: without one, torch
-            # takes the numbers from its global generator, which is in no
-            # checkpoint.
-            layers.append(
-                keras.layers.Dropout(
-                    self.dropout,
-                    seed=random.randint(1, 10**9),
-                    **self._arguments("dropout"),
-                )
-            )
-        self.layers = layers
+    def _set_layers(self, linear):
+        self.linear = linear
+        self.layers = [
+            self._spectrally_normalized(linear),
+            *self._normalizer(),
+            *self._activation(),
+            *self._dropout(),
+        ]
 
-    def _normalizer(self, linear):
-        # Dense layers have neither channels nor a data format.
-        return normalizer(
+    def _spectrally_normalized(self, linear):
+        if not self.spectral_normalization:
+            return linear
+        arguments = _inner.arguments(self, "spectral_normalization")
+        return SpectralNormalization(linear, **arguments)
+
+    def _normalizer(self):
+        if self.normalization is None:
+            return []
+        # Dense layers have neither filters nor a data format.
+        normalizer = _inner.normalizer(
             self.normalization,
-            getattr(linear, "filters", None),
+            getattr(self.linear, "filters", None),
             self.synchronized,
-            axis=channels_axis(getattr(linear, "data_format", None)),
-            **self._arguments("normalization"),
+            axis=channels_axis(getattr(self.linear, "data_format", None)),
+            **_inner.arguments(self, "normalization"),
         )
+        return [normalizer]
 
-    def build(self, input_shape):
-        for layer in self.layers:
-            layer.build(input_shape)
-            input_shape = layer.compute_output_shape(input_shape)
+    def _activation(self):
+        if self.activation is None:
+            return []
+        arguments = _inner.arguments(self, "activation")
+        if self.activation == "leaky_relu":
+            return [keras.layers.LeakyReLU(self.negative_slope, **arguments)]
+        return [keras.layers.Activation(self.activation, **arguments)]
 
-    def call(self, inputs, training=None):
-        outputs = inputs
-        for layer in self.layers:
-            # Keras hands `training` on to those that know it.
-            outputs = layer(outputs)
-        return outputs
+    def _dropout(self):
+        if not self.dropout:
+            return []
+        # Without a seed, torch would draw from its global generator, whose
+        # state no checkpoint contains.
+        seed = random.randint(1, 10**9)
+        arguments = _inner.arguments(self, "dropout")
+        return [keras.layers.Dropout(self.dropout, seed=seed, **arguments)]
 
-    def compute_output_shape(self, input_shape):
-        for layer in self.layers:
-            input_shape = layer.compute_output_shape(input_shape)
-        return tuple(input_shape)
+    def build(self, input_shape: Shape) -> None:
+        _inner.build(self.layers, input_shape)
 
-    def get_config(self):
+    def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
+        return _inner.call(self.layers, inputs)
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        return _inner.output_shape(self.layers, input_shape)
+
+    def get_config(self) -> dict[str, Any]:
+        initializer = keras.initializers.serialize(self.kernel_initializer)
         return {
             **super().get_config(),
-            "normalization": self.normalization,
-            "activation": self.activation,
-            "negative_slope": self.negative_slope,
-            "dropout": self.dropout,
-            "use_bias": self.use_bias,
-            "kernel_initializer": keras.initializers.serialize(
-                self.kernel_initializer
+            **_inner.stored(
+                self,
+                "normalization",
+                "activation",
+                "negative_slope",
+                "dropout",
+                "use_bias",
+                "spectral_normalization",
+                "synchronized",
             ),
-            "spectral_normalization": self.spectral_normalization,
-            "synchronized": self.synchronized,
+            "kernel_initializer": initializer,
         }
+
+
+class _ConvBlock(_Block):
+    """A block whose linear layer is a convolution."""
+
+    _convolution: Any = Conv2D
+
+    def __init__(
+        self,
+        filters: int,
+        kernel_size: Pair = 4,
+        strides: Pair = 2,
+        padding: Padding = "same",
+        data_format: DataFormat | None = None,
+        normalization: Normalization = "batch",
+        activation: str | None = "leaky_relu",
+        negative_slope: float = 0.2,
+        dropout: float = 0.0,
+        use_bias: bool | None = None,
+        kernel_initializer: Any = None,
+        spectral_normalization: bool = False,
+        synchronized: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            normalization=normalization,
+            activation=activation,
+            negative_slope=negative_slope,
+            dropout=dropout,
+            use_bias=use_bias,
+            kernel_initializer=kernel_initializer,
+            spectral_normalization=spectral_normalization,
+            synchronized=synchronized,
+            **kwargs,
+        )
+        convolution = self._convolution(
+            filters,
+            kernel_size,
+            strides,
+            padding,
+            data_format=data_format,
+            **self._linear_arguments(),
+        )
+        self.filters = convolution.filters
+        self.kernel_size = convolution.kernel_size
+        self.strides = convolution.strides
+        self.padding = convolution.padding
+        self.data_format = convolution.data_format
+        self._set_layers(convolution)
+
+    def get_config(self) -> dict[str, Any]:
+        names = "filters", "kernel_size", "strides", "padding", "data_format"
+        return {**super().get_config(), **_inner.stored(self, *names)}
 
 
 @keras.saving.register_keras_serializable(package="gan_blocks")
-class StridedConvBlock(_Block):
-    """Halves images: strided convolution, normalization, activation, dropout.
+class StridedConvBlock(_ConvBlock):
+    """Strided convolution, normalization, activation and dropout.
 
-    The stage of a DCGAN discriminator. It learns how to shrink, where pooling
-    would be fixed.
+    Halves height and width, as the stages of a DCGAN discriminator do. Unlike
+    pooling, a strided convolution learns how to downsample.
 
     Args:
         filters: Integer, the number of output channels.
         kernel_size: Integer or pair. Defaults to 4.
-        strides: Integer or pair, the factor to shrink by. Defaults to 2.
+        strides: Integer or pair, the downsampling factor. Defaults to 2.
         padding: `"same"` or `"valid"`. Defaults to `"same"`.
         data_format: `"channels_last"` or `"channels_first"`. Defaults to None,
-            the one set in Keras. Without a GPU, TensorFlow convolves
-            `"channels_first"` on x86 and in float32 and bfloat16 only, and
-            raises its own error elsewhere.
-        normalization: `"batch"`, `"layer"` (each image on its own, over
-            channels, height and width), `"group"` (each image in groups of
-            channels: as many groups as divide `filters`, at most 32),
-            `"instance"` (each channel of each image) or None. All have one
-            scale and one offset per channel, so that height and width may be
-            unknown. Layer normalization is the one that WGAN-GP uses in its
-            critic. Defaults to `"batch"`.
-        activation: Name of an activation of Keras, or None. Defaults to
+            the format set in Keras. Without a GPU, TensorFlow convolves
+            `"channels_first"` on x86 in float32 and bfloat16 only, and raises
+            its own error elsewhere.
+        normalization: One of the following, or None. Each has one scale and
+            one offset per channel, so height and width may be unknown.
+            Defaults to `"batch"`.
+
+            - `"batch"`: over the batch, per channel.
+            - `"layer"`: per image, over channels, height and width. The critic
+              of WGAN-GP uses it.
+            - `"group"`: per image and group of channels. The number of groups
+              is the largest divisor of `filters` up to 32.
+            - `"instance"`: per image and channel.
+        activation: Name of a Keras activation, or None. Defaults to
             `"leaky_relu"`.
-        negative_slope: Float, for `"leaky_relu"` only. Defaults to 0.2.
-        dropout: Float in [0, 1), the share of values dropped. Defaults to 0.
-        use_bias: Whether the convolution has a bias. Defaults to None: only
-            where no normalization follows, whose offset would replace it.
+        negative_slope: Float, used by `"leaky_relu"` only. Defaults to 0.2.
+        dropout: Float in [0, 1), the share of values that are dropped in
+            training. Defaults to 0.
+        use_bias: If True, the linear layer has a bias. Defaults to None: it has
+            a bias only if no normalization follows, as the offset of a
+            normalization replaces the bias.
         kernel_initializer: Initializer, its name or its config. Defaults to
-            None, DCGAN's normal distribution of standard deviation 0.02.
-        spectral_normalization: Whether the kernel is divided by its largest
-            singular value, see `SpectralNormalization`. Discriminators that
-            use it mostly do so with `normalization=None`. Defaults to False.
-        synchronized: Whether batch normalization takes its mean and variance
-            of the whole batch where several devices share it, see
-            `BatchNormalization`. Not for a discriminator with a lazy penalty
-            on TensorFlow. Defaults to False.
+            None: a normal distribution with a standard deviation of 0.02, as in
+            DCGAN.
+        spectral_normalization: If True, the kernel is divided by its largest
+            singular value, see `SpectralNormalization`. Discriminators usually
+            combine it with `normalization=None`. Defaults to False.
+        synchronized: If True, batch normalization uses the mean and variance
+            of the whole batch when several devices share it, see
+            `BatchNormalization`. Do not use it on TensorFlow in a discriminator
+            with a lazy penalty. Defaults to False.
         **kwargs: `name`, `dtype` and `trainable`, as in every Keras layer.
 
     Input shape:
@@ -212,11 +260,11 @@ class StridedConvBlock(_Block):
         width)` for `"channels_first"`. Height and width may be None.
 
     Output shape:
-        The same with `filters` channels; height and width are divided by
-        `strides` and rounded up, if `padding` is `"same"`.
+        The same with `filters` channels. With `padding="same"`, height and
+        width are divided by `strides` and rounded up.
 
     Raises:
-        ValueError: If an argument is not one of the above.
+        ValueError: If an argument is invalid.
 
     Example:
     ```python
@@ -232,62 +280,44 @@ class StridedConvBlock(_Block):
         Generative Adversarial Networks](https://arxiv.org/abs/1511.06434)
     """
 
-    def __init__(
-        self,
-        filters,
-        kernel_size=4,
-        strides=2,
-        padding="same",
-        data_format=None,
-        **kwargs,
-    ):
-        super().__init__(**kwargs)
-        self.linear = Conv2D(
-            filters,
-            kernel_size,
-            strides,
-            padding,
-            data_format,
-            **self._linear_arguments(),
-        )
-        self._set_layers(self.linear)
-
-    def get_config(self):
-        """Returns the constructor's arguments."""
-        return {**super().get_config(), **_convolution_config(self.linear)}
-
 
 @keras.saving.register_keras_serializable(package="gan_blocks")
-class TransposedConvBlock(_Block):
-    """Doubles images: transposed convolution, normalization, activation.
+class TransposedConvBlock(_ConvBlock):
+    """Transposed convolution, normalization, activation and dropout.
 
-    The stage of a DCGAN generator; dropout, if any, comes last. A kernel size
-    that is not divisible by the stride is allowed, since well-known networks
-    use 5 with 2, but its windows overlap unevenly and leave a checkerboard
-    pattern. The default does not, and neither does `ResizeConvBlock`.
+    Doubles height and width, as the stages of a DCGAN generator do. If
+    `kernel_size` is not divisible by `strides`, the windows of the kernel
+    overlap unevenly and leave a checkerboard pattern. This is allowed, because
+    well-known networks use 5 with 2. The default leaves no pattern, and neither
+    does `ResizeConvBlock`.
 
     Args:
         filters: Integer, the number of output channels.
         kernel_size: Integer or pair, best a multiple of `strides`. Defaults
             to 4.
-        strides: Integer or pair, the factor to grow by. Defaults to 2.
+        strides: Integer or pair, the upsampling factor. Defaults to 2.
         padding: `"same"` or `"valid"`. Defaults to `"same"`.
-        data_format: As in `StridedConvBlock`. Defaults to None.
-        **kwargs: `normalization`, `activation`, `negative_slope`, `dropout`,
-            `use_bias`, `kernel_initializer`, `spectral_normalization`,
-            `synchronized`, `name`, `dtype` and `trainable`, as in
-            `StridedConvBlock`.
+        data_format: See `StridedConvBlock`. Defaults to None.
+        normalization: See `StridedConvBlock`. Defaults to `"batch"`.
+        activation: See `StridedConvBlock`. Defaults to `"leaky_relu"`.
+        negative_slope: See `StridedConvBlock`. Defaults to 0.2.
+        dropout: See `StridedConvBlock`. Defaults to 0.
+        use_bias: See `StridedConvBlock`. Defaults to None.
+        kernel_initializer: See `StridedConvBlock`. Defaults to None.
+        spectral_normalization: See `StridedConvBlock`. Defaults to False.
+        synchronized: See `StridedConvBlock`. Defaults to False.
+        **kwargs: `name`, `dtype` and `trainable`, as in every Keras layer.
 
     Input shape:
         `(batch, height, width, channels)`, or `(batch, channels, height,
         width)` for `"channels_first"`. Height and width may be None.
 
     Output shape:
-        The same with `filters` channels; height and width are multiplied by
-        `strides` if `padding` is `"same"`.
+        The same with `filters` channels. With `padding="same"`, height and
+        width are multiplied by `strides`.
 
     Raises:
-        ValueError: If an argument is not one of the above.
+        ValueError: If an argument is invalid.
 
     Example:
     ```python
@@ -308,62 +338,45 @@ class TransposedConvBlock(_Block):
         Artifacts](https://distill.pub/2016/deconv-checkerboard/)
     """
 
-    def __init__(
-        self,
-        filters,
-        kernel_size=4,
-        strides=2,
-        padding="same",
-        data_format=None,
-        **kwargs,
-    ):
-        super().__init__(**kwargs)
-        self.linear = Conv2DTranspose(
-            filters,
-            kernel_size,
-            strides,
-            padding,
-            data_format=data_format,
-            **self._linear_arguments(),
-        )
-        self._set_layers(self.linear)
-
-    def get_config(self):
-        """Returns the constructor's arguments."""
-        return {**super().get_config(), **_convolution_config(self.linear)}
+    _convolution = Conv2DTranspose
 
 
 @keras.saving.register_keras_serializable(package="gan_blocks")
-class ResizeConvBlock(_Block):
-    """Enlarges images, then convolves, normalizes and activates them.
+class ResizeConvBlock(_ConvBlock):
+    """Upsampling, convolution, normalization, activation and dropout.
 
-    Takes the place of `TransposedConvBlock` where checkerboards must not
-    appear: each output pixel is reached by equally many weights, whatever the
+    Use it instead of `TransposedConvBlock` when checkerboard patterns must not
+    appear: the same number of weights reaches every output pixel, whatever the
     kernel size. It computes more for the same number of filters.
 
     Args:
         filters: Integer, the number of output channels.
         kernel_size: Integer or pair. Defaults to 3.
-        strides: Integer or pair, the factor to grow by. Defaults to 2.
+        strides: Integer or pair, the upsampling factor. Defaults to 2.
         padding: `"same"` or `"valid"`, of the convolution. Defaults to
             `"same"`.
-        data_format: As in `StridedConvBlock`. Defaults to None.
+        data_format: See `StridedConvBlock`. Defaults to None.
         interpolation: `"nearest"` or `"bilinear"`. Defaults to `"nearest"`.
-        **kwargs: `normalization`, `activation`, `negative_slope`, `dropout`,
-            `use_bias`, `kernel_initializer`, `spectral_normalization`,
-            `synchronized`, `name`, `dtype` and `trainable`, as in
-            `StridedConvBlock`.
+        normalization: See `StridedConvBlock`. Defaults to `"batch"`.
+        activation: See `StridedConvBlock`. Defaults to `"leaky_relu"`.
+        negative_slope: See `StridedConvBlock`. Defaults to 0.2.
+        dropout: See `StridedConvBlock`. Defaults to 0.
+        use_bias: See `StridedConvBlock`. Defaults to None.
+        kernel_initializer: See `StridedConvBlock`. Defaults to None.
+        spectral_normalization: See `StridedConvBlock`. Defaults to False.
+        synchronized: See `StridedConvBlock`. Defaults to False.
+        **kwargs: `name`, `dtype` and `trainable`, as in every Keras layer.
 
     Input shape:
         `(batch, height, width, channels)`, or `(batch, channels, height,
         width)` for `"channels_first"`. Height and width may be None.
 
     Output shape:
-        The same with `filters` channels; height and width are multiplied by
-        `strides` if `padding` is `"same"`.
+        The same with `filters` channels. With `padding="same"`, height and
+        width are multiplied by `strides`.
 
     Raises:
-        ValueError: If an argument is not one of the above.
+        ValueError: If an argument is invalid.
 
     Example:
     ```python
@@ -381,15 +394,22 @@ class ResizeConvBlock(_Block):
 
     def __init__(
         self,
-        filters,
-        kernel_size=3,
-        strides=2,
-        padding="same",
-        data_format=None,
-        interpolation="nearest",
-        **kwargs,
-    ):
-        super().__init__(**kwargs)
+        filters: int,
+        kernel_size: Pair = 3,
+        strides: Pair = 2,
+        padding: Padding = "same",
+        data_format: DataFormat | None = None,
+        interpolation: Literal["nearest", "bilinear"] = "nearest",
+        normalization: Normalization = "batch",
+        activation: str | None = "leaky_relu",
+        negative_slope: float = 0.2,
+        dropout: float = 0.0,
+        use_bias: bool | None = None,
+        kernel_initializer: Any = None,
+        spectral_normalization: bool = False,
+        synchronized: bool = False,
+        **kwargs: Any,
+    ) -> None:
         if interpolation not in ("nearest", "bilinear"):
             raise ValueError(
                 "`interpolation` must be 'nearest' or 'bilinear'. "
@@ -401,41 +421,53 @@ class ResizeConvBlock(_Block):
                 "`strides` must be a positive integer or a pair of them. "
                 f"Received: strides={strides}"
             )
-        self.resize = keras.layers.UpSampling2D(
-            pair, data_format, interpolation, **self._arguments("resize")
-        )
-        self.linear = Conv2D(
-            filters,
-            kernel_size,
+        super().__init__(
+            filters=filters,
+            kernel_size=kernel_size,
+            strides=1,
             padding=padding,
             data_format=data_format,
-            **self._linear_arguments(),
+            normalization=normalization,
+            activation=activation,
+            negative_slope=negative_slope,
+            dropout=dropout,
+            use_bias=use_bias,
+            kernel_initializer=kernel_initializer,
+            spectral_normalization=spectral_normalization,
+            synchronized=synchronized,
+            **kwargs,
         )
-        self._set_layers(self.resize, self.linear)
+        self.strides = pair
+        self.interpolation = interpolation
+        resize = keras.layers.UpSampling2D(
+            pair,
+            data_format,
+            interpolation,
+            **_inner.arguments(self, "resize"),
+        )
+        self.layers.insert(0, resize)
 
-    def get_config(self):
-        """Returns the constructor's arguments."""
-        return {
-            **super().get_config(),
-            **_convolution_config(self.linear),
-            "strides": self.resize.size,
-            "interpolation": self.resize.interpolation,
-        }
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "interpolation": self.interpolation}
 
 
 @keras.saving.register_keras_serializable(package="gan_blocks")
 class DenseBlock(_Block):
-    """Dense layer, then normalization, activation and dropout.
+    """Dense layer, normalization, activation and dropout.
 
-    The stage of networks for vectors, small images or two-dimensional toy
-    data.
+    Use it in networks for vectors, small images or two-dimensional toy data.
 
     Args:
         units: Integer, the number of outputs.
-        **kwargs: `normalization` (`"batch"`, `"layer"` or None),
-            `activation`, `negative_slope`, `dropout`, `use_bias`,
-            `kernel_initializer`, `spectral_normalization`, `synchronized`,
-            `name`, `dtype` and `trainable`, as in `StridedConvBlock`.
+        normalization: `"batch"`, `"layer"` or None. Defaults to `"batch"`.
+        activation: See `StridedConvBlock`. Defaults to `"leaky_relu"`.
+        negative_slope: See `StridedConvBlock`. Defaults to 0.2.
+        dropout: See `StridedConvBlock`. Defaults to 0.
+        use_bias: See `StridedConvBlock`. Defaults to None.
+        kernel_initializer: See `StridedConvBlock`. Defaults to None.
+        spectral_normalization: See `StridedConvBlock`. Defaults to False.
+        synchronized: See `StridedConvBlock`. Defaults to False.
+        **kwargs: `name`, `dtype` and `trainable`, as in every Keras layer.
 
     Input shape:
         `(batch, features)`.
@@ -444,9 +476,8 @@ class DenseBlock(_Block):
         `(batch, units)`.
 
     Raises:
-        ValueError: If an argument is not one of the above. `"group"` and
-            `"instance"` are refused: a vector has no height and width to take
-            the mean of a channel over.
+        ValueError: If an argument is invalid. Group and instance normalization
+            need the height and width of an image.
 
     Example:
     ```python
@@ -458,17 +489,38 @@ class DenseBlock(_Block):
     ```
     """
 
-    def __init__(self, units, **kwargs):
-        super().__init__(**kwargs)
+    def __init__(
+        self,
+        units: int,
+        normalization: Literal["batch", "layer"] | None = "batch",
+        activation: str | None = "leaky_relu",
+        negative_slope: float = 0.2,
+        dropout: float = 0.0,
+        use_bias: bool | None = None,
+        kernel_initializer: Any = None,
+        spectral_normalization: bool = False,
+        synchronized: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            normalization=normalization,
+            activation=activation,
+            negative_slope=negative_slope,
+            dropout=dropout,
+            use_bias=use_bias,
+            kernel_initializer=kernel_initializer,
+            spectral_normalization=spectral_normalization,
+            synchronized=synchronized,
+            **kwargs,
+        )
         if self.normalization in ("group", "instance"):
             raise ValueError(
                 "`normalization` of a DenseBlock must be 'batch', 'layer' or "
                 f"None. Received: normalization={self.normalization!r}"
             )
+        self.units = units
         self.input_spec = keras.layers.InputSpec(ndim=2)
-        self.linear = keras.layers.Dense(units, **self._linear_arguments())
-        self._set_layers(self.linear)
+        self._set_layers(keras.layers.Dense(units, **self._linear_arguments()))
 
-    def get_config(self):
-        """Returns the constructor's arguments."""
-        return {**super().get_config(), "units": self.linear.units}
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "units": self.units}

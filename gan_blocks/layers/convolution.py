@@ -1,58 +1,82 @@
-"""Convolutions that are Keras' own, computed in a faster way."""
+"""Keras' convolutions, computed faster at the two ends of a GAN.
 
+On a CPU, TensorFlow computes convolutions for 16 output channels at a time.
+Images have 1 or 3 channels, so most of the work that makes them is wasted. It
+is done in two places: the last layer of a generator, a transposed convolution,
+and the gradient of a discriminator's first convolution to its input, which is
+a transposed convolution as well. Both are computed in blocks of pixels.
+
+In one dimension, a transposed convolution adds feature `i`, multiplied by the
+weight `kernel[tap]`, to the pixel
+
+    stride * i + tap,    0 <= tap < kernel_size,
+
+of an image that `"same"` padding then crops. Blocks of `block` pixels, where
+`block` is a multiple of `stride`, contain the pixels `block * b + q` with
+`0 <= q < block`. So feature `i` reaches pixel `q` of block `b` with
+
+    tap = block * b + q - stride * i = q - stride * (i - b * block / stride).
+
+The weight depends on `q` and on the position of the feature relative to the
+block, but not on the block. An ordinary convolution with the stride
+`block / stride` therefore computes all blocks, with one output channel per
+pixel `q`. In two dimensions a block has `block * block * channels` channels:
+blocks of 4x4 gray pixels or 2x2 color pixels fill the 16 channels and take
+about half of the time. A GPU gains nothing.
+
+A convolution that has a single position to look at, as at the other end of
+both networks, is a matrix product on every backend.
+"""
+
+from typing import Any
+
+from gan_blocks._types import Tensor
+from gan_blocks.layers._data_format import Shape
+from gan_blocks.layers._kernels import kernels
 import keras
-import numpy as np
+
+__all__ = ["Conv2D", "Conv2DTranspose"]
 
 
-class _Convolution:
-    """What the two convolutions share: when there is a faster way."""
+def _is_plain(layer: Any) -> bool:
+    dilated = any(rate > 1 for rate in layer.dilation_rate)
+    return layer.data_format == "channels_last" and not dilated
 
-    def _is_plain(self):
-        dilated = any(rate > 1 for rate in self.dilation_rate)
-        return self.data_format == "channels_last" and not dilated
 
-    def _block(self, images_shape):
-        """Returns the side of the blocks to compute images in, or 0.
-
-        The blocks' pixels are channels of a convolution. On a CPU it computes
-        16 channels at a time, so that images of fewer channels, and their
-        gradients, are made for the price of 16.
-        """
-        if keras.backend.backend() != "tensorflow":
-            return 0
-        import tensorflow as tf
-
-        stride = self.strides[0]
-        height, width, channels = images_shape[1:]
-        if (
-            not self._is_plain()
-            or self.strides[1] != stride
-            or height is None
-            or width is None
-            or tf.config.list_logical_devices("GPU")
-        ):
-            return 0
-        side = int((16 / channels) ** 0.5)
-        return side - side % stride if side > 1 else 0
+def _block_side(layer: Any, images_shape: Shape) -> int:
+    """Returns the side of the blocks, 0 where blocks do not pay."""
+    stride = layer.strides[0]
+    _, height, width, channels = images_shape
+    if (
+        kernels is None
+        or not _is_plain(layer)
+        or layer.strides[1] != stride
+        or height is None
+        or width is None
+        or kernels.has_gpu()
+    ):
+        return 0
+    side = int((16 / channels) ** 0.5)
+    return side - side % stride if side > 1 else 0
 
 
 @keras.saving.register_keras_serializable(package="gan_blocks")
-class Conv2D(_Convolution, keras.layers.Conv2D):
-    """Convolution, faster at the two ends of a discriminator.
+class Conv2D(keras.layers.Conv2D):
+    """Convolution that is faster at the two ends of a discriminator.
 
-    It has the arguments, the variables, the config and the results of
-    `keras.layers.Conv2D`, up to rounding, and can load its weights. Two cases
-    are computed in another way:
+    It has the arguments, variables, config and results of
+    `keras.layers.Conv2D`, up to rounding, and can load its weights. It
+    computes two cases differently:
 
-    - a kernel that covers its whole input, as at the end of a discriminator,
-      is a matrix product;
-    - on TensorFlow without a GPU, the gradient to an input of few channels,
-      which trains the generator, takes about half of the time, if there is
-      no bias (as before a normalization).
+    - A kernel that covers the whole input, as at the end of a discriminator,
+      is a matrix product.
+    - On TensorFlow without a GPU, the gradient to an input of few channels,
+      which trains the generator, takes about half of the time. This needs
+      `use_bias=False`, as before a normalization.
 
     Args:
-        *args: As of `keras.layers.Conv2D`.
-        **kwargs: As of `keras.layers.Conv2D`.
+        *args: The arguments of `keras.layers.Conv2D`.
+        **kwargs: The arguments of `keras.layers.Conv2D`.
 
     Input shape:
         `(batch, height, width, channels)`, or `(batch, channels, height,
@@ -71,10 +95,10 @@ class Conv2D(_Convolution, keras.layers.Conv2D):
     ```
     """
 
-    def convolution_op(self, inputs, kernel):
-        """Returns the convolution, without bias; called by Keras."""
+    def convolution_op(self, inputs: Tensor, kernel: Tensor) -> Tensor:
+        """Returns the convolution without bias. Keras calls this method."""
         if (
-            self._is_plain()
+            _is_plain(self)
             and self.groups == 1
             and self.padding == "valid"
             and tuple(inputs.shape[1:3]) == self.kernel_size
@@ -83,32 +107,32 @@ class Conv2D(_Convolution, keras.layers.Conv2D):
             inputs = keras.ops.reshape(inputs, (-1, kernel.shape[0]))
             outputs = keras.ops.matmul(inputs, kernel)
             return keras.ops.reshape(outputs, (-1, 1, 1, self.filters))
-        # TensorFlow computes a bias along with its own convolution, which
-        # saves more than the blocks do.
-        plain = self.groups == 1 and not self.use_bias
-        if plain and (block := self._block(inputs.shape)):
-            return _convolution(
+        # TensorFlow's own convolution adds a bias for free, which saves more
+        # than blocks do.
+        can_use_blocks = kernels and self.groups == 1 and not self.use_bias
+        if can_use_blocks and (block := _block_side(self, inputs.shape)):
+            return kernels.convolution(
                 inputs, kernel, self.strides[0], self.padding.upper(), block
             )
         return super().convolution_op(inputs, kernel)
 
 
 @keras.saving.register_keras_serializable(package="gan_blocks")
-class Conv2DTranspose(_Convolution, keras.layers.Conv2DTranspose):
-    """Transposed convolution, faster at the two ends of a generator.
+class Conv2DTranspose(keras.layers.Conv2DTranspose):
+    """Transposed convolution that is faster at the two ends of a generator.
 
-    It has the arguments, the variables, the config and the results of
-    `keras.layers.Conv2DTranspose`, up to rounding, and can load its weights.
-    Two cases are computed in another way:
+    It has the arguments, variables, config and results of
+    `keras.layers.Conv2DTranspose`, up to rounding, and can load its weights. It
+    computes two cases differently:
 
-    - a single position, as at the beginning of a generator, is a matrix
-      product;
-    - on TensorFlow without a GPU, an output of few channels, as the images
-      are, takes about half of the time.
+    - An input of one pixel, as at the beginning of a generator, takes a matrix
+      product.
+    - On TensorFlow without a GPU, an output of few channels, such as images,
+      takes about half of the time.
 
     Args:
-        *args: As of `keras.layers.Conv2DTranspose`.
-        **kwargs: As of `keras.layers.Conv2DTranspose`.
+        *args: The arguments of `keras.layers.Conv2DTranspose`.
+        **kwargs: The arguments of `keras.layers.Conv2DTranspose`.
 
     Input shape:
         `(batch, height, width, channels)`, or `(batch, channels, height,
@@ -128,11 +152,10 @@ class Conv2DTranspose(_Convolution, keras.layers.Conv2DTranspose):
     ```
     """
 
-    def call(self, inputs):
-        """Returns the transposed convolution, with bias and activation."""
+    def call(self, inputs: Tensor) -> Tensor:
         shape = self.compute_output_shape(inputs.shape)
         if (
-            self._is_plain()
+            _is_plain(self)
             and self.padding == "valid"
             and tuple(inputs.shape[1:3]) == (1, 1)
             and tuple(shape[1:3]) == self.kernel_size
@@ -142,8 +165,12 @@ class Conv2DTranspose(_Convolution, keras.layers.Conv2DTranspose):
                 inputs[:, 0, 0], keras.ops.transpose(kernel)
             )
             outputs = keras.ops.reshape(outputs, (-1, *shape[1:]))
-        elif self.output_padding is None and (block := self._block(shape)):
-            outputs = _transposed(
+        elif (
+            kernels
+            and self.output_padding is None
+            and (block := _block_side(self, shape))
+        ):
+            outputs = kernels.transposed_convolution(
                 inputs,
                 self.kernel,
                 shape[1:3],
@@ -156,92 +183,3 @@ class Conv2DTranspose(_Convolution, keras.layers.Conv2DTranspose):
         if self.use_bias:
             outputs = outputs + self.bias
         return outputs if self.activation is None else self.activation(outputs)
-
-
-def _convolution(images, kernel, stride, padding, block):
-    """Returns the convolution of images; its gradient to them is blockwise."""
-    import tensorflow as tf
-
-    @tf.custom_gradient
-    def convolve(images, kernel):
-        def gradients(upstream):
-            to_images = _transposed(
-                upstream, kernel, images.shape[1:3], stride, padding, block
-            )
-            to_kernel = _to_kernel(images, kernel, upstream, stride, padding)
-            return to_images, to_kernel
-
-        return tf.nn.conv2d(images, kernel, stride, padding), gradients
-
-    return convolve(tf.convert_to_tensor(images), tf.convert_to_tensor(kernel))
-
-
-def _transposed(features, kernel, size, stride, padding, block):
-    """Returns the transposed convolution, as images of `size`, blockwise."""
-    import tensorflow as tf
-
-    @tf.custom_gradient
-    def transpose(features, kernel):
-        def gradients(upstream):
-            to_features = _convolution(upstream, kernel, stride, padding, block)
-            to_kernel = _to_kernel(upstream, kernel, features, stride, padding)
-            return to_features, to_kernel
-
-        return _by_blocks(
-            features, kernel, size, stride, padding, block
-        ), gradients
-
-    return transpose(
-        tf.convert_to_tensor(features), tf.convert_to_tensor(kernel)
-    )
-
-
-def _to_kernel(images, kernel, features, stride, padding):
-    import tensorflow as tf
-
-    return tf.raw_ops.Conv2DBackpropFilter(
-        input=images,
-        filter_sizes=kernel.shape,
-        out_backprop=features,
-        strides=[1, stride, stride, 1],
-        padding=padding,
-    )
-
-
-def _by_blocks(features, kernel, size, stride, padding, block):
-    """Returns the transposed convolution, computed block by block.
-
-    In one dimension, position `i` of the features reaches the pixels
-    `stride * i + tap - before` by the weights `tap` of the kernel. A block of
-    pixels is so a convolution of the features around it, with the weights
-    that lead from each to each pixel.
-    """
-    import tensorflow as tf
-
-    channels, depth = kernel.shape[2:]
-    step = block // stride  # Positions of the features from block to block.
-    taps, before, paddings = [], [], []
-    for axis in (0, 1):
-        kernel_size, length = kernel.shape[axis], features.shape[1 + axis]
-        covered = (length - 1) * stride + kernel_size
-        cut = max(covered - size[axis], 0) // 2 if padding == "SAME" else 0
-        reach = (kernel_size - 1) // stride
-        position = np.arange(reach + step)[:, None] - reach
-        tap = np.arange(block) - stride * position
-        exists = (tap >= 0) & (tap < kernel_size)
-        taps.append(np.where(exists, tap, kernel_size))  # There, it is 0.
-        before.append(cut)
-        blocks = -(-(cut + size[axis]) // block)
-        paddings.append([reach, step * blocks - length])
-    kernel = tf.pad(kernel, [[0, 1], [0, 1], [0, 0], [0, 0]])
-    kernel = tf.gather(tf.gather(kernel, taps[0], axis=0), taps[1], axis=2)
-    kernel = tf.reshape(
-        tf.transpose(kernel, (0, 2, 5, 1, 3, 4)),
-        (*(len(tap) for tap in taps), depth, block * block * channels),
-    )
-    pixels = tf.nn.depth_to_space(
-        tf.nn.conv2d(features, kernel, step, [[0, 0], *paddings, [0, 0]]),
-        block,
-    )
-    (top, left), (height, width) = before, size
-    return pixels[:, top : top + height, left : left + width]

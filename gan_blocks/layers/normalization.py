@@ -1,49 +1,51 @@
-"""Normalization that can be differentiated twice on every backend."""
+"""Normalization layers with correct second derivatives on every backend."""
 
-import keras
+from typing import Any
 
 from gan_blocks import replicas
+from gan_blocks._types import Tensor
+from gan_blocks.layers._kernels import kernels
+import keras
 
-NORMALIZATIONS = ("batch", "layer", "group", "instance", None)
+__all__ = ["BatchNormalization", "GroupNormalization"]
 
 
 @keras.saving.register_keras_serializable(package="gan_blocks")
 class BatchNormalization(keras.layers.BatchNormalization):
-    """Batch normalization with right second derivatives, and faster.
+    """Batch normalization with correct second derivatives.
 
-    It has the variables, the config and the results of
-    `keras.layers.BatchNormalization`, and can load its weights. Three
-    things differ:
+    It has the variables, config and results of
+    `keras.layers.BatchNormalization`, and can load its weights. It differs in
+    three ways:
 
-    - On TensorFlow, Keras computes the variance with `tf.nn.moments`, which
-      hides from the gradient that the variance depends on the mean. First
-      derivatives come out right in spite of that, second derivatives do not,
-      and gradient penalties such as R1 are trained by second derivatives.
-      This layer uses TensorFlow's fused kernel, which is right and faster; for
-      float64, channels that are not last, or `synchronized=True`, it uses
-      plain formulas. With a mask or `renorm=True`, and on JAX and PyTorch,
-      Keras' own code runs.
-    - `synchronized=True` is for every backend.
-    - `momentum` is 0.9 instead of 0.99. A generator's weights move quickly and
-      runs are short: at 0.99 the moving averages trail the weights by hundreds
-      of steps, and sampling through them gave blurry, nearly identical digits.
+    - Second derivatives are correct on TensorFlow. Gradient penalties such as
+      R1 need them. Keras computes the variance with `tf.nn.moments`, which
+      hides from the gradient that the variance depends on the mean; only first
+      derivatives come out right. This layer uses TensorFlow's fused kernel,
+      which is correct and faster, or plain formulas for float64, for channels
+      that are not last and for `synchronized=True`. Keras' own code runs with
+      a mask or `renorm=True`, and on JAX and torch.
+    - `synchronized=True` works on every backend.
+    - `momentum` defaults to 0.9 instead of 0.99. A generator's weights change
+      quickly. At 0.99 the moving averages lag behind by hundreds of steps, and
+      images generated with them were blurry and nearly identical.
 
     Args:
         axis: Integer, the axis of the channels. Defaults to -1.
         momentum: Float in [0, 1], the share of the old value that the moving
             averages keep at each training step. Defaults to 0.9.
         epsilon: Float, added to the variance. Defaults to 1e-3.
-        synchronized: Whether mean and variance are those of the whole batch
-            where several replicas or processes share it: under a
-            `tf.distribute` strategy and `torch.distributed`. On JAX they always
-            are. Defaults to False.
+        synchronized: If True, the mean and the variance are those of the whole
+            batch when several replicas or processes share it: under a
+            `tf.distribute` strategy and `torch.distributed`. On JAX they
+            always are. Defaults to False.
         **kwargs: The other arguments of `keras.layers.BatchNormalization`.
 
     Input shape:
         Any, with the channels on `axis`.
 
     Output shape:
-        That of the input.
+        Same as the input.
 
     Example:
     ```python
@@ -61,91 +63,70 @@ class BatchNormalization(keras.layers.BatchNormalization):
 
     def __init__(
         self,
-        axis=-1,
-        momentum=0.9,
-        epsilon=1e-3,
-        synchronized=False,
-        **kwargs,
-    ):
+        axis: int = -1,
+        momentum: float = 0.9,
+        epsilon: float = 1e-3,
+        synchronized: bool = False,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(
             axis=axis, momentum=momentum, epsilon=epsilon, **kwargs
         )
-        # Not handed to Keras, which refuses it but on TensorFlow.
+        # Keras accepts this argument on TensorFlow only.
         self.synchronized = synchronized
 
-    def call(self, inputs, training=None, mask=None):
-        """Returns the normalized inputs; training moves the averages."""
-        on_tensorflow = keras.backend.backend() == "tensorflow"
+    def call(
+        self,
+        inputs: Tensor,
+        training: bool | None = None,
+        mask: Tensor | None = None,
+    ) -> Tensor:
         if (
-            not (on_tensorflow or self.synchronized)
+            not (kernels or self.synchronized)
             or not (training and self.trainable)
             or mask is not None
             or self.renorm
         ):
             return super().call(inputs, training=training, mask=mask)
-        dtype = keras.backend.standardize_dtype(inputs.dtype)
         if (
-            on_tensorflow
-            and not (self.synchronized and replicas.number() > 1)
+            kernels
+            and not (self.synchronized and replicas.count() > 1)
             and self.axis in (-1, len(inputs.shape) - 1)
-            and dtype in ("float32", "float16", "bfloat16")
+            and keras.backend.standardize_dtype(inputs.dtype)
+            in ("float32", "float16", "bfloat16")
         ):
-            outputs, mean, variance = self._fused(inputs)
+            average = self.moving_mean
+            outputs, mean, variance = kernels.fused_batch_norm(
+                inputs,
+                self.gamma if self.scale else keras.ops.ones_like(average),
+                self.beta if self.center else keras.ops.zeros_like(average),
+                self.epsilon,
+            )
         else:
-            outputs, mean, variance = self._plain(inputs)
-        self._move(self.moving_mean, mean)
-        self._move(self.moving_variance, variance)
+            outputs, mean, variance = self._normalize(inputs)
+        self._update(self.moving_mean, mean)
+        self._update(self.moving_variance, variance)
         return keras.ops.cast(outputs, self.compute_dtype)
 
-    def _move(self, average, value):
+    def _update(self, average, value):
         old = keras.ops.cast(average, value.dtype)
         average.assign(old * self.momentum + value * (1.0 - self.momentum))
 
-    def _fused(self, inputs):
-        import tensorflow as tf
-
-        channels = self.moving_mean.shape[0]
-        gamma = self.gamma if self.scale else tf.ones([channels])
-        beta = self.beta if self.center else tf.zeros([channels])
-        images = inputs
-        if len(inputs.shape) != 4:
-            images = tf.reshape(inputs, [-1, 1, 1, channels])
-        outputs, mean, variance = tf.compat.v1.nn.fused_batch_norm(
-            images,
-            tf.cast(gamma, "float32"),
-            tf.cast(beta, "float32"),
-            epsilon=self.epsilon,
-        )
-        # The kernel returns the variance with Bessel's correction, which the
-        # moving average does without. One value has no corrected variance.
-        count = tf.cast(tf.size(inputs) // channels, "float32")
-        variance = tf.math.multiply_no_nan(variance, (count - 1) / count)
-        if images is not inputs:
-            outputs = tf.reshape(outputs, tf.shape(inputs))
-        return outputs, mean, variance
-
-    def _plain(self, inputs):
-        dtype = keras.backend.result_type(inputs.dtype, "float32")
-        inputs = keras.ops.cast(inputs, dtype)
+    def _normalize(self, inputs):
+        inputs = _cast_up(inputs)
         axis = self.axis % len(inputs.shape)
         axes = [i for i in range(len(inputs.shape)) if i != axis]
-        mean_of = replicas.mean if self.synchronized else lambda share: share
-        mean = mean_of(keras.ops.mean(inputs, axes, keepdims=True))
-        centred = inputs - mean
-        variance = mean_of(
-            keras.ops.mean(keras.ops.square(centred), axes, keepdims=True)
-        )
-        outputs = centred * keras.ops.rsqrt(variance + self.epsilon)
-        shape = [1] * len(inputs.shape)
-        shape[axis] = -1
-        if self.scale:
-            gamma = keras.ops.cast(self.gamma, dtype)
-            outputs = outputs * keras.ops.reshape(gamma, shape)
-        if self.center:
-            beta = keras.ops.cast(self.beta, dtype)
-            outputs = outputs + keras.ops.reshape(beta, shape)
+
+        def batch_mean(values):
+            mean = keras.ops.mean(values, axes, keepdims=True)
+            return replicas.all_reduce_mean(mean) if self.synchronized else mean
+
+        mean = batch_mean(inputs)
+        centered = inputs - mean
+        variance = batch_mean(keras.ops.square(centered))
+        outputs = centered * keras.ops.rsqrt(variance + self.epsilon)
         return (
-            outputs,
+            _scale_and_center(self, outputs, axis),
             keras.ops.reshape(mean, [-1]),
             keras.ops.reshape(variance, [-1]),
         )
@@ -153,14 +134,15 @@ class BatchNormalization(keras.layers.BatchNormalization):
 
 @keras.saving.register_keras_serializable(package="gan_blocks")
 class GroupNormalization(keras.layers.GroupNormalization):
-    """Group normalization with right second derivatives.
+    """Group normalization with correct second derivatives.
 
-    It has the arguments, the variables and the results of
-    `keras.layers.GroupNormalization`. On TensorFlow Keras' own has wrong
-    second derivatives, for the reason given in `BatchNormalization`; this one
-    is right on every backend, so it can be used under a gradient penalty.
+    It has the arguments, variables and results of
+    `keras.layers.GroupNormalization`. Keras' own layer has wrong second
+    derivatives on TensorFlow, for the reason given in `BatchNormalization`.
+    This layer is correct on every backend, so it can be used under a gradient
+    penalty.
 
-    One group is layer normalization over channels, height and width; one group
+    One group is layer normalization over channels, height and width. One group
     per channel is instance normalization.
 
     Args:
@@ -172,7 +154,7 @@ class GroupNormalization(keras.layers.GroupNormalization):
         Any, with the channels on `axis`.
 
     Output shape:
-        That of the input.
+        Same as the input.
 
     Example:
     ```python
@@ -187,18 +169,19 @@ class GroupNormalization(keras.layers.GroupNormalization):
         [Group Normalization](https://arxiv.org/abs/1803.08494)
     """
 
-    def __init__(self, groups=32, **kwargs):
+    def __init__(self, groups: int = 32, **kwargs: Any) -> None:
         super().__init__(groups=groups, **kwargs)
 
-    def call(self, inputs):
-        """Returns the normalized inputs."""
-        dtype = keras.backend.result_type(inputs.dtype, "float32")
+    def call(self, inputs: Tensor) -> Tensor:
         shape = list(keras.ops.shape(inputs))
         axis = self.axis % len(shape)
-        channels = shape[axis]
-        grouped = shape[:axis] + [self.groups, channels // self.groups]
-        grouped += shape[axis + 1 :]
-        outputs = keras.ops.reshape(keras.ops.cast(inputs, dtype), grouped)
+        grouped = [
+            *shape[:axis],
+            self.groups,
+            shape[axis] // self.groups,
+            *shape[axis + 1 :],
+        ]
+        outputs = keras.ops.reshape(_cast_up(inputs), grouped)
         axes = [i for i in range(1, len(grouped)) if i != axis]
         outputs = outputs - keras.ops.mean(outputs, axes, keepdims=True)
         variance = keras.ops.mean(
@@ -206,29 +189,22 @@ class GroupNormalization(keras.layers.GroupNormalization):
         )
         outputs = outputs * keras.ops.rsqrt(variance + self.epsilon)
         outputs = keras.ops.reshape(outputs, shape)
-        broadcast = [1] * len(shape)
-        broadcast[axis] = channels
-        if self.scale:
-            gamma = keras.ops.cast(self.gamma, dtype)
-            outputs = outputs * keras.ops.reshape(gamma, broadcast)
-        if self.center:
-            beta = keras.ops.cast(self.beta, dtype)
-            outputs = outputs + keras.ops.reshape(beta, broadcast)
+        outputs = _scale_and_center(self, outputs, axis)
         return keras.ops.cast(outputs, self.compute_dtype)
 
 
-def normalizer(kind, channels, synchronized=False, **arguments):
-    """Returns the layer of a kind, one of `NORMALIZATIONS` but None."""
-    if kind == "batch":
-        return BatchNormalization(synchronized=synchronized, **arguments)
-    if kind == "layer":
-        groups = 1
-    elif kind == "instance":
-        groups = channels
-    else:
-        groups = _largest_divisor(channels, 32)
-    return GroupNormalization(groups, **arguments)
+def _cast_up(inputs):
+    dtype = keras.backend.result_type(inputs.dtype, "float32")
+    return keras.ops.cast(inputs, dtype)
 
 
-def _largest_divisor(number, limit):
-    return next(n for n in range(limit, 0, -1) if number % n == 0)
+def _scale_and_center(layer, outputs, axis):
+    shape = [1] * len(outputs.shape)
+    shape[axis] = -1
+    if layer.scale:
+        gamma = keras.ops.cast(layer.gamma, outputs.dtype)
+        outputs = outputs * keras.ops.reshape(gamma, shape)
+    if layer.center:
+        beta = keras.ops.cast(layer.beta, outputs.dtype)
+        outputs = outputs + keras.ops.reshape(beta, shape)
+    return outputs

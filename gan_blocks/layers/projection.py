@@ -1,35 +1,41 @@
-"""The end of a discriminator that is told the class of each image."""
+"""The end of a discriminator that knows the class of each image."""
 
+from collections.abc import Sequence
+from typing import Any
+
+from gan_blocks._checks import check_positive_integer
+from gan_blocks._types import Tensor
+from gan_blocks.layers._data_format import Shape
 import keras
-from keras import ops
+
+__all__ = ["ProjectionHead"]
 
 
 @keras.saving.register_keras_serializable(package="gan_blocks")
 class ProjectionHead(keras.layers.Layer):
-    """Logits of whether features are real, and of their class.
+    """Logits that say whether images are real and match their class.
 
-    `psi(features) + <embedding(label), features>`: a dense layer judges the
-    features alone, and their product with what is learned of a class how
-    well they fit it. For the last layer of the discriminator of a conditional
-    `GAN`. For its generator, `keras.layers.Embedding` of the labels beside
-    the latents will do.
+    Computes `dense(features) + <embedding(label), features>`. The dense layer
+    scores the features alone. The inner product scores how well they match the
+    class. Use it as the last layer of the discriminator of a conditional
+    `GAN`. Its generator can concatenate a `keras.layers.Embedding` of the
+    labels with the latents.
 
     Args:
-        num_classes: Number of classes.
-        **kwargs: Of `keras.layers.Layer`.
+        num_classes: Integer, the number of classes, at least 1.
+        **kwargs: `name`, `dtype` and `trainable`, as in every Keras layer.
 
     Input shape:
-        A list of features, `(batch, features)`, and integer labels from 0,
-        `(batch,)`.
+        A list of the features, `(batch, features)`, and of integer labels from
+        0, `(batch,)`.
 
     Output shape:
-        `(batch, 1)`.
+        `(batch, 1)`. The logits are float32 under every dtype policy.
 
     Raises:
-        ValueError: If `num_classes` is less than 1.
+        ValueError: If `num_classes` is not a positive integer.
 
     Example:
-
     ```python
     import keras
     from gan_blocks import layers
@@ -44,23 +50,18 @@ class ProjectionHead(keras.layers.Layer):
     ```
 
     Reference:
-        Miyato, Koyama, 2018, cGANs with Projection Discriminator,
-        https://arxiv.org/abs/1802.05637
+        [cGANs with Projection
+        Discriminator](https://arxiv.org/abs/1802.05637)
     """
 
-    def __init__(self, num_classes, **kwargs):
+    def __init__(self, num_classes: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        if num_classes < 1:
-            raise ValueError(
-                "`num_classes` must be at least 1. Received: "
-                f"num_classes={num_classes}"
-            )
+        check_positive_integer("num_classes", num_classes)
         self.num_classes = num_classes
-        # The logits of a GAN are float32, as its losses are.
+        # Saved files contain the name of this attribute.
         self.judge = keras.layers.Dense(1, dtype="float32")
 
-    def build(self, input_shape):
-        """Makes the dense layer and the classes' embedding."""
+    def build(self, input_shape: Sequence[Shape]) -> None:
         features, _ = input_shape
         self.judge.build(features)
         self.embedding = self.add_weight(
@@ -71,18 +72,12 @@ class ProjectionHead(keras.layers.Layer):
             name="embedding",
         )
 
-    def call(self, inputs):
-        """Returns the logits."""
+    def call(self, inputs: Sequence[Tensor]) -> Tensor:
         features, labels = inputs
-        features = ops.cast(features, "float32")
-        classes = ops.take(self.embedding, labels, axis=0)
-        fit = ops.sum(features * classes, axis=-1, keepdims=True)
-        return self.judge(features) + fit
+        features = keras.ops.cast(features, "float32")
+        classes = keras.ops.take(self.embedding, labels, axis=0)
+        match = keras.ops.sum(features * classes, axis=-1, keepdims=True)
+        return self.judge(features) + match
 
-    def compute_output_shape(self, input_shape):
-        """Returns `(batch, 1)`."""
+    def compute_output_shape(self, input_shape: Sequence[Shape]) -> Shape:
         return (input_shape[0][0], 1)
-
-    def get_config(self):
-        """Returns the constructor's arguments."""
-        return {**super().get_config(), "num_classes": self.num_classes}

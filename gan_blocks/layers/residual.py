@@ -1,38 +1,42 @@
-"""Residual blocks, of which deeper networks are made."""
+"""Residual blocks for deeper networks."""
 
-import keras
+from typing import Any
 
-from gan_blocks.layers.blocks import StridedConvBlock
-from gan_blocks.layers.data_format import (
+from gan_blocks._checks import check_positive_integer
+from gan_blocks._types import Tensor
+from gan_blocks.layers import _inner
+from gan_blocks.layers._data_format import (
+    DataFormat,
+    Shape,
     channels_axis,
     known_channels,
     standardize,
 )
-from gan_blocks.layers.normalization import normalizer
+from gan_blocks.layers._inner import Normalization
+from gan_blocks.layers.blocks import Pair, StridedConvBlock
+import keras
+
+__all__ = ["ResidualDownBlock", "ResidualUpBlock"]
 
 
 class _ResidualBlock(keras.layers.Layer):
-    """A branch of two convolutions, added to a shortcut around it."""
+    """A branch with two convolutions, added to a shortcut around it."""
 
     def __init__(
         self,
-        filters,
-        kernel_size,
-        strides,
-        normalization,
-        activation="relu",
-        spectral_normalization=False,
-        synchronized=False,
-        kernel_initializer="glorot_uniform",
-        data_format=None,
-        **kwargs,
-    ):
+        filters: int,
+        kernel_size: Pair = 3,
+        strides: int = 2,
+        normalization: Normalization = "batch",
+        activation: str | None = "relu",
+        spectral_normalization: bool = False,
+        synchronized: bool = False,
+        kernel_initializer: Any = "glorot_uniform",
+        data_format: DataFormat | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
-        if not isinstance(strides, int) or strides < 1:
-            raise ValueError(
-                "`strides` must be a positive integer. "
-                f"Received: strides={strides}"
-            )
+        check_positive_integer("strides", strides)
         self.filters = filters
         self.kernel_size = kernel_size
         self.strides = strides
@@ -53,7 +57,7 @@ class _ResidualBlock(keras.layers.Layer):
     ):
         initializer = self.kernel_initializer
         if isinstance(initializer, keras.initializers.Initializer):
-            # One object gives the same values each time it is called.
+            # An initializer returns the same values each time it is called.
             initializer = initializer.clone()
         return StridedConvBlock(
             self.filters,
@@ -65,135 +69,124 @@ class _ResidualBlock(keras.layers.Layer):
             kernel_initializer=initializer,
             spectral_normalization=self.spectral_normalization,
             synchronized=self.synchronized,
-            **self._arguments(name),
+            **_inner.arguments(self, name),
         )
 
-    def _arguments(self, name):
-        """Returns the arguments that every inner layer takes."""
-        return {
-            "name": name,
-            "dtype": self.dtype_policy,
-            "trainable": self.trainable,
-        }
+    # Each of the following returns a list of layers, which may be empty.
 
-    def _resizing(self, layer):
-        """Returns the layers, one or none, that change height and width."""
+    def _resize(self, layer_class):
         if self.strides == 1:
             return []
-        arguments = self._arguments("resize")
-        return [layer(self.strides, data_format=self.data_format, **arguments)]
+        arguments = _inner.arguments(self, "resize")
+        data_format = self.data_format
+        return [layer_class(self.strides, data_format=data_format, **arguments)]
 
     def _preactivation(self, channels):
-        """Returns the normalization, if any, and the activation of inputs."""
         activation = keras.layers.Activation(
-            self.activation, **self._arguments("preactivation")
+            self.activation, **_inner.arguments(self, "preactivation")
         )
         if self.normalization is None:
             return [activation]
-        normalization = normalizer(
+        normalization = _inner.normalizer(
             self.normalization,
             channels,
             self.synchronized,
             axis=channels_axis(self.data_format),
-            **self._arguments("prenormalization"),
+            **_inner.arguments(self, "prenormalization"),
         )
         return [normalization, activation]
 
     def _projection(self, channels):
-        """Returns the layers, one or none, that change the channels."""
         if self.strides == 1 and channels == self.filters:
             return []
         return [self._convolution("projection", kernel_size=1)]
 
     def _paths(self, channels):
-        """Returns the layers of the branch, and those of the shortcut."""
+        """Returns the layers of the branch and those of the shortcut."""
         raise NotImplementedError
 
     def _resized(self, side):
         """Returns the height or width of the outputs."""
         raise NotImplementedError
 
-    def build(self, input_shape):
-        """Builds the branch and the shortcut."""
+    def build(self, input_shape: Shape) -> None:
         channels = known_channels(input_shape, self.data_format)
         self.branch, self.shortcut = self._paths(channels)
-        for path in (self.branch, self.shortcut):
-            shape = input_shape
-            for layer in path:
-                layer.build(shape)
-                shape = layer.compute_output_shape(shape)
+        _inner.build(self.branch, input_shape)
+        _inner.build(self.shortcut, input_shape)
 
-    def call(self, inputs, training=None):
-        """Returns the sum of the branch and the shortcut."""
-        branch = shortcut = inputs
-        # Keras hands `training` on to those that know it.
-        for layer in self.branch:
-            branch = layer(branch)
-        for layer in self.shortcut:
-            shortcut = layer(shortcut)
-        return branch + shortcut
+    def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
+        branch = _inner.call(self.branch, inputs)
+        return branch + _inner.call(self.shortcut, inputs)
 
-    def compute_output_shape(self, input_shape):
-        """Returns the shape of the outputs."""
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         shape = [side and self._resized(side) for side in input_shape]
         shape[0] = input_shape[0]
         shape[channels_axis(self.data_format)] = self.filters
         return tuple(shape)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
+        initializer = keras.initializers.serialize(self.kernel_initializer)
         return {
             **super().get_config(),
-            "filters": self.filters,
-            "kernel_size": self.kernel_size,
-            "strides": self.strides,
-            "normalization": self.normalization,
-            "activation": self.activation,
-            "spectral_normalization": self.spectral_normalization,
-            "synchronized": self.synchronized,
-            "kernel_initializer": keras.initializers.serialize(
-                self.kernel_initializer
+            **_inner.stored(
+                self,
+                "filters",
+                "kernel_size",
+                "strides",
+                "normalization",
+                "activation",
+                "spectral_normalization",
+                "synchronized",
+                "data_format",
             ),
-            "data_format": self.data_format,
+            "kernel_initializer": initializer,
         }
 
 
 @keras.saving.register_keras_serializable(package="gan_blocks")
 class ResidualDownBlock(_ResidualBlock):
-    """Halves images: two convolutions and average pooling, with a shortcut.
+    """Two convolutions and average pooling, added to a shortcut.
 
-    The stage of the discriminators of SNGAN, SAGAN and BigGAN, and of WGAN-GP's
-    deeper critic. The branch: activation, convolution, activation, convolution,
-    average pooling. The shortcut: average pooling and a 1x1 convolution, which
-    gives the same as the other way round and is cheaper. With `strides=1`
-    nothing is pooled, and where the channels do not change either, the
-    shortcut is the input itself; so are the last blocks of SNGAN.
+    Halves height and width, as the stages of the discriminators of SNGAN, SAGAN
+    and BigGAN and of WGAN-GP's deeper critic do.
+
+    - Branch: activation, convolution, activation, convolution, average pooling.
+    - Shortcut: average pooling and a 1x1 convolution. The opposite order gives
+      the same result and is slower.
+
+    With `strides=1` there is no pooling. If the number of channels does not
+    change either, the shortcut is the input itself, as in the last blocks of
+    SNGAN.
 
     Args:
         filters: Integer, the number of output channels.
         kernel_size: Integer or pair, of the two convolutions. Defaults to 3.
-        strides: Integer, the factor to shrink by. Defaults to 2.
-        preactivation: Whether the branch begins with an activation. False for
-            the first block of a network: images are not to be cut off at 0.
-            Defaults to True.
-        normalization: As in `StridedConvBlock`; it stands before each
-            activation. Defaults to None.
-        **kwargs: `activation`, the name of an activation of Keras or None,
-            by default `"relu"`; `spectral_normalization` and
-            `synchronized`, by default False; `kernel_initializer`, by default
-            `"glorot_uniform"`; `data_format`, `name`, `dtype` and `trainable`,
-            as in `StridedConvBlock`.
+        strides: Integer, the downsampling factor. Defaults to 2.
+        preactivation: If True, the branch begins with an activation. Use False
+            in the first block of a network, as a ReLU would remove the negative
+            values of images. Defaults to True.
+        normalization: See `StridedConvBlock`. It precedes each activation.
+            Defaults to None.
+        activation: Name of a Keras activation, or None. Defaults to `"relu"`.
+        spectral_normalization: See `StridedConvBlock`. Defaults to False.
+        synchronized: See `StridedConvBlock`. Defaults to False.
+        kernel_initializer: Initializer, its name or its config. Defaults to
+            `"glorot_uniform"`.
+        data_format: See `StridedConvBlock`. Defaults to None.
+        **kwargs: `name`, `dtype` and `trainable`, as in every Keras layer.
 
     Input shape:
         `(batch, height, width, channels)`, or `(batch, channels, height,
         width)` for `"channels_first"`. Height and width may be None.
 
     Output shape:
-        The same with `filters` channels; height and width are divided by
+        The same with `filters` channels. Height and width are divided by
         `strides` and rounded down.
 
     Raises:
-        ValueError: If an argument is not one of the above, or the number of
-            channels is unknown.
+        ValueError: If an argument is invalid, or if the number of channels is
+            unknown.
 
     Example:
     ```python
@@ -217,18 +210,34 @@ class ResidualDownBlock(_ResidualBlock):
 
     def __init__(
         self,
-        filters,
-        kernel_size=3,
-        strides=2,
-        preactivation=True,
-        normalization=None,
-        **kwargs,
-    ):
-        super().__init__(filters, kernel_size, strides, normalization, **kwargs)
+        filters: int,
+        kernel_size: Pair = 3,
+        strides: int = 2,
+        preactivation: bool = True,
+        normalization: Normalization = None,
+        activation: str | None = "relu",
+        spectral_normalization: bool = False,
+        synchronized: bool = False,
+        kernel_initializer: Any = "glorot_uniform",
+        data_format: DataFormat | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            filters,
+            kernel_size,
+            strides,
+            normalization,
+            activation,
+            spectral_normalization,
+            synchronized,
+            kernel_initializer,
+            data_format,
+            **kwargs,
+        )
         self.preactivation = preactivation
 
     def _paths(self, channels):
-        pooling = self._resizing(keras.layers.AveragePooling2D)
+        pooling = self._resize(keras.layers.AveragePooling2D)
         before = self._preactivation(channels) if self.preactivation else []
         return (
             [*before, self.first, self.second, *pooling],
@@ -238,44 +247,53 @@ class ResidualDownBlock(_ResidualBlock):
     def _resized(self, side):
         return side // self.strides
 
-    def get_config(self):
-        """Returns the constructor's arguments."""
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "preactivation": self.preactivation}
 
 
 @keras.saving.register_keras_serializable(package="gan_blocks")
 class ResidualUpBlock(_ResidualBlock):
-    """Doubles images: upsampling and two convolutions, with a shortcut.
+    """Upsampling and two convolutions, added to a shortcut.
 
-    The stage of the generators of SNGAN, SAGAN and BigGAN, and of WGAN-GP's
-    deeper generator. The branch: normalization, activation, upsampling (nearest
-    pixel), convolution, normalization, activation, convolution. The shortcut:
-    a 1x1 convolution and upsampling, which gives the same as the other way
-    round and is cheaper. With `strides=1` nothing is upsampled, and where the
-    channels do not change either, the shortcut is the input itself.
+    Doubles height and width, as the stages of the generators of SNGAN, SAGAN
+    and BigGAN and of WGAN-GP's deeper generator do.
 
-    As the last convolution is neither normalized nor activated, a network ends
-    in a normalization, an activation and a convolution to the image.
+    - Branch: normalization, activation, upsampling (nearest pixel),
+      convolution, normalization, activation, convolution.
+    - Shortcut: a 1x1 convolution and upsampling. The opposite order gives the
+      same result and is slower.
+
+    With `strides=1` there is no upsampling. If the number of channels does not
+    change either, the shortcut is the input itself.
+
+    The output is neither normalized nor activated. End the network with a
+    normalization, an activation and a convolution to the image.
 
     Args:
         filters: Integer, the number of output channels.
         kernel_size: Integer or pair, of the two convolutions. Defaults to 3.
-        strides: Integer, the factor to grow by. Defaults to 2.
-        normalization: As in `StridedConvBlock`; it stands before each
-            activation. Defaults to `"batch"`.
-        **kwargs: As in `ResidualDownBlock`.
+        strides: Integer, the upsampling factor. Defaults to 2.
+        normalization: See `StridedConvBlock`. It precedes each activation.
+            Defaults to `"batch"`.
+        activation: Name of a Keras activation, or None. Defaults to `"relu"`.
+        spectral_normalization: See `StridedConvBlock`. Defaults to False.
+        synchronized: See `StridedConvBlock`. Defaults to False.
+        kernel_initializer: Initializer, its name or its config. Defaults to
+            `"glorot_uniform"`.
+        data_format: See `StridedConvBlock`. Defaults to None.
+        **kwargs: `name`, `dtype` and `trainable`, as in every Keras layer.
 
     Input shape:
         `(batch, height, width, channels)`, or `(batch, channels, height,
         width)` for `"channels_first"`. Height and width may be None.
 
     Output shape:
-        The same with `filters` channels; height and width are multiplied by
+        The same with `filters` channels. Height and width are multiplied by
         `strides`.
 
     Raises:
-        ValueError: If an argument is not one of the above, or the number of
-            channels is unknown.
+        ValueError: If an argument is invalid, or if the number of channels is
+            unknown.
 
     Example:
     ```python
@@ -298,18 +316,8 @@ class ResidualUpBlock(_ResidualBlock):
         GANs](https://arxiv.org/abs/1704.00028)
     """
 
-    def __init__(
-        self,
-        filters,
-        kernel_size=3,
-        strides=2,
-        normalization="batch",
-        **kwargs,
-    ):
-        super().__init__(filters, kernel_size, strides, normalization, **kwargs)
-
     def _paths(self, channels):
-        upsampling = self._resizing(keras.layers.UpSampling2D)
+        upsampling = self._resize(keras.layers.UpSampling2D)
         before = self._preactivation(channels)
         return (
             [*before, *upsampling, self.first, self.second],

@@ -1,25 +1,35 @@
-"""Layers without weights that look at statistics of features."""
+"""Layers without weights that use statistics of their inputs."""
 
+from typing import Any
+
+from gan_blocks._checks import check_positive_integer
+from gan_blocks._types import Tensor
+from gan_blocks.layers._data_format import (
+    DataFormat,
+    Shape,
+    channels_axis,
+    standardize,
+)
 import keras
 
-from gan_blocks.layers.data_format import channels_axis, standardize
+__all__ = ["MinibatchStdDev", "PixelNormalization"]
 
 
 @keras.saving.register_keras_serializable(package="gan_blocks")
 class MinibatchStdDev(keras.layers.Layer):
-    """Appends a channel that shows how varied the images of a batch are.
+    """Appends a channel that shows how much the images of a batch differ.
 
-    Near the end of a discriminator it works against collapse: a generator
-    whose images are all alike gives itself away. In each group of images, the
-    standard deviation of every feature at every pixel is taken over the group,
-    and the mean of them all, one number, fills the new channel of the images
-    of the group.
+    Near the end of a discriminator it reduces mode collapse, as the
+    discriminator sees when the images of a generator are nearly identical. The
+    layer computes the standard deviation of every feature at every pixel over
+    a group of images. The mean of these deviations, one number per group,
+    fills the new channel.
 
-    Every `n`-th image of a batch belongs to the same one of its `n` groups. A
-    batch that cannot be divided into groups of the wanted size (the last one
-    of a data set, or one that is smaller) is one group, which is the form that
-    the paper describes. A single image varies by nothing: to score images one
-    by one, by a discriminator with this layer, is of little meaning.
+    A batch with `n` groups assigns every `n`-th image to the same group. A
+    batch that cannot be divided into groups of `group_size` (such as the last
+    batch of a dataset) is one group, as in the paper. The deviation of a
+    single image is 0, so the logits of a discriminator with this layer mean
+    little for single images.
 
     Args:
         group_size: Integer, the number of images in a group, at least 2.
@@ -30,13 +40,13 @@ class MinibatchStdDev(keras.layers.Layer):
 
     Input shape:
         `(batch, height, width, channels)`, or `(batch, channels, height,
-        width)` for `"channels_first"`; also vectors, `(batch, features)`.
+        width)` for `"channels_first"`, or vectors, `(batch, features)`.
 
     Output shape:
-        The same with one channel more.
+        The same with one more channel.
 
     Raises:
-        ValueError: If an argument is not one of the above.
+        ValueError: If an argument is invalid.
 
     Example:
     ```python
@@ -53,19 +63,19 @@ class MinibatchStdDev(keras.layers.Layer):
         Variation](https://arxiv.org/abs/1710.10196), section 3
     """
 
-    def __init__(self, group_size=4, data_format=None, **kwargs):
+    def __init__(
+        self,
+        group_size: int = 4,
+        data_format: DataFormat | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
-        if group_size < 2:
-            raise ValueError(
-                "`group_size` must be at least 2. "
-                f"Received: group_size={group_size}"
-            )
+        check_positive_integer("group_size", group_size, minimum=2)
         self.group_size = group_size
         self.data_format = standardize(data_format)
         self.input_spec = keras.layers.InputSpec(min_ndim=2)
 
-    def call(self, inputs):
-        """Returns the inputs with one channel more."""
+    def call(self, inputs: Tensor) -> Tensor:
         shape = list(keras.ops.shape(inputs))
         dtype = keras.backend.result_type(inputs.dtype, "float32")
         features = keras.ops.reshape(
@@ -90,23 +100,22 @@ class MinibatchStdDev(keras.layers.Layer):
         channel = keras.ops.cast(channel, inputs.dtype)
         return keras.ops.concatenate([inputs, channel], axis)
 
-    def _number_of_groups(self, count):
-        groups, rest = count // self.group_size, count % self.group_size
-        if isinstance(count, int):
+    def _number_of_groups(self, batch_size):
+        size = self.group_size
+        groups, rest = batch_size // size, batch_size % size
+        if isinstance(batch_size, int):
             return 1 if rest else groups
-        # In a graph of TensorFlow, the size of a batch may be a tensor.
+        # In a TensorFlow graph the batch size may be a tensor.
         return keras.ops.where(rest == 0, groups, 1)
 
-    def compute_output_shape(self, input_shape):
-        """Returns the input's shape with one channel more."""
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         shape = list(input_shape)
         axis = channels_axis(self.data_format)
-        if shape[axis] is not None:
-            shape[axis] += 1
+        channels = shape[axis]
+        shape[axis] = None if channels is None else channels + 1
         return tuple(shape)
 
-    def get_config(self):
-        """Returns the constructor's arguments."""
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "group_size": self.group_size,
@@ -116,23 +125,24 @@ class MinibatchStdDev(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="gan_blocks")
 class PixelNormalization(keras.layers.Layer):
-    """Gives the features of each pixel an average square of one.
+    """Scales the features of each pixel to a mean square of 1.
 
-    Keeps the features of a generator from growing or shrinking along its
-    layers, and does so for each pixel of each image on its own: there is
-    nothing to learn and nothing that depends on the batch. It stands after the
-    activations; as the first layer it puts normal latents on a sphere.
+    Keeps the features of a generator from growing or shrinking from layer to
+    layer. It has no weights and does not depend on the batch. Place it after
+    the activations. As the first layer it projects normal latents onto a
+    sphere.
 
     Args:
         axis: Integer, the axis of the features. Defaults to -1.
-        epsilon: Float, added to the average square. Defaults to 1e-8.
+        epsilon: Float, added to the mean square. Defaults to 1e-8.
         **kwargs: `name`, `dtype` and `trainable`, as in every Keras layer.
 
     Input shape:
-        Any, as `(batch, height, width, channels)` or `(batch, latent_dim)`.
+        Any, such as `(batch, height, width, channels)` or `(batch,
+        latent_dim)`.
 
     Output shape:
-        That of the input.
+        Same as the input.
 
     Example:
     ```python
@@ -148,7 +158,9 @@ class PixelNormalization(keras.layers.Layer):
         Variation](https://arxiv.org/abs/1710.10196), section 4.2
     """
 
-    def __init__(self, axis=-1, epsilon=1e-8, **kwargs):
+    def __init__(
+        self, axis: int = -1, epsilon: float = 1e-8, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         if epsilon <= 0:
             raise ValueError(
@@ -157,8 +169,7 @@ class PixelNormalization(keras.layers.Layer):
         self.axis = axis
         self.epsilon = epsilon
 
-    def call(self, inputs):
-        """Returns the normalized inputs."""
+    def call(self, inputs: Tensor) -> Tensor:
         dtype = keras.backend.result_type(inputs.dtype, "float32")
         outputs = keras.ops.cast(inputs, dtype)
         square = keras.ops.mean(
@@ -167,14 +178,5 @@ class PixelNormalization(keras.layers.Layer):
         outputs = outputs * keras.ops.rsqrt(square + self.epsilon)
         return keras.ops.cast(outputs, inputs.dtype)
 
-    def compute_output_shape(self, input_shape):
-        """Returns the shape of the input."""
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         return tuple(input_shape)
-
-    def get_config(self):
-        """Returns the constructor's arguments."""
-        return {
-            **super().get_config(),
-            "axis": self.axis,
-            "epsilon": self.epsilon,
-        }

@@ -1,10 +1,16 @@
-"""Where the channels of images are."""
+"""The position of the channels in image tensors."""
+
+from collections.abc import Sequence
+from typing import Any, Literal, TypeAlias
 
 import keras
 
+DataFormat: TypeAlias = Literal["channels_last", "channels_first"]
+Shape: TypeAlias = Sequence[int | None]
 
-def standardize(data_format):
-    """Returns a data format of Keras; for None, the one set in Keras."""
+
+def standardize(data_format: str | None) -> Any:
+    """Returns the data format, or Keras' default for None."""
     data_format = data_format or keras.config.image_data_format()
     if data_format not in ("channels_last", "channels_first"):
         raise ValueError(
@@ -14,13 +20,13 @@ def standardize(data_format):
     return data_format
 
 
-def channels_axis(data_format):
+def channels_axis(data_format: str | None) -> int:
     """Returns the axis of the channels."""
     return 1 if data_format == "channels_first" else -1
 
 
-def known_channels(input_shape, data_format):
-    """Returns the number of channels, on which a layer's weights depend."""
+def known_channels(input_shape: Shape, data_format: str) -> int:
+    """Returns the number of channels, which must be known to make weights."""
     channels = input_shape[channels_axis(data_format)]
     if channels is None:
         raise ValueError(

@@ -1,0 +1,67 @@
+"""Helpers for layers that contain other layers."""
+
+from collections.abc import Iterable
+from typing import Any, Literal, TypeAlias
+
+from gan_blocks._types import Tensor
+from gan_blocks.layers._data_format import Shape
+from gan_blocks.layers.normalization import (
+    BatchNormalization,
+    GroupNormalization,
+)
+import keras
+
+Normalization: TypeAlias = Literal["batch", "layer", "group", "instance"] | None
+NORMALIZATIONS = ("batch", "layer", "group", "instance", None)
+
+
+def arguments(layer: keras.Layer, name: str) -> dict[str, Any]:
+    """Returns the arguments that an inner layer takes from its outer layer."""
+    return {
+        "name": name,
+        "dtype": layer.dtype_policy,
+        "trainable": layer.trainable,
+    }
+
+
+def stored(layer: keras.Layer, *names: str) -> dict[str, Any]:
+    """Returns constructor arguments, for a layer's config."""
+    return {name: getattr(layer, name) for name in names}
+
+
+def build(layers: Iterable[keras.Layer], input_shape: Shape) -> None:
+    """Builds layers that run one after another."""
+    for layer in layers:
+        layer.build(input_shape)
+        input_shape = layer.compute_output_shape(input_shape)
+
+
+def call(layers: Iterable[keras.Layer], inputs: Tensor) -> Tensor:
+    """Runs layers one after another. Keras passes `training` to each."""
+    for layer in layers:
+        inputs = layer(inputs)
+    return inputs
+
+
+def output_shape(
+    layers: Iterable[keras.Layer], input_shape: Shape
+) -> tuple[int | None, ...]:
+    """Returns the output shape of layers that run one after another."""
+    for layer in layers:
+        input_shape = layer.compute_output_shape(input_shape)
+    return tuple(input_shape)
+
+
+def normalizer(
+    kind: str, channels: Any, synchronized: bool, **arguments: Any
+) -> keras.Layer:
+    """Returns the normalization layer of a kind, for this many channels."""
+    if kind == "batch":
+        return BatchNormalization(synchronized=synchronized, **arguments)
+    if kind == "layer":
+        groups = 1
+    elif kind == "instance":
+        groups = channels
+    else:
+        groups = next(n for n in range(32, 0, -1) if channels % n == 0)
+    return GroupNormalization(groups, **arguments)
