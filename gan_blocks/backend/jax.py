@@ -5,9 +5,8 @@ A function that reads or assigns Keras variables becomes pure inside a
 collected as values, which the caller assigns.
 """
 
-import jax
-
 from gan_blocks.backend.scope import NestedScope
+import jax
 
 # Gradients.
 

@@ -2,9 +2,8 @@
 
 from collections.abc import Iterable
 
-import keras
-
 from gan_blocks._types import Tensor
+import keras
 
 
 class NestedScope(keras.StatelessScope):

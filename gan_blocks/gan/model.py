@@ -1,88 +1,92 @@
-"""The GAN: two networks, one training step, for every Keras backend."""
+"""The GAN: two networks, trained by `fit` on every Keras backend."""
 
-import inspect
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
 
+from gan_blocks import backend, gradients, losses, replicas
+from gan_blocks._checks import check_positive_integer
+from gan_blocks._types import Tensor
+from gan_blocks.gan import averages, checks, logs, seeds, step
+from gan_blocks.gan.labels import labels_to_generate, with_labels
+from gan_blocks.gan.latents import (
+    as_latents,
+    draw,
+    draw_in_step,
+    interpolate,
+)
+from gan_blocks.gan.optimizers import OptimizerPair, build_for
+from gan_blocks.gan.resuming import remaining_fits, steps_done
 import keras
 from keras import ops
-
-from gan_blocks import gradients, losses, replicas
-from gan_blocks.gan import seeds
-from gan_blocks.gan.conditioning import given
-from gan_blocks.gan.matching import compatible, matching_shapes, output_range
-from gan_blocks.gan.means import Means
-from gan_blocks.gan.optimizers import OptimizerPair, build_for
-from gan_blocks.gan.range_check import EXTREMES, RangeCheck, extremes
-from gan_blocks.gan.sampling import Sampler
-from gan_blocks.gan.scores import scores, spread
+import numpy as np
 
 
 @keras.saving.register_keras_serializable(package="gan_blocks")
-class GAN(Sampler):
-    """A generator and a discriminator that are trained against each other.
+class GAN(keras.Model):
+    """Trains a generator and a discriminator against each other.
 
     Takes any two built Keras models and trains them under plain `fit`, on
-    TensorFlow, JAX and torch. One training step is one step of the
-    discriminator (or several) and then one of the generator, which shares its
-    forward pass with the discriminator's step.
+    TensorFlow, JAX and torch. A training step updates the discriminator, once
+    or several times, and then the generator.
 
-    Everything that a run needs is part of the model: `save` and
-    `keras.saving.load_model` give back a GAN that goes on exactly where it
-    was, with both optimizers, the noise and the moving average.
+    All state of the training is part of the model: `save` and
+    `keras.saving.load_model` restore both networks, both optimizers, the
+    random seeds and the moving average. A loaded GAN continues exactly where
+    the saved one stopped.
 
     Args:
-        generator: Keras model: latents `(batch, ...)` to images.
-        discriminator: Keras model: images to logits, `(batch, 1)` or patches
-            `(batch, height, width, 1)`. No sigmoid at its end: the losses
-            are computed from logits. What is done to real and generated
-            images alike (augmentation) goes in as its first layers. A layer
-            with a method `observe` is given the logits of the real images
-            in each step, less the loss's `decision_threshold`, as
-            `layers.AdaptiveAugment` is.
-        latent_distribution: `"normal"` (mean 0, deviation 1, the default) or
-            `"uniform"` (from -1 to 1).
-        ema_momentum: Momentum of a moving average of the generator's
-            weights, in (0, 1), updated at every step; `generate` and `call`
-            then show the averaged generator. Batch-norm statistics are
-            averaged alike, so that they belong to the averaged weights. In
-            step `n` the momentum is at most `(1 + n) / (10 + n)`, so that
-            short runs do not show the initial weights. Defaults to `None`:
-            no average.
-        num_classes: Number of classes, for a conditional GAN. The generator
-            then takes `[latents, labels]`, the discriminator `[images,
-            labels]`, with integer labels `(batch,)` from 0, and images are
-            generated for the labels of the real ones of the batch. Defaults
-            to `None`: the networks know nothing of classes.
-        seed: Integer seed of the training noise. Defaults to `None`: drawn
-            from Python's `random`, and so from `keras.utils.set_random_seed`.
-        **kwargs: `name` and so on, as in `keras.Model`.
+        generator: Keras model that maps latents `(batch, ...)` to images.
+        discriminator: Keras model that maps images to logits, `(batch, 1)` or
+            patches `(batch, height, width, 1)`. It has no sigmoid at its end,
+            because the losses take logits. Augmentation of real and generated
+            images belongs into its first layers. If one of its layers has a
+            method `observe`, as `layers.AdaptiveAugment` does, then each step
+            calls it with the logits of the real images, minus the loss's
+            `decision_threshold`.
+        latent_distribution: `"normal"` (mean 0, deviation 1) or `"uniform"`
+            (from -1 to 1). Defaults to `"normal"`.
+        ema_momentum: Momentum of a moving average of the generator's weights,
+            between 0 and 1. Each step updates the average, and `generate` and
+            `call` use it. It includes the statistics of batch normalization.
+            In step `n` the momentum is at most `(1 + n) / (10 + n)`, so that
+            short trainings do not show the initial weights. Defaults to
+            `None`: no average.
+        num_classes: Number of classes of a conditional GAN. The generator then
+            takes `[latents, labels]` and the discriminator `[images, labels]`,
+            with integer labels `(batch,)` from 0. Each step generates images
+            for the labels of its real images. Defaults to `None`: no labels.
+        seed: Integer seed of the noise for training. Defaults to `None`: drawn
+            from Python's `random`, which `keras.utils.set_random_seed` seeds.
+        **kwargs: Further arguments of `keras.Model`, such as `name`.
 
     Input shape:
-        `fit` and `evaluate` take real images, `(batch, height, width,
-        channels)`, in the range of the generator, from anything that Keras
-        takes: arrays, a `tf.data.Dataset`, a `PyDataset`, a `DataLoader`.
-        With `num_classes`, pairs of images and labels: `fit(images, labels)`.
+        `fit` and `evaluate` take real images `(batch, height, width,
+        channels)` in the range of the generator's output, in any form that
+        Keras accepts: an array, a `tf.data.Dataset`, a `PyDataset`, a
+        `DataLoader`. With `num_classes` they take pairs of images and labels.
         `call` and `predict` take what the generator takes.
 
     Logs:
-        `d_loss`, `g_loss`: the adversarial losses, without the penalties;
-        `penalty`: the sum of the penalties, where there are any;
-        `real_score`, `fake_score`: the mean logits. Equal scores mean that
-        the discriminator cannot tell the difference;
-        `real_accuracy`, `fake_accuracy`: the shares of the real and of the
-        generated images that the discriminator takes for what they are, in
-        [0, 1], if the loss has a `decision_threshold`; a logit on it counts
-        half, a patch of logits by its mean share. Both near 1, the
-        discriminator has won;
-        `spread`: how varied the generated images are, compared to the real
-        ones of the same batch: the root mean squared deviation from the
-        batch's mean image, generated divided by real. 0 where all generated
-        images are alike (collapse), 1 where they are as varied as the data,
-        or the real ones of the batch are all alike, as a single image is.
-        All are means over the batches, and over the replicas of a
-        `tf.distribute` strategy, each of which looks at its own share.
+        All logs are means over the batches, and over the replicas of a
+        `tf.distribute` strategy, each of which sees its share of the batch.
+
+        - `d_loss`, `g_loss`: the adversarial losses, without penalties.
+        - `penalty`: the sum of the penalties, if there are any.
+        - `real_score`, `fake_score`: the mean logits. Equal scores mean that
+          the discriminator cannot tell real from generated images.
+        - `real_accuracy`, `fake_accuracy`: the share of the real and of the
+          generated images that the discriminator classifies correctly, from 0
+          to 1. A logit on the loss's `decision_threshold` counts as half. Only
+          logged if the loss has a threshold. If both are near 1, the
+          discriminator dominates.
+        - `spread`: how varied the generated images are, relative to the real
+          images of the batch: the root mean squared deviation from the mean
+          image, generated divided by real. 0 means that all generated images
+          are equal (mode collapse), 1 that they are as varied as the data.
 
     Raises:
-        ValueError: If the networks do not fit each other, or are not built.
+        ValueError: If the networks do not fit each other or are not built, or
+            an argument is out of its range.
 
     Example:
 
@@ -115,99 +119,108 @@ class GAN(Sampler):
 
     def __init__(
         self,
-        generator,
-        discriminator,
-        latent_distribution="normal",
-        ema_momentum=None,
-        num_classes=None,
-        seed=None,
-        **kwargs,
-    ):
-        latent_shape, image_shape = matching_shapes(
+        generator: keras.Model,
+        discriminator: keras.Model,
+        latent_distribution: Literal["normal", "uniform"] = "normal",
+        ema_momentum: float | None = None,
+        num_classes: int | None = None,
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if latent_distribution not in ("normal", "uniform"):
+            raise ValueError(
+                '`latent_distribution` must be "normal" or "uniform". '
+                f"Received: latent_distribution={latent_distribution!r}"
+            )
+        if ema_momentum is not None and not 0.0 < ema_momentum < 1.0:
+            raise ValueError(
+                "`ema_momentum` must be between 0 and 1, or `None`. "
+                f"Received: ema_momentum={ema_momentum}"
+            )
+        if num_classes is not None:
+            check_positive_integer("num_classes", num_classes)
+        self.latent_shape, self.image_shape = checks.matching_shapes(
             generator, discriminator, conditional=num_classes is not None
         )
-        super().__init__(
-            generator,
-            latent_shape,
-            latent_distribution,
-            ema_momentum,
-            num_classes,
-            **kwargs,
-        )
+        self.generator = generator
         self.discriminator = discriminator
-        self.image_shape = image_shape
+        self.latent_distribution = latent_distribution
+        self.ema_momentum = ema_momentum
+        self.num_classes = num_classes
         self.seed = seed
+        self.generator_averages = []
+        if ema_momentum is not None:
+            self.generator_averages = averages.create_averages(self, generator)
         self.noise = keras.random.SeedGenerator(seed)
-        # Evaluating must not change the noise that training goes on with.
+        # Evaluation has its own noise, so that it does not change training.
         self.evaluation_noise = keras.random.SeedGenerator(seed)
         self._penalties = []
         self._penalty_noise = []
-        self._image_range = output_range(generator)
         self._observers = list(_observers(discriminator))
+        self._compiled_generator = gradients.compiled_inference(
+            self._run_generator
+        )
         self.built = True
 
     # Setting up.
 
     def compile(
         self,
-        generator_optimizer,
-        discriminator_optimizer,
-        loss="non_saturating",
-        discriminator_steps=1,
-        penalty=None,
-        **kwargs,
-    ):
+        generator_optimizer: keras.optimizers.Optimizer | str,
+        discriminator_optimizer: keras.optimizers.Optimizer | str,
+        loss: losses.LossName | losses.AdversarialLoss = "non_saturating",
+        discriminator_steps: int = 1,
+        penalty: Callable | Sequence[Callable] | None = None,
+        **kwargs: Any,
+    ) -> None:
         """Configures the training.
 
         Args:
-            generator_optimizer: A Keras optimizer or the name of one.
-            discriminator_optimizer: Another one; not the same object.
-            loss: An `AdversarialLoss` or the name of one: see `losses.get`.
-                Defaults to `"non_saturating"`.
-            discriminator_steps: How often the discriminator is trained on
-                each batch, each time against newly generated images, before
-                the generator is trained once. Defaults to 1.
-            penalty: A `Penalty`, a list of them, or any function
-                `(discriminator, real_images, fake_images)` that returns a
-                scalar, added to the discriminator's loss. One with an
-                `interval` is computed, and multiplied by it, in every so
-                many steps only. Defaults to `None`.
+            generator_optimizer: Keras optimizer, or its name.
+            discriminator_optimizer: Another Keras optimizer, or its name.
+            loss: `AdversarialLoss`, or its name: see `losses.get`. Defaults
+                to `"non_saturating"`.
+            discriminator_steps: Number of updates of the discriminator per
+                batch, each with newly generated images, before the one update
+                of the generator. Defaults to 1.
+            penalty: `Penalty`, or any function `(discriminator, real_images,
+                fake_images)` that returns a scalar, or a list of these. It is
+                added to the discriminator's loss. A penalty with an `interval`
+                is computed every `interval` steps only, and multiplied by
+                `interval` there. Defaults to `None`.
             **kwargs: `run_eagerly`, `steps_per_execution` and `jit_compile`,
-                as in `keras.Model.compile`. As Keras decides by default, XLA
-                is not used by TensorFlow on a machine without accelerators.
+                as in `keras.Model.compile`.
 
         Raises:
-            ValueError: If an argument is not of its kind.
+            ValueError: If an argument has the wrong type or is out of range.
         """
-        if discriminator_steps < 1:
-            raise ValueError(
-                "`discriminator_steps` must be at least 1. "
-                f"Received: discriminator_steps={discriminator_steps}"
-            )
+        check_positive_integer("discriminator_steps", discriminator_steps)
         generator_optimizer = keras.optimizers.get(generator_optimizer)
         discriminator_optimizer = keras.optimizers.get(discriminator_optimizer)
         if generator_optimizer is discriminator_optimizer:
             raise ValueError(
                 "`generator_optimizer` and `discriminator_optimizer` must be "
-                f"two objects. Received twice: {generator_optimizer}"
+                f"two objects. Received: {generator_optimizer} twice"
             )
         if not isinstance(penalty, (list, tuple)):
             penalty = [] if penalty is None else [penalty]
         if not all(callable(one) for one in penalty):
             raise ValueError(
                 "`penalty` must be a `Penalty`, a function, or a list of "
-                f"them. Received: penalty={penalty}"
+                f"these. Received: penalty={penalty}"
             )
         self.loss = losses.get(loss)
         self.discriminator_steps = discriminator_steps
         self._penalties = list(penalty)
-        # Keras tracks seed generators, and JAX takes their state from there.
+        # As an attribute of the model, Keras tracks their state.
         self._penalty_noise = [
             one.seed_generator
             for one in penalty
             if getattr(one, "seed_generator", None) is not None
         ]
-        self._means = Means([*self._logged_names(), *EXTREMES])
+        self._log_names = logs.names(self._threshold, bool(penalty))
+        self.means = logs.Means([*self._log_names, *checks.EXTREMES])
         super().compile(
             optimizer=OptimizerPair(
                 build_for(self.generator, generator_optimizer),
@@ -218,258 +231,421 @@ class GAN(Sampler):
         )
         self._compile_kwargs = kwargs
 
-    def _logged_names(self):
-        names = ["d_loss", "g_loss", "real_score", "fake_score"]
-        if self._threshold is not None:
-            names += ["real_accuracy", "fake_accuracy"]
-        names += ["spread"]
-        return names + ["penalty"] * bool(self._penalties)
-
     @property
     def _threshold(self):
         return getattr(self.loss, "decision_threshold", None)
 
     @property
     def metrics(self):
-        """The means of all that is logged (and of what is only looked at)."""
-        return [self._means] if self.compiled else []
+        return [self.means] if self.compiled else []
 
     @property
     def metrics_names(self):
-        """The names of what `evaluate` returns, in its order."""
-        return sorted(set(self._logged_names()) - {"penalty"})
+        """The names of the values that `evaluate` returns, in order."""
+        return sorted(logs.names(self._threshold))
 
     def get_metrics_result(self):
-        """Returns the logs."""
-        means = self._means.result()
-        return {name: means[name] for name in self._logged_names()}
+        means = self.means.result()
+        return {name: means[name] for name in self._log_names}
 
     # Training.
 
-    def fit(self, *args, **kwargs):
-        """Trains on real images; arguments as of `keras.Model.fit`.
+    def fit(
+        self,
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = None,
+        epochs: int = 1,
+        verbose: str | int = "auto",
+        callbacks: Any = None,
+        *,
+        resume: bool = False,
+        **kwargs: Any,
+    ) -> keras.callbacks.History:
+        """Trains on real images.
 
-        Images out of the generator's range are reported after the first
-        batch, with a warning.
-        """
-        arguments = inspect.signature(super().fit).bind(*args, **kwargs)
-        arguments = arguments.arguments
-        callbacks = arguments.pop("callbacks", None)
-        check = RangeCheck()
-        if isinstance(callbacks, keras.callbacks.CallbackList):
-            check.set_model(self)
-            callbacks.callbacks.append(check)
-        else:
-            if not isinstance(callbacks, (list, tuple)):
-                callbacks = [] if callbacks is None else [callbacks]
-            callbacks = [*callbacks, check]
-        replicas.align([*self.variables, *self.optimizer.variables])
-        return super().fit(**arguments, callbacks=callbacks)
-
-    def evaluate(self, *args, quality=None, **kwargs):
-        """Evaluates on real images; arguments as of `keras.Model.evaluate`.
+        Warns after the first batch if the images are outside of the range of
+        the generator's last activation.
 
         Args:
-            *args: Those of Keras, of which `x` may be left out for the quality
-                alone.
-            quality: `metrics.Quality`: what its result holds (Frechet and
-                kernel distance, ...) is then added to the logs, which are
-                returned as a dictionary. Defaults to `None`.
-            **kwargs: Those of Keras.
-        """
-        if quality is None:
-            return super().evaluate(*args, **kwargs)
-        logs = {}
-        if args or "x" in kwargs:
-            kwargs["return_dict"] = True
-            logs = super().evaluate(*args, **kwargs)
-        return {**logs, **quality(self).values}
+            x: Real images, or with `num_classes` images and labels: see the
+                class. `datasets.batches` starts at the step that the GAN has
+                reached (`optimizer.iterations`).
+            y: Labels, if `x` is an array.
+            batch_size: As in `keras.Model.fit`.
+            epochs: Number of epochs.
+            verbose: As in `keras.Model.fit`.
+            callbacks: As in `keras.Model.fit`.
+            resume: If True, `epochs` is the total number of epochs, and a GAN
+                that was stopped continues, in the middle of an epoch too, as
+                if it had never been stopped. Needs data that can start at any
+                step, such as `datasets.batches`. Defaults to False.
+            **kwargs: As in `keras.Model.fit`.
 
-    def train_step(self, *args):
-        """Trains on one batch; called by Keras."""
-        return self._run(self._train, *args)
+        Returns:
+            `keras.callbacks.History`.
 
-    def test_step(self, *args):
-        """Evaluates one batch; called by Keras."""
-        return self._run(self._evaluate, *args)
+        Raises:
+            ValueError: If `resume` is True and `x` cannot start at any step.
 
-    def _run(self, update, *args):
-        """Runs `update(images, labels)`; on JAX, from state to state."""
-        images, labels = self._images_and_labels(args[-1])
-        if len(args) == 1:
-            return replicas.reducible(update(images, labels))
-        state = args[0]
-        variables = [self.trainable_variables, self.non_trainable_variables]
-        if len(state) == 4:  # Training.
-            variables.append(self.optimizer.variables)
-        variables.append(self.metrics_variables)
-        mapping = [
-            pair
-            for group in zip(variables, state, strict=True)
-            for pair in zip(*group, strict=True)
-        ]
-        with keras.StatelessScope(state_mapping=mapping) as scope:
-            logs = update(images, labels)
-            state = tuple(
-                [scope.get_current_value(variable) for variable in group]
-                for group in variables
-            )
-        return logs, state
+        Example:
 
-    def _train(self, real_images, labels):
-        logs = []
-        for _ in range(self.discriminator_steps):
-            latents = self._noise_like(real_images, self.noise)
-            fake_images, pullback = self._generate_for_training(latents, labels)
-            logs.append(
-                self._train_discriminator(real_images, fake_images, labels)
-            )
-        g_loss = self._train_generator(
-            real_images, fake_images, pullback, labels
+        ```python
+        import keras
+        import numpy as np
+        from gan_blocks import GAN, datasets, networks
+
+        gan = GAN(
+            networks.mlp_generator((8, 8, 1), latent_dim=16),
+            networks.mlp_discriminator((8, 8, 1)),
         )
-        means = {
-            name: sum(one[name] for one in logs) / len(logs) for name in logs[0]
-        }
-        self._means.update_state(
-            {**means, "g_loss": g_loss, **extremes(real_images)}
+        gan.compile("adam", "adam")
+        batches = datasets.batches(np.zeros((32, 8, 8, 1), "uint8"), 8)
+        gan.fit(batches, epochs=2, resume=True, verbose=0)
+        gan.save("gan.keras")
+
+        gan = keras.saving.load_model("gan.keras")
+        gan.fit(batches, epochs=3, resume=True, verbose=0)  # The third epoch.
+        assert gan.optimizer.iterations == 12
+        ```
+        """
+        replicas.broadcast([*self.variables, *self.optimizer.variables])
+        callbacks = checks.with_range_check(callbacks, self)
+        fit = super().fit
+        if not hasattr(x, "from_step"):
+            if resume:
+                raise ValueError(
+                    "`resume=True` needs data that can start at any step, such "
+                    "as `datasets.batches(...)`. Received: x of type "
+                    f"{type(x).__name__}"
+                )
+            return fit(x, y, batch_size, epochs, verbose, callbacks, **kwargs)
+        steps_per_epoch = kwargs.pop("steps_per_epoch", None) or len(x)
+        parts = [{"epochs": epochs, "steps_per_epoch": steps_per_epoch}]
+        if resume:
+            parts = remaining_fits(self, epochs, steps_per_epoch)
+        history = keras.callbacks.History()
+        for part in parts:
+            history = fit(
+                x.from_step(steps_done(self)),
+                verbose=verbose,
+                callbacks=callbacks,
+                **{**kwargs, "shuffle": False, **part},
+            )
+        return history
+
+    @backend.training_step
+    def train_step(self, data):
+        real_images, labels = self._images_and_labels(data)
+        generator = with_labels(self.generator, labels)
+        discriminator = with_labels(self.discriminator, labels)
+        g_optimizer, d_optimizer = self.optimizer.optimizers
+        batch_logs = []
+        for _ in range(self.discriminator_steps):
+            fake_images, pullback = step.generate_images(
+                generator, self._latents_like(real_images, self.noise)
+            )
+            d_loss, penalty, *logits = step.discriminator_step(
+                discriminator,
+                d_optimizer,
+                self.loss,
+                self._penalties,
+                real_images,
+                fake_images,
+                step_number=self.optimizer.iterations,
+            )
+            for layer in self._observers:
+                layer.observe(logits[0] - (self._threshold or 0.0))
+            batch_logs.append(
+                {
+                    "d_loss": d_loss,
+                    "penalty": penalty,
+                    **logs.scores(*logits, self._threshold),
+                    "spread": logs.spread(real_images, fake_images),
+                }
+            )
+        g_loss = step.generator_step(
+            generator,
+            g_optimizer,
+            self.loss,
+            discriminator,
+            real_images,
+            fake_images,
+            pullback,
         )
         self.optimizer.iterations.assign_add(1)
         if self.ema_momentum is not None:
-            self._update_averages(self.optimizer.iterations)
-        return self.get_metrics_result()
-
-    def _generate_for_training(self, latents, labels=None):
-        def generate():
-            images = given(self.generator, labels)(latents, training=True)
-            return ops.cast(images, keras.config.floatx()), None
-
-        fake_images, _, pullback = gradients.vjp(
-            generate,
-            self.generator.trainable_variables,
-            self.generator.variables,
-        )
-        return fake_images, pullback
-
-    def _train_discriminator(self, real_images, fake_images, labels=None):
-        discriminator = given(self.discriminator, labels)
-        # Read here: on JAX, the function sees only the state that it is given.
-        step = ops.convert_to_tensor(self.optimizer.iterations)
-
-        def penalized_loss():
-            real_logits = discriminator(real_images, training=True)
-            for layer in self._observers:
-                layer.observe(real_logits - (self._threshold or 0.0))
-            fake_logits = discriminator(fake_images, training=True)
-            loss = self.loss.discriminator(real_logits, fake_logits)
-            images = (real_images, fake_images)
-            penalty = sum(
-                (
-                    _penalty_at(step, penalty, discriminator, *images)
-                    for penalty in self._penalties
-                ),
-                start=ops.zeros_like(loss),
+            averages.update_averages(
+                self.generator_averages,
+                self.generator,
+                self.ema_momentum,
+                self.optimizer.iterations,
             )
-            return loss + penalty, {
-                "d_loss": loss,
-                "penalty": penalty,
-                **self._scores(real_logits, fake_logits),
+        self.means.update_state(
+            {
+                **logs.mean(batch_logs),
+                "g_loss": g_loss,
+                **checks.extremes(real_images),
             }
-
-        state = [
-            *discriminator.variables,
-            *(noise.state for noise in self._penalty_noise),
-        ]
-        variables = self.discriminator.trainable_variables
-        loss, logs, pullback = gradients.vjp(penalized_loss, variables, state)
-        optimizer = self.optimizer.discriminator_optimizer
-        cotangent = gradients.loss_cotangent(loss, optimizer)
-        gradients.apply(optimizer, pullback(cotangent), variables)
-        return {**logs, "spread": spread(real_images, fake_images)}
-
-    def _train_generator(self, real_images, fake_images, pullback, labels=None):
-        discriminator = given(self.discriminator, labels)
-
-        def loss_of(fake_images):
-            real_logits = None
-            if getattr(self.loss, "generator_needs_real_logits", False):
-                real_logits = discriminator(real_images, training=True)
-            fake_logits = discriminator(fake_images, training=True)
-            return self.loss.generator(real_logits, fake_logits)
-
-        loss, pull_to_images = gradients.input_vjp(
-            loss_of, fake_images, discriminator.variables
         )
-        optimizer = self.optimizer.generator_optimizer
-        cotangent = gradients.loss_cotangent(loss, optimizer)
-        gradients.apply(
-            optimizer,
-            pullback(pull_to_images(cotangent)),
-            self.generator.trainable_variables,
-        )
-        return loss
+        return replicas.as_reducible_logs(self.get_metrics_result())
 
-    def _evaluate(self, real_images, labels):
-        latents = self._noise_like(real_images, self.evaluation_noise)
-        inputs = latents if labels is None else [latents, labels]
-        fake_images = self._sample(inputs, training=False)
-        discriminator = given(self.discriminator, labels)
+    @backend.evaluation_step
+    def test_step(self, data):
+        real_images, labels = self._images_and_labels(data)
+        latents = self._latents_like(real_images, self.evaluation_noise)
+        fake_images = self._show(
+            latents if labels is None else [latents, labels]
+        )
+        discriminator = with_labels(self.discriminator, labels)
         real_logits = discriminator(real_images, training=False)
         fake_logits = discriminator(fake_images, training=False)
-        logs = {
+        batch_logs = {
             "d_loss": self.loss.discriminator(real_logits, fake_logits),
             "g_loss": self.loss.generator(real_logits, fake_logits),
-            **self._scores(real_logits, fake_logits),
-            "spread": spread(real_images, fake_images),
+            **logs.scores(real_logits, fake_logits, self._threshold),
+            "spread": logs.spread(real_images, fake_images),
         }
-        self._means.update_state(logs)
-        means = self._means.result()
-        return {name: means[name] for name in logs}
-
-    def _scores(self, real_logits, fake_logits):
-        return scores(real_logits, fake_logits, self._threshold)
+        self.means.update_state(batch_logs)
+        means = self.means.result()
+        return replicas.as_reducible_logs(
+            {name: means[name] for name in batch_logs}
+        )
 
     def _images_and_labels(self, data):
-        """Returns what the data set yields, or explains what it should."""
-        images, labels, weight = keras.utils.unpack_x_y_sample_weight(data)
-        conditional = self.num_classes is not None
-        if (
-            isinstance(images, (list, tuple, dict))
-            or conditional == (labels is None)
-            or weight is not None
-        ):
-            wanted = (
-                "images and labels, `(images, labels)`"
-                if conditional
-                else "images alone; leave out the rest, as by "
-                "`dataset.map(lambda images, labels: images)`"
-            )
-            received = type(data).__name__
-            if isinstance(data, (list, tuple, dict)):
-                received += f" of {len(data)}"
+        return checks.images_and_labels(
+            data, self.image_shape, self.num_classes is not None
+        )
+
+    def _latents_like(self, images, seed_generator):
+        return draw_in_step(
+            ops.shape(images)[0],
+            self.latent_shape,
+            self.latent_distribution,
+            seed_generator,
+        )
+
+    # Generating.
+
+    def call(self, inputs: Tensor, training: bool = False) -> Tensor:
+        """Returns images.
+
+        Args:
+            inputs: Latents `(batch, ...)` with the input shape of the
+                generator; with `num_classes` a list of latents and labels.
+            training: If False, the default, the moving average of the
+                generator is used if there is one.
+        """
+        if training:
+            return self.generator(inputs, training=True)
+        return self._show(inputs)
+
+    def generate(
+        self,
+        num_images: int | None = None,
+        latents: Any = None,
+        labels: Any = None,
+        seed: int | None = None,
+        batch_statistics: bool = False,
+        batch_size: int = 64,
+    ) -> np.ndarray:
+        """Generates images. Nothing in the model changes.
+
+        Args:
+            num_images: Number of images to generate from random latents.
+            latents: The latents, `(number, ...)`, instead of `num_images`.
+            labels: The class of each image, an integer array `(number,)`, or
+                one integer for all images. Only with `num_classes`. Defaults
+                to `None`: all classes in turn.
+            seed: Integer seed of the random latents. The first images of a
+                seed are the same for every `num_images`. Defaults to `None`:
+                different images in each call.
+            batch_statistics: If True, the generator runs as in training: batch
+                normalization uses the statistics of the batch, and dropout is
+                active. An image then depends on its batch, so the last batch
+                is filled with further latents. Defaults to False.
+            batch_size: Number of images per batch. Defaults to 64.
+
+        Returns:
+            NumPy array of float32 images, `(number, height, width, channels)`,
+            in the range of the generator's output.
+
+        Raises:
+            ValueError: If not exactly one of `num_images` and `latents` is
+                given, if the latents do not have the input shape of the
+                generator, or if the labels are not classes.
+        """
+        if (num_images is None) == (latents is None):
             raise ValueError(
-                f"This `GAN` is trained on {wanted}. The data set yields: "
-                f"{received}"
+                "Exactly one of `num_images` and `latents` must be given. "
+                f"Received: num_images={num_images}, latents={latents}"
             )
-        if not compatible(images.shape[1:], self.image_shape):
+        number = len(latents) if num_images is None else num_images
+        fill = -number % batch_size if batch_statistics else 0
+        if latents is None:
+            latents = self.sample_latents(number + fill, seed)
+        else:
+            latents = as_latents(latents, self.latent_shape)
+            others = self.sample_latents(fill, seed=0) if fill else latents[:0]
+            latents = np.concatenate([latents, others])
+        labels = self._labels(labels, number, fill)
+        backend.sync_variables(self)
+        run = self._compiled_generator
+        if self.run_eagerly:
+            run = self._run_generator
+        values = [variable.value for variable in self._shown_variables()]
+        images = None
+        for start in range(0, len(latents), batch_size):
+            part = slice(start, start + batch_size)
+            inputs = latents[part]
+            if labels is not None:
+                inputs = [inputs, labels[part]]
+            batch = run(values, inputs, bool(batch_statistics))
+            if images is None:
+                shape = (len(latents), *batch.shape[1:])
+                images = np.empty(shape, "float32")
+            images[part] = ops.convert_to_numpy(batch)
+        return images[:number]
+
+    def averaged_generator(self) -> keras.Model:
+        """Returns a copy of the generator that `generate` uses.
+
+        Use it to save or export the generator without the GAN. It takes
+        latents, or with `num_classes` a list of latents and labels, and
+        returns images.
+
+        Returns:
+            A copy of `generator` with the moving average of its weights, or
+            with its current weights if the GAN has no moving average.
+
+        Example:
+
+        ```python
+        import gan_blocks
+
+        gan = gan_blocks.GAN(
+            gan_blocks.networks.mlp_generator((8, 8, 1), latent_dim=16),
+            gan_blocks.networks.mlp_discriminator((8, 8, 1)),
+            ema_momentum=0.999,
+        )
+        generator = gan.averaged_generator()
+        generator.save("generator.keras")
+        images = generator(gan.sample_latents(5, seed=0))
+        assert images.shape == (5, 8, 8, 1)
+        ```
+        """
+        backend.sync_variables(self)
+        config = self.generator.get_config()
+        generator = type(self.generator).from_config(config)
+        # Keras exports only models that have been called.
+        latents = self.sample_latents(1, seed=0)
+        labels = self._labels(None, 1)
+        generator(latents if labels is None else [latents, labels])
+        shown = self._shown_variables()
+        for variable, value in zip(generator.variables, shown, strict=True):
+            variable.assign(value)
+        return generator
+
+    def sample_latents(
+        self, number: int, seed: int | None = None
+    ) -> np.ndarray:
+        """Draws random latents, which are the same on every backend.
+
+        Args:
+            number: Number of latents, at least 1.
+            seed: Integer seed. Defaults to `None`: different latents in each
+                call.
+
+        Returns:
+            NumPy array of float32, `(number, ...)`.
+        """
+        check_positive_integer("number", number)
+        return draw(number, self.latent_shape, self.latent_distribution, seed)
+
+    def interpolate_latents(
+        self, latents: Any, steps: int, closed: bool = False
+    ) -> np.ndarray:
+        """Returns a path through the given latents, in even steps.
+
+        Images that are generated along the path change gradually. Uniform
+        latents are joined by straight lines. Normal latents are joined by arcs
+        around zero (spherical linear interpolation), because their lengths are
+        nearly equal and the middle of a straight line is much too short.
+
+        Generate the images without `batch_statistics`: the images of a path
+        are similar, so their statistics differ from those of a random batch.
+
+        Args:
+            latents: The latents to pass through, `(number, ...)`, at least 2,
+                for example from `sample_latents`.
+            steps: Number of steps from each latent to the next, at least 1.
+            closed: If True, the path returns to the first latent, for an
+                animation that repeats. The first latent is not repeated at the
+                end. Defaults to False.
+
+        Returns:
+            NumPy array of float32, `((number - 1) * steps + 1, ...)`, or
+            `(number * steps, ...)` if `closed`. Every `steps`-th element is one
+            of the given latents.
+
+        Raises:
+            ValueError: If there are fewer than 2 latents, they do not have the
+                input shape of the generator, or `steps` is less than 1.
+
+        Example:
+
+        ```python
+        import gan_blocks
+
+        gan = gan_blocks.GAN(
+            gan_blocks.networks.mlp_generator((8, 8, 1), latent_dim=16),
+            gan_blocks.networks.mlp_discriminator((8, 8, 1)),
+        )
+        latents = gan.sample_latents(5, seed=0)
+        path = gan.interpolate_latents(latents, steps=8, closed=True)
+        frames = [
+            gan_blocks.images.grid(image[None], scale=4)
+            for image in gan.generate(latents=path)
+        ]
+        gan_blocks.images.save_animation(frames, "path.gif", 20, hold_last=0)
+        ```
+
+        Reference:
+            White, 2016, Sampling Generative Networks,
+            https://arxiv.org/abs/1609.04468
+        """
+        points = as_latents(latents, self.latent_shape)
+        if len(points) < 2:
             raise ValueError(
-                "The real images must have the shape of the generated ones, "
-                f"{self.image_shape}. Received images of shape "
-                f"{tuple(images.shape[1:])}"
+                "`latents` must hold at least 2 latents. Received: latents of "
+                f"shape {points.shape}"
             )
-        images = ops.cast(images, keras.config.floatx())
-        if not conditional:
-            return images, None
-        if len(labels.shape) != 1:
-            raise ValueError(
-                "The labels must be integers of shape (batch,). Received: "
-                f"labels of shape {tuple(labels.shape)}"
-            )
-        return images, ops.cast(labels, "int32")
+        check_positive_integer("steps", steps)
+        return interpolate(points, steps, closed, self.latent_distribution)
+
+    def _labels(self, labels, number, fill=0):
+        return labels_to_generate(labels, number, fill, self.num_classes)
+
+    def _shown_variables(self):
+        return averages.averaged_variables(
+            self.generator_averages, self.generator
+        )
+
+    def _show(self, inputs):
+        """Runs the (averaged) generator in inference mode."""
+        return self._run_generator(
+            self._shown_variables(), inputs, training=False
+        )
+
+    def _run_generator(self, values, inputs, training):
+        """Runs the generator with other values of all its variables."""
+        mapping = list(zip(self.generator.variables, values, strict=True))
+        with keras.StatelessScope(state_mapping=mapping):
+            return self.generator(inputs, training=training)
 
     # Saving.
 
     def get_config(self):
-        """Returns the constructor's arguments."""
         return {
             "name": self.name,
             "generator": keras.saving.serialize_keras_object(self.generator),
@@ -484,7 +660,6 @@ class GAN(Sampler):
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
-        """Creates the GAN from `get_config`'s dictionary."""
         networks = {
             name: keras.saving.deserialize_keras_object(
                 config[name], custom_objects=custom_objects
@@ -494,15 +669,13 @@ class GAN(Sampler):
         return cls(**{**config, **networks})
 
     def get_compile_config(self):
-        """Returns the arguments of `compile`."""
         if not self.compiled:
             return {}
+        generator_optimizer, discriminator_optimizer = self.optimizer.optimizers
         return keras.saving.serialize_keras_object(
             {
-                "generator_optimizer": self.optimizer.generator_optimizer,
-                "discriminator_optimizer": (
-                    self.optimizer.discriminator_optimizer
-                ),
+                "generator_optimizer": generator_optimizer,
+                "discriminator_optimizer": discriminator_optimizer,
                 "loss": self.loss,
                 "discriminator_steps": self.discriminator_steps,
                 "penalty": list(self._penalties),
@@ -511,16 +684,13 @@ class GAN(Sampler):
         )
 
     def compile_from_config(self, config):
-        """Compiles with the arguments of `get_compile_config`."""
         self.compile(**keras.saving.deserialize_keras_object(config))
 
     def save_own_variables(self, store):
-        """Stores the averages and, as Keras does not, the random seeds."""
         super().save_own_variables(store)
         seeds.store(store, self._seed_states())
 
     def load_own_variables(self, store):
-        """Restores what `save_own_variables` stored."""
         super().load_own_variables(seeds.restore(store, self._seed_states()))
 
     def _seed_states(self):
@@ -530,20 +700,8 @@ class GAN(Sampler):
         )
 
 
-def _penalty_at(step, penalty, *arguments):
-    """Returns the penalty, or 0 between the steps of its interval."""
-    interval = getattr(penalty, "interval", 1)
-
-    def value():
-        return ops.cast(interval * penalty(*arguments), "float32")
-
-    if interval == 1:
-        return value()
-    return ops.cond(step % interval == 0, value, lambda: ops.zeros(()))
-
-
 def _observers(network):
-    """Yields the layers that want to see the logits of real images."""
+    """Yields the layers that observe the logits of the real images."""
     for layer in getattr(network, "layers", ()):
         if hasattr(layer, "observe"):
             yield layer

@@ -1,0 +1,214 @@
+"""Checks that the networks fit each other and that the data fits them."""
+
+import warnings
+
+import keras
+from keras import ops
+
+_RANGE_TOLERANCE = 1e-3  # Rounding may exceed [-1, 1] or [0, 1] by this much.
+
+
+def matching_shapes(generator, discriminator, conditional=False):
+    """Checks the two networks against each other.
+
+    Returns:
+        The shapes of the latents and of the images, without the batch.
+    """
+    latent_shape = _input_shape(generator, "generator", conditional)
+    image_shape = _output_shape(
+        generator, latent_shape, "generator", conditional
+    )
+    expected_shape = _input_shape(discriminator, "discriminator", conditional)
+    if not compatible(image_shape, expected_shape):
+        raise ValueError(
+            "The discriminator must accept the images of the generator. "
+            f"Received: a generator that returns images of shape {image_shape} "
+            f"and a discriminator that accepts images of shape {expected_shape}"
+        )
+    logits_shape = _output_shape(
+        discriminator, image_shape, "discriminator", conditional
+    )
+    if logits_shape[-1:] != (1,):
+        raise ValueError(
+            "The discriminator must return logits of shape (batch, 1), or "
+            "patches (batch, height, width, 1). Received: a discriminator "
+            f"with outputs of shape {('batch', *logits_shape)}"
+        )
+    activation = _output_activation(discriminator)
+    if activation in (keras.activations.sigmoid, keras.activations.softmax):
+        raise ValueError(
+            "The discriminator must return logits. Remove its last activation, "
+            "because the losses apply it. Received: a discriminator that ends "
+            f"in {activation.__name__}"
+        )
+    for name, network in zip(
+        ("generator", "discriminator"), (generator, discriminator), strict=True
+    ):
+        if network.losses:
+            raise ValueError(
+                "Regularizers inside the networks have no effect in a GAN. Use "
+                "`weight_decay` of the optimizer, or a penalty. Received: a "
+                f"{name} with {len(network.losses)} regularization losses"
+            )
+    return latent_shape, image_shape
+
+
+def _input_shape(network, name, conditional):
+    shape = getattr(network, "input_shape", None)
+    if shape is None and network.built:
+        shape = (network.get_build_config() or {}).get("input_shape")
+    if shape is None:
+        raise ValueError(
+            f"`{name}` must be built. Call it once, or begin it with "
+            f"`keras.Input`. Received: {network}"
+        )
+    if conditional:
+        if not isinstance(shape, list) or len(shape) != 2 or len(shape[1]) != 1:
+            raise ValueError(
+                f"With `num_classes`, `{name}` must have two inputs, the "
+                "second of which is a label: keras.Input((), dtype='int32'). "
+                f"Received: a {name} with inputs of shape {shape}"
+            )
+        shape = shape[0]
+    elif isinstance(shape, (list, dict)):
+        raise ValueError(
+            f"`{name}` must have one input. A second input, for labels, needs "
+            f"`num_classes`. Received: a {name} with inputs of shape {shape}"
+        )
+    return tuple(shape[1:])
+
+
+def _output_shape(network, input_shape, name, conditional):
+    inputs = keras.KerasTensor((None, *input_shape))
+    if conditional:
+        inputs = [inputs, keras.KerasTensor((None,), "int32")]
+    output = network.compute_output_spec(inputs)
+    if not isinstance(output, keras.KerasTensor):
+        raise ValueError(
+            f"`{name}` must have one output. Received: a {name} with "
+            f"{len(output)} outputs"
+        )
+    return tuple(output.shape[1:])
+
+
+def compatible(shape, other):
+    """Returns whether two shapes agree. `None` agrees with every size."""
+    return len(shape) == len(other) and all(
+        a == b or a is None or b is None
+        for a, b in zip(shape, other, strict=True)
+    )
+
+
+def _output_activation(network):
+    """Returns the last activation of a Functional or Sequential model."""
+    if not hasattr(network, "outputs"):
+        return None
+    for layer in reversed(network.layers):
+        if hasattr(layer, "outputs"):
+            return _output_activation(layer)
+        activation = keras.activations.get(getattr(layer, "activation", None))
+        if layer.weights or activation is not keras.activations.linear:
+            return activation
+    return None
+
+
+def images_and_labels(data, image_shape, conditional):
+    """Unpacks a batch; says what the data must yield if it does not fit."""
+    images, labels, weights = keras.utils.unpack_x_y_sample_weight(data)
+    if (
+        isinstance(images, (list, tuple, dict))
+        or conditional == (labels is None)
+        or weights is not None
+    ):
+        expected = (
+            "pairs of images and labels"
+            if conditional
+            else "images only. Remove the rest, for example with "
+            "`dataset.map(lambda images, labels: images)`"
+        )
+        received = type(data).__name__
+        if isinstance(data, (list, tuple, dict)):
+            received += f" of {len(data)} elements"
+        raise ValueError(
+            f"The data for this `GAN` must yield {expected}. Received: a batch "
+            f"of type {received}"
+        )
+    if not compatible(images.shape[1:], image_shape):
+        raise ValueError(
+            "The real images must have the shape of the generated images, "
+            f"{image_shape}. Received: images of shape "
+            f"{tuple(images.shape[1:])}"
+        )
+    images = ops.cast(images, keras.config.floatx())
+    if not conditional:
+        return images, None
+    if len(labels.shape) != 1:
+        raise ValueError(
+            "The labels must be integers of shape (batch,). Received: labels "
+            f"of shape {tuple(labels.shape)}"
+        )
+    return images, ops.cast(labels, "int32")
+
+
+# The range of the real images. Data of any kind is seen in the training step
+# alone, so the step keeps the extremes, and a callback looks at them.
+
+EXTREMES = ("lowest", "highest")
+
+
+def with_range_check(callbacks, model):
+    """Adds a `RangeCheck` to the callbacks of `fit`."""
+    check = RangeCheck()
+    if isinstance(callbacks, keras.callbacks.CallbackList):
+        if not any(isinstance(one, RangeCheck) for one in callbacks.callbacks):
+            check.set_model(model)
+            callbacks.callbacks.append(check)
+        return callbacks
+    if not isinstance(callbacks, (list, tuple)):
+        callbacks = [] if callbacks is None else [callbacks]
+    return [*callbacks, check]
+
+
+def extremes(images):
+    """Returns the lowest and the highest value of images, by name."""
+    return dict(zip(EXTREMES, (ops.min(images), ops.max(images)), strict=True))
+
+
+class RangeCheck(keras.callbacks.Callback):
+    """Warns after the first batch if the generator cannot match the images."""
+
+    def on_train_begin(self, logs=None):
+        self.checked = False
+
+    def on_train_batch_begin(self, batch, logs=None):
+        # Not at the end of a batch: Keras would wait for the logs.
+        if batch > 0:
+            self._check()
+
+    def on_epoch_end(self, epoch, logs=None):
+        self._check()
+
+    def _check(self):
+        if self.checked:
+            return
+        self.checked = True
+        activation = _output_activation(self.model.generator)
+        if activation is keras.activations.tanh:
+            low, high = -1.0, 1.0
+        elif activation is keras.activations.sigmoid:
+            low, high = 0.0, 1.0
+        else:
+            return
+        means = self.model.means.result()
+        lowest, highest = (
+            float(ops.convert_to_numpy(means[name])) for name in EXTREMES
+        )
+        if lowest < low - _RANGE_TOLERANCE or highest > high + _RANGE_TOLERANCE:
+            warnings.warn(
+                f"The real images range from {lowest:g} to {highest:g}, but "
+                f"the last activation of the generator, {activation.__name__}, "
+                f"ranges from {low:g} to {high:g}. Scale the images to that "
+                "range. For example, `images / 127.5 - 1` scales 0..255 to "
+                "[-1, 1].",
+                stacklevel=2,
+            )

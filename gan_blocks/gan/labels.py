@@ -1,0 +1,66 @@
+"""Networks with labels, and the labels of the images to generate."""
+
+from typing import Any
+
+from gan_blocks._types import Tensor
+import keras
+import numpy as np
+
+
+class LabelledNetwork:
+    """A network of `[inputs, labels]` whose labels are fixed.
+
+    It takes the inputs alone, so that the training step, the losses and the
+    penalties can ignore the labels.
+    """
+
+    def __init__(self, network, labels):
+        self.network = network
+        self.labels = labels
+        self.variables = network.variables
+        self.trainable_variables = network.trainable_variables
+
+    def __call__(self, inputs: Tensor, training: bool | None = None) -> Tensor:
+        return self.network([inputs, self.labels], training=training)
+
+
+def with_labels(network, labels: Tensor | None):
+    """Returns the network itself if `labels` is `None`."""
+    return network if labels is None else LabelledNetwork(network, labels)
+
+
+def labels_to_generate(
+    labels: Any, number: int, fill: int, num_classes: int | None
+) -> np.ndarray | None:
+    """Returns `number + fill` labels, or `None` without classes.
+
+    Args:
+        labels: Integers `(number,)`, one integer for all, or `None` for all
+            classes in turn.
+        number: Number of images.
+        fill: Number of further images that fill the last batch.
+        num_classes: Number of classes, or `None`.
+    """
+    if num_classes is None:
+        if labels is not None:
+            raise ValueError(
+                "`labels` need a GAN with `num_classes`. Received: "
+                f"labels={labels}"
+            )
+        return None
+    in_turn = np.arange(number + fill, dtype="int32") % num_classes
+    if labels is None:
+        return in_turn
+    labels = keras.ops.convert_to_numpy(labels)
+    if labels.ndim == 0:
+        labels = np.repeat(labels, number)
+    if (
+        labels.shape != (number,)
+        or labels.dtype.kind not in "iu"
+        or not 0 <= labels.min() <= labels.max() < num_classes
+    ):
+        raise ValueError(
+            f"`labels` must be {number} integers from 0 to {num_classes - 1}, "
+            f"or one integer. Received: labels={labels}"
+        )
+    return np.concatenate([labels.astype("int32"), in_turn[number:]])

@@ -1,0 +1,96 @@
+"""The values that a GAN logs, and their means over an epoch."""
+
+from gan_blocks import replicas
+from gan_blocks._types import Tensor
+import keras
+from keras import ops
+
+
+def names(threshold: float | None, with_penalty: bool = False) -> list[str]:
+    """Returns the names of the logs, in their order."""
+    accuracies = ["real_accuracy", "fake_accuracy"]
+    return [
+        *("d_loss", "g_loss", "real_score", "fake_score"),
+        *(accuracies if threshold is not None else []),
+        "spread",
+        *(["penalty"] if with_penalty else []),
+    ]
+
+
+def scores(
+    real_logits: Tensor, fake_logits: Tensor, threshold: float | None
+) -> dict[str, Tensor]:
+    """Returns the logs of a batch that are computed from the logits.
+
+    Args:
+        real_logits: Tensor of logits, or of patches of logits.
+        fake_logits: Tensor of the same shape.
+        threshold: The logit above which the discriminator calls an image
+            real, or `None` for a loss without a threshold.
+    """
+    logs = {
+        "real_score": ops.mean(real_logits),
+        "fake_score": ops.mean(fake_logits),
+    }
+    if threshold is not None:
+        # The sign is -1, 1, or 0 for a logit on the threshold.
+        real_side, fake_side = (
+            ops.mean(ops.sign(ops.cast(logits, "float32") - threshold))
+            for logits in (real_logits, fake_logits)
+        )
+        logs["real_accuracy"] = 0.5 + 0.5 * real_side
+        logs["fake_accuracy"] = 0.5 - 0.5 * fake_side
+    return logs
+
+
+def spread(real_images: Tensor, fake_images: Tensor) -> Tensor:
+    """Returns how varied the fake images are, relative to the real images.
+
+    The root mean squared deviation from the mean image of the batch, fake
+    divided by real. It is 1 if all real images are equal.
+    """
+    real, fake = (
+        ops.mean(ops.var(ops.cast(images, "float32"), axis=0))
+        for images in (real_images, fake_images)
+    )
+    minimum = 1e-8  # Well above the rounding error of equal images.
+    ratio = fake / ops.maximum(real, minimum)
+    return ops.sqrt(ops.where(real > minimum, ratio, 1.0))
+
+
+def mean(logs: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+    """Returns the mean of the logs of several updates on one batch."""
+    return {
+        name: sum(one[name] for one in logs) / len(logs) for name in logs[0]
+    }
+
+
+class Means(keras.metrics.Metric):
+    """The means of several values over the batches of an epoch.
+
+    One `keras.metrics.Mean` per value would add several operations per value
+    to each step, which is a tenth of the step of a small GAN.
+
+    Args:
+        names: The names of the values.
+    """
+
+    def __init__(self, names: list[str]) -> None:
+        super().__init__(name="means")
+        self.names = names
+        self.sums = self.add_variable(
+            (len(names) + 1,), initializer="zeros", name="sums"
+        )
+
+    def update_state(self, logs: dict[str, Tensor]) -> None:
+        """Adds the values of one batch; a missing value counts as 0."""
+        row = [ops.cast(logs.get(name, 0), self.dtype) for name in self.names]
+        # The last number is the count.
+        row = ops.stack([*row, ops.ones((), self.dtype)])
+        self.sums.assign_add(replicas.all_reduce_sum(row))
+
+    def result(self) -> dict[str, Tensor]:
+        """Returns the mean of each value; 0 if there was no batch."""
+        sums, count = self.sums[:-1], self.sums[-1]
+        means = ops.unstack(sums / ops.maximum(count, 1), len(self.names))
+        return dict(zip(self.names, means, strict=True))
