@@ -267,12 +267,13 @@ def steps_done(model: Any) -> int:
     The count is `model.optimizer.iterations`, which a checkpoint keeps. A
     model that is not compiled has made 0 steps.
     """
-    if model.optimizer is None:
+    optimizer = getattr(model, "optimizer", None)
+    if optimizer is None:
         return 0
     import keras
 
     # `int(variable)` fails within a `tf.distribute` strategy.
-    steps: Any = keras.ops.convert_to_numpy(model.optimizer.iterations)
+    steps: Any = keras.ops.convert_to_numpy(optimizer.iterations)
     return int(steps)
 
 

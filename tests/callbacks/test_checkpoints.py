@@ -1,5 +1,7 @@
 import os
 
+from gan_blocks import runs
+from gan_blocks.callbacks import EpochCheckpoint, StopOnDivergence
 import keras
 import numpy as np
 import pytest
@@ -10,9 +12,6 @@ from support.small_model import (
     make_model,
     train,
 )
-
-from gan_blocks import runs
-from gan_blocks.callbacks import EpochCheckpoint, StopOnDivergence
 
 
 def epochs(*numbers):

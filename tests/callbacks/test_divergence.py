@@ -1,12 +1,11 @@
+from gan_blocks import runs
+from gan_blocks.callbacks import EpochCheckpoint, StopOnDivergence
+from gan_blocks.gan.model import GAN
 import keras
 from keras import ops
 import numpy as np
 import pytest
 from support.small_model import make_data, make_model, train
-
-from gan_blocks import runs
-from gan_blocks.callbacks import EpochCheckpoint, StopOnDivergence
-from gan_blocks.gan.model import GAN
 
 
 def make_gan():

@@ -1,12 +1,11 @@
 import logging
 import types
 
+from gan_blocks import GAN, callbacks, losses, networks, penalties
 import keras
+from keras import ops
 import numpy as np
 import pytest
-from keras import ops
-
-from gan_blocks import GAN, callbacks, losses, networks, penalties
 
 SHAPE = (4, 4, 1)
 

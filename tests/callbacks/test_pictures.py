@@ -3,14 +3,13 @@ import sys
 import tracemalloc
 import types
 
+from gan_blocks import runs
+from gan_blocks.callbacks import ImageGrid
 import keras
 import numpy as np
 from PIL import Image
 import pytest
 from support.small_model import list_names, make_data, make_model, train
-
-from gan_blocks import runs
-from gan_blocks.callbacks import ImageGrid
 
 several_steps = pytest.mark.skipif(
     keras.backend.backend() == "torch",

@@ -6,29 +6,26 @@ import textwrap
 import threading
 import time
 
+from gan_blocks import runs
+from gan_blocks.callbacks import EpochCheckpoint, StopOnSignal
 import keras
-import numpy as np
 import pytest
-from keras import ops
+from support.small_model import list_names, make_model, train
 
-import gan_blocks
-from gan_blocks import callbacks, datasets, networks
-
-every_backend = pytest.mark.every_backend
-
+SIGNALS = [signal.SIGINT, signal.SIGTERM]
 both_signals = pytest.mark.parametrize(
-    "number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name
+    "number", SIGNALS, ids=lambda number: number.name
 )
 
 
 @pytest.fixture(autouse=True)
 def handlers():
-    """Those that must be there again after each test."""
-    before = list(map(signal.getsignal, (signal.SIGINT, signal.SIGTERM)))
+    """Checks that each test restores the signal handlers."""
+    before = list(map(signal.getsignal, SIGNALS))
     yield before
-    after = list(map(signal.getsignal, (signal.SIGINT, signal.SIGTERM)))
-    signal.signal(signal.SIGINT, before[0])
-    signal.signal(signal.SIGTERM, before[1])
+    after = list(map(signal.getsignal, SIGNALS))
+    for number, handler in zip(SIGNALS, before, strict=True):
+        signal.signal(number, handler)
     assert after == before
 
 
@@ -45,7 +42,7 @@ class At(keras.callbacks.Callback):
 
 
 class Count(keras.callbacks.Callback):
-    """Counts the batches, and takes note that training has ended."""
+    """Counts the batches, and records that training has ended."""
 
     batches, ended = 0, False
 
@@ -60,54 +57,52 @@ def send(number):
     return lambda: os.kill(os.getpid(), number)
 
 
-def train(*watchers, epochs=3):
-    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
-    model.compile("sgd", "mean_squared_error")
-    x, y = np.zeros((12, 2), "float32"), np.zeros((12, 1), "float32")
-    options = {"batch_size": 2, "epochs": epochs, "verbose": 0}
-    return model.fit(x, y, callbacks=list(watchers), **options)
+def fail():
+    raise RuntimeError
 
 
-@every_backend
+def fit(*callbacks):
+    return train(make_model(), *callbacks, steps=6, epochs=3).epoch
+
+
+@pytest.mark.every_backend
 @both_signals
-def test_a_signal_ends_training_after_the_step(number, handlers, capsys):
-    stop, count = callbacks.StopOnSignal(), Count()
-    history = train(count, At("on_train_batch_begin", 2, send(number)), stop)
+def test_a_signal_stops_training_after_the_step(number, capsys):
+    stop, count = StopOnSignal(), Count()
+    epochs = fit(count, At("on_train_batch_begin", 2, send(number)), stop)
     assert count.batches == 3 and count.ended
-    assert history.epoch == [0]
+    assert epochs == [0]
     assert stop.signal is number
-    said = capsys.readouterr()
-    assert said.out == ""
-    assert said.err.count(number.name) == said.err.count("once more") == 1
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert f"{number.name}: training stops after this step." in output.err
 
-    # What stopped one training is no matter of the next.
-    assert train(stop).epoch == [0, 1, 2]
+    # The next training does not stop.
+    assert fit(stop) == [0, 1, 2]
     assert stop.signal is None
     assert capsys.readouterr().err == ""
 
 
-@every_backend
 @pytest.mark.parametrize(
     ("method", "place", "batches"),
     [
         ("on_epoch_begin", 0, 1),
         ("on_train_batch_begin", 0, 1),
-        ("on_train_batch_end", 0, 1),
         ("on_train_batch_end", 5, 6),
         ("on_epoch_end", 0, 6),
         ("on_epoch_begin", 1, 7),
     ],
 )
-@pytest.mark.parametrize("last", [True, False])
-def test_a_signal_may_come_at_any_time(method, place, batches, last, capsys):
-    stop, count = callbacks.StopOnSignal(), Count()
-    watchers = [At(method, place, send(signal.SIGTERM)), stop]
-    train(count, *watchers[:: 1 if last else -1])
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_signal_may_come_at_any_time(method, place, batches, order):
+    stop, count = StopOnSignal(), Count()
+    callbacks = [At(method, place, send(signal.SIGTERM)), stop]
+    fit(count, *callbacks[::order])
     assert count.batches == batches and count.ended
     assert stop.signal is signal.SIGTERM
 
 
-def test_a_signal_while_other_callbacks_end_does_not_interrupt_them(capsys):
+def test_a_signal_does_not_interrupt_the_end_of_other_callbacks():
     class Slow(keras.callbacks.Callback):
         saved = False
 
@@ -115,37 +110,41 @@ def test_a_signal_while_other_callbacks_end_does_not_interrupt_them(capsys):
             signal.raise_signal(signal.SIGINT)
             self.saved = True
 
-    slow, stop = Slow(), callbacks.StopOnSignal()
-    train(slow, stop)
+    slow, stop = Slow(), StopOnSignal()
+    fit(slow, stop)
     assert slow.saved and stop.signal is signal.SIGINT
 
 
-def test_a_second_signal_acts_at_once(capsys):
+def test_a_second_signal_has_its_usual_effect(monkeypatch, capsys):
+    now = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+
     def send_twice():
         signal.raise_signal(signal.SIGTERM)
-        time.sleep(0.6)
+        monkeypatch.setattr(time, "monotonic", lambda: now + 0.6)
         signal.raise_signal(signal.SIGINT)
 
-    stop, count = callbacks.StopOnSignal(), Count()
+    stop, count = StopOnSignal(), Count()
     with pytest.raises(KeyboardInterrupt):
-        train(stop, At("on_train_batch_begin", 2, send_twice), count)
+        fit(stop, At("on_train_batch_begin", 2, send_twice), count)
     assert count.batches == 2 and not count.ended
     assert stop.signal is signal.SIGTERM
-    assert capsys.readouterr().err.count("once more") == 1
+    assert capsys.readouterr().err.count("training stops") == 1
 
 
-def test_a_signal_that_a_launcher_sends_twice_is_one(capsys):
+def test_a_duplicate_signal_of_a_launcher_is_ignored(capsys):
     def send_twice():
         signal.raise_signal(signal.SIGINT)
         signal.raise_signal(signal.SIGINT)
 
-    stop, count = callbacks.StopOnSignal(), Count()
-    train(stop, At("on_train_batch_begin", 2, send_twice), count)
+    count = Count()
+    fit(StopOnSignal(), At("on_train_batch_begin", 2, send_twice), count)
     assert count.batches == 3 and count.ended
-    assert capsys.readouterr().err.count("once more") == 1
+    assert capsys.readouterr().err.count("training stops") == 1
 
 
-def test_a_second_sigterm_kills():
+@pytest.mark.slow
+def test_a_second_sigterm_kills_the_process():
     script = """
     import os, signal, time
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
@@ -177,77 +176,58 @@ def test_a_second_sigterm_kills():
     assert "SIGTERM: training stops after this step" in done.stderr
 
 
-def test_after_an_error_a_signal_acts_as_before(handlers, capsys):
-    def fail():
-        raise RuntimeError
-
-    stop = callbacks.StopOnSignal()
+def test_after_an_error_in_fit_the_second_signal_has_its_usual_effect(
+    handlers, monkeypatch
+):
+    stop = StopOnSignal()
     for _ in range(2):
         with pytest.raises(RuntimeError):
-            train(stop, At("on_train_batch_end", 1, fail))
-    assert signal.getsignal(signal.SIGINT) != handlers[0]
+            fit(stop, At("on_train_batch_end", 1, fail))
+    signal.raise_signal(signal.SIGINT)
+    later = time.monotonic() + 0.6
+    monkeypatch.setattr(time, "monotonic", lambda: later)
     with pytest.raises(KeyboardInterrupt):
         signal.raise_signal(signal.SIGINT)
-    assert signal.getsignal(signal.SIGINT) == handlers[0]
-    assert stop.signal is None and capsys.readouterr().err == ""
+    assert list(map(signal.getsignal, SIGNALS)) == handlers
 
 
-def test_after_an_error_another_training_puts_things_in_order(handlers):
-    def fail():
-        raise RuntimeError
-
+def test_after_an_error_in_fit_the_next_training_restores_the_handlers(
+    handlers,
+):
     with pytest.raises(RuntimeError):
-        failing = At("on_train_batch_end", 1, fail)
-        train(callbacks.StopOnSignal(), failing)
+        fit(StopOnSignal(), At("on_train_batch_end", 1, fail))
     assert signal.getsignal(signal.SIGINT) != handlers[0]
-    train(callbacks.StopOnSignal())
+    fit(StopOnSignal())
     assert signal.getsignal(signal.SIGINT) == handlers[0]
-
-
-def test_handlers_of_others_are_called_and_put_back(capsys):
-    calls = []
-
-    def handler(number, frame):
-        calls.append(number)
-
-    before = signal.signal(signal.SIGTERM, handler)
-    try:
-
-        def send_twice():
-            signal.raise_signal(signal.SIGTERM)
-            assert not calls
-            time.sleep(0.6)
-            signal.raise_signal(signal.SIGTERM)
-
-        train(callbacks.StopOnSignal(), At("on_epoch_begin", 1, send_twice))
-        assert calls == [signal.SIGTERM]
-        assert signal.getsignal(signal.SIGTERM) is handler
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 @both_signals
-def test_an_ignored_signal_stays_ignored(number, capsys):
-    before = signal.signal(number, signal.SIG_IGN)
+@pytest.mark.parametrize("ignored", [True, False])
+def test_earlier_handlers_are_restored_and_ignored_signals_stay_ignored(
+    number, ignored
+):
+    calls = []
+    handler = signal.SIG_IGN if ignored else lambda *_: calls.append(number)
+    before = signal.signal(number, handler)
     try:
-        stop = callbacks.StopOnSignal()
-        sender = At("on_train_batch_begin", 2, send(number))
-        assert train(stop, sender).epoch == [0, 1, 2]
-        assert stop.signal is None
-        assert signal.getsignal(number) is signal.SIG_IGN
-        assert capsys.readouterr().err == ""
+        stop = StopOnSignal()
+        epochs = fit(stop, At("on_train_batch_begin", 2, send(number)))
+        assert epochs == ([0, 1, 2] if ignored else [0])
+        assert stop.signal is (None if ignored else number)
+        assert signal.getsignal(number) is handler
+        assert calls == []
     finally:
         signal.signal(number, before)
 
 
-def test_outside_the_main_thread_it_does_nothing(handlers):
-    seen, stop = [], callbacks.StopOnSignal()
+def test_it_does_nothing_outside_the_main_thread(handlers):
+    seen, stop = [], StopOnSignal()
 
     def look():
         seen.append(signal.getsignal(signal.SIGINT))
 
     def run():
-        seen.append(train(stop, At("on_epoch_begin", 1, look)).epoch)
+        seen.append(fit(stop, At("on_epoch_begin", 1, look)))
 
     thread = threading.Thread(target=run)
     thread.start()
@@ -256,18 +236,18 @@ def test_outside_the_main_thread_it_does_nothing(handlers):
     assert stop.signal is None
 
 
-def test_a_process_that_was_forked_is_not_concerned(monkeypatch, capsys):
+def test_a_forked_process_uses_the_earlier_handlers(monkeypatch, capsys):
     def pretend_to_be_forked():
         monkeypatch.setattr(os, "getpid", lambda: 0)
         signal.raise_signal(signal.SIGINT)
 
-    stop = callbacks.StopOnSignal()
+    stop = StopOnSignal()
     with pytest.raises(KeyboardInterrupt):
-        train(stop, At("on_epoch_begin", 1, pretend_to_be_forked))
+        fit(stop, At("on_epoch_begin", 1, pretend_to_be_forked))
     assert stop.signal is None and capsys.readouterr().err == ""
 
 
-def test_a_closed_stderr_does_not_keep_the_run_from_its_end(monkeypatch):
+def test_a_closed_stderr_does_not_interrupt_training(monkeypatch):
     class Closed:
         def write(self, text):
             raise BrokenPipeError
@@ -279,73 +259,17 @@ def test_a_closed_stderr_does_not_keep_the_run_from_its_end(monkeypatch):
             patch.setattr(sys, "stderr", Closed())
             signal.raise_signal(signal.SIGTERM)
 
-    stop, count = callbacks.StopOnSignal(), Count()
-    train(stop, count, At("on_epoch_begin", 1, send_without_stderr))
+    count = Count()
+    fit(StopOnSignal(), count, At("on_epoch_begin", 1, send_without_stderr))
     assert count.batches == 7 and count.ended
 
 
-class AtStep(keras.callbacks.Callback):
-    """Sends a signal while a step, counted over the run, is made."""
-
-    def __init__(self, step):
-        super().__init__()
-        self.steps_left = step
-
-    def on_train_batch_begin(self, batch, logs=None):
-        self.steps_left -= 1
-        if self.steps_left == 0:
-            signal.raise_signal(signal.SIGINT)
-
-
-def test_a_gan_that_is_stopped_in_mid_epoch_goes_on_exactly(tmp_path, capsys):
-    rng = np.random.default_rng(0)
-    images = rng.integers(0, 256, (26, 4, 4, 1), np.uint8)
-    steps = 5
-
-    def build():
-        keras.utils.set_random_seed(0)
-        gan = gan_blocks.GAN(
-            networks.mlp_generator((4, 4, 1), units=(8,)),
-            networks.mlp_discriminator((4, 4, 1), units=(8,)),
-            ema_momentum=0.9,
-            seed=0,
-        )
-        gan.compile("adam", "adam", run_eagerly=True)
-        return gan
-
-    def fit(gan, *watchers):
-        done = int(gan.optimizer.iterations)
-        epoch, step = divmod(done, steps)
-        gan.fit(
-            datasets.batches(images, 5, repeat=True, skip=done),
-            initial_epoch=epoch,
-            epochs=epoch + 1 if step else 3,
-            steps_per_epoch=steps - step,
-            shuffle=False,
-            verbose=0,
-            callbacks=list(watchers),
-        )
-
-    def saved():
-        return sorted(path.stem for path in tmp_path.iterdir())
-
-    whole = build()
-    fit(whole)
-    checkpoint = callbacks.EpochCheckpoint(tmp_path, every_n_epochs=9)
-    stop = callbacks.StopOnSignal()
-    fit(build(), checkpoint, AtStep(8), stop)
-    assert saved() == ["epoch_0001_step_0000008"]
-    assert stop.signal is signal.SIGINT
-
-    resumed = keras.saving.load_model(callbacks.latest_checkpoint(tmp_path))
-    assert int(resumed.optimizer.iterations) == 8
-    fit(resumed, checkpoint, stop)
-    assert saved() == ["epoch_0001_step_0000008", "epoch_0002"]
-    assert stop.signal is None
-    fit(resumed, checkpoint, stop)
-    assert int(resumed.optimizer.iterations) == 15
-    for one, other in zip(whole.variables, resumed.variables, strict=True):
-        one, other = map(ops.convert_to_numpy, (one, other))
-        if keras.backend.backend() == "tensorflow":
-            np.testing.assert_array_equal(one, other)
-        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6)
+def test_a_stopped_run_is_saved_in_the_middle_of_an_epoch(tmp_path):
+    fit(
+        EpochCheckpoint(tmp_path, every_n_epochs=9),
+        At("on_train_batch_begin", 3, send(signal.SIGINT)),
+        StopOnSignal(),
+    )
+    assert list_names(tmp_path) == ["epoch_0000_step_0000004.keras"]
+    saved = keras.saving.load_model(runs.latest_checkpoint(tmp_path))
+    assert runs.steps_done(saved) == 4
