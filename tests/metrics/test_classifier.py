@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 
+@pytest.mark.slow
 def test_the_classifier_is_reproducible_and_cached(tmp_path, monkeypatch):
     labels = np.random.default_rng(0).integers(0, 2, 300)
     images = np.where(labels[:, None, None, None] > 0, 200, 50)

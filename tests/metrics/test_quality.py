@@ -126,11 +126,3 @@ def test_the_monitor_does_not_change_the_training():
         weights.append(gan.get_weights())
     for one, other in zip(*weights, strict=True):
         np.testing.assert_array_equal(one, other)
-
-
-def test_evaluate_adds_the_quality_to_the_losses():
-    gan, quality = build_gan(), CountingQuality()
-    assert gan.evaluate(quality=quality) == {"kid": 1.0}
-    logs = gan.evaluate(random_images(8), quality=quality, verbose=0)
-    assert logs["kid"] == 2.0 and "d_loss" in logs
-    assert isinstance(gan.evaluate(random_images(8), verbose=0), list)
