@@ -326,36 +326,20 @@ def test_saved_and_cloned_networks_return_the_same_outputs(build, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "build, message",
+    ("build", "arguments", "message"),
     [
-        (
-            lambda: networks.dcgan_generator((28,)),
-            r"`image_shape` must have three.*\(28,\)",
-        ),
-        (
-            lambda: networks.dcgan_discriminator((None, 28, 1)),
-            "`image_shape` must be .*None",
-        ),
-        (lambda: networks.mlp_generator(()), "`image_shape` must be"),
-        (
-            lambda: networks.dcgan_generator((28, 28, 1), latent_dim=0),
-            "`latent_dim` must be .*latent_dim=0",
-        ),
-        (
-            lambda: networks.mlp_generator((2,), latent_dim=1.5),
-            "`latent_dim` must be .*latent_dim=1.5",
-        ),
-        (
-            lambda: networks.dcgan_discriminator((28, 28, 1), base_filters=0),
-            "`base_filters` must be",
-        ),
-        (
-            lambda: networks.dcgan_generator((28, 28, 1), max_filters=-1),
-            "`max_filters` must be",
-        ),
-        (lambda: networks.mlp_discriminator((2,), units=(4, 0)), "units"),
+        ("dcgan_generator", {"image_shape": (28,)}, r"have three.*\(28,\)"),
+        ("dcgan_discriminator", {"image_shape": (None, 28, 1)}, "be .*None"),
+        ("mlp_generator", {"image_shape": ()}, "must be"),
+        ("dcgan_generator", {"latent_dim": 0}, "must be .*latent_dim=0"),
+        ("mlp_generator", {"latent_dim": 1.5}, "must be .*latent_dim=1.5"),
+        ("dcgan_discriminator", {"base_filters": 0}, "must be"),
+        ("dcgan_generator", {"max_filters": -1}, "must be"),
+        ("mlp_discriminator", {"units": (4, 0)}, ""),
     ],
 )
-def test_errors_name_the_invalid_argument(build, message):
-    with pytest.raises(ValueError, match=message):
-        build()
+def test_errors_name_the_invalid_argument(build, arguments, message):
+    (name,) = arguments
+    arguments = {"image_shape": (28, 28, 1), **arguments}
+    with pytest.raises(ValueError, match=f"`{name}`.*{message}"):
+        getattr(networks, build)(**arguments)
