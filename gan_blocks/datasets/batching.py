@@ -1,5 +1,6 @@
 """Batches of images, in an order that depends on a seed and the step only."""
 
+from collections.abc import Iterator
 import functools
 from typing import Any
 
@@ -75,9 +76,7 @@ class Batches(keras.utils.PyDataset):
 
     - `len(batches)` is the number of batches (steps) in an epoch.
     - `batches[i]` is batch `i` of the current epoch, as NumPy arrays.
-    - `for batch in batches` reads the current epoch once.
-    - `on_epoch_end()` moves to the next epoch. Keras calls this method, a
-      custom training loop must do so itself.
+    - `for batch in batches` reads one epoch. The next loop reads the next one.
 
     Pass `shuffle=False` to `fit`. Otherwise Keras shuffles the order of the
     batches once more, with a random generator that does not depend on `seed`.
@@ -136,6 +135,7 @@ class Batches(keras.utils.PyDataset):
         self.flip = flip
         self.labels = labels
         self.epoch = 0
+        self._in_epoch = False
 
     def __len__(self) -> int:
         return len(self.images) // self.batch_size
@@ -145,8 +145,18 @@ class Batches(keras.utils.PyDataset):
         batch = self._read(self.epoch * len(self) + index)
         return batch[0] if self.labels is None else batch
 
-    def on_epoch_end(self) -> None:
+    def __iter__(self) -> Iterator[np.ndarray | tuple[np.ndarray, ...]]:
+        for index in range(len(self)):
+            yield self[index]
         self.epoch += 1
+
+    def on_epoch_begin(self) -> None:
+        self._in_epoch = True
+
+    def on_epoch_end(self) -> None:
+        # Keras calls this method once more, before the first epoch of `fit`.
+        self.epoch += self._in_epoch
+        self._in_epoch = False
 
     def from_step(self, step: int) -> Any:
         """Returns an endless dataset that starts at any training step.

@@ -28,13 +28,12 @@ os.environ.setdefault(
     os.path.join(tempfile.gettempdir(), "hypothesis_of_gan_blocks"),
 )
 
-import hypothesis  # noqa: E402
-import numpy as np  # noqa: E402
-import pytest  # noqa: E402
-from hypothesis import strategies as st  # noqa: E402
-from PIL import Image  # noqa: E402
-
 from gan_blocks import datasets, faces  # noqa: E402
+import hypothesis  # noqa: E402
+from hypothesis import strategies as st  # noqa: E402
+import numpy as np  # noqa: E402
+from PIL import Image  # noqa: E402
+import pytest  # noqa: E402
 
 MEMORY = 3 * 1024**3  # bytes
 LONGEST = 120  # seconds for one example of the long form

@@ -1,0 +1,321 @@
+import itertools
+import pickle
+import subprocess
+import sys
+import time
+
+from gan_blocks import datasets, images, replicas
+import keras
+import numpy as np
+import pytest
+from support.image_sources import noise, numbered
+
+
+def first(batches, count):
+    """Returns the first batches as one array."""
+    found = [np.asarray(batch) for batch in itertools.islice(batches, count)]
+    assert len(found) == count
+    return np.stack(found)
+
+
+def indices(batches, count):
+    """Returns the indices of the `numbered` images in the first batches."""
+    return images.to_uint8(first(batches, count))[:, :, 0, 0, 0].tolist()
+
+
+# Content
+
+
+def test_pixels_are_mapped_from_0_to_255_to_minus_1_to_1_exactly():
+    every_value = np.arange(256, dtype="uint8").reshape(4, 8, 8, 1)
+    batches = datasets.batches(every_value, 4, shuffle=False)
+    expected = every_value.astype("float32") / np.float32(127.5) - 1
+    for batch in (batches[0], *batches.from_step(0).take(1)):
+        np.testing.assert_array_equal(batch, expected)
+        assert np.min(batch) == -1
+        assert np.max(batch) == 1
+
+
+def test_batches_have_a_known_shape_and_dtype():
+    batches = datasets.batches(noise(9, 8, 6, 3), 4, labels=np.arange(9))
+    spec, label_spec = batches.from_step(0).element_spec
+    assert tuple(spec.shape) == (4, 8, 6, 3)
+    assert spec.dtype == "float32"
+    assert tuple(label_spec.shape) == (4,)
+    assert label_spec.dtype == "int32"
+    batch, labels = batches[0]
+    assert type(batch) is type(labels) is np.ndarray
+    assert (batch.shape, batch.dtype) == ((4, 8, 6, 3), "float32")
+    assert (labels.shape, labels.dtype) == ((4,), "int32")
+
+
+def test_flipping_mirrors_about_half_of_the_images_differently_in_each_epoch():
+    array = noise(200, 6, 6, 1)
+    original = first(datasets.batches(array, 100), 2)
+    flipped = first(datasets.batches(array, 100, flip=True), 2)
+    same = (original == flipped).all(axis=(2, 3, 4))
+    mirrored = (original[:, :, :, ::-1] == flipped).all(axis=(2, 3, 4))
+    assert (same ^ mirrored).all()
+    assert 70 < mirrored.sum() < 130
+    batches = datasets.batches(array, 200, flip=True, shuffle=False)
+    one, two = batches.from_step(0).take(2)
+    assert (one != two).numpy().any()
+    np.testing.assert_array_equal(array, noise(200, 6, 6, 1))
+
+
+def test_a_memory_mapped_array_can_be_batched(tmp_path):
+    np.save(tmp_path / "a.npy", numbered(10))
+    mapped = datasets.load(tmp_path / "a.npy", 4, channels=1)
+    assert isinstance(mapped, np.memmap)
+    batches = datasets.batches(mapped, 5, flip=True)
+    assert type(batches[0]) is np.ndarray
+    assert sorted(sum(indices(batches, 2), [])) == list(range(10))
+
+
+@pytest.mark.parametrize("options", [{}, {"shuffle": False}, {"flip": True}])
+def test_labels_stay_with_their_images_and_do_not_change_the_order(options):
+    array, labels = numbered(22), np.arange(22)[::-1]
+    unlabeled = datasets.batches(array, 5, **options)
+    labeled = datasets.batches(array, 5, labels=labels, **options)
+    expected = first(unlabeled.from_step(0), 9)
+    for step in (0, 6):
+        batch, label = zip(*labeled.from_step(step).take(9 - step), strict=True)
+        np.testing.assert_array_equal(np.stack(batch), expected[step:])
+        index = images.to_uint8(np.stack(batch))[:, :, 0, 0, 0]
+        np.testing.assert_array_equal(np.stack(label), 21 - index)
+
+
+# Order
+
+
+def test_an_epoch_has_no_incomplete_batch_and_leaves_out_different_images():
+    batches = datasets.batches(numbered(10), 3)
+    assert len(batches) == 3
+    assert [len(batch) for batch in batches] == [3, 3, 3]
+    epochs = [
+        sum(images.to_uint8(list(batches))[..., 0, 0, 0].tolist(), [])
+        for _ in range(20)
+    ]
+    assert all(len(set(epoch)) == 9 for epoch in epochs)
+    assert epochs[0] != epochs[1]
+    assert {index for epoch in epochs for index in epoch} == set(range(10))
+
+
+def test_without_shuffling_images_keep_their_order():
+    batches = datasets.batches(numbered(7), 3, shuffle=False)
+    assert indices(batches.from_step(0), 4) == [[0, 1, 2], [3, 4, 5]] * 2
+
+
+def test_the_order_is_the_same_in_every_release():
+    batches = datasets.batches(numbered(5), 2, seed=3)
+    assert indices(batches.from_step(0), 4) == [[4, 2], [1, 3], [1, 4], [0, 2]]
+
+
+def test_the_order_depends_on_the_seed():
+    def order(seed):
+        return indices(datasets.batches(numbered(50), 10, seed=seed), 5)
+
+    assert order(3) == order(3)
+    assert order(3) != order(4)
+
+
+def test_batches_can_be_indexed_like_a_sequence():
+    batches = datasets.batches(numbered(10), 3)
+    np.testing.assert_array_equal(batches[-1], batches[2])
+    for index in (3, -4):
+        with pytest.raises(IndexError):
+            batches[index]
+
+
+def test_epochs_and_from_step_give_the_same_batches():
+    batches = datasets.batches(noise(10, 6, 5, 3), 3, flip=True)
+    expected = first(batches.from_step(0), 9)
+    epochs = [list(batches) for _ in range(3)]
+    np.testing.assert_array_equal(sum(epochs, []), expected)
+    assert batches.epoch == 3
+    # Reading from a step ignores the current epoch.
+    np.testing.assert_array_equal(first(batches.from_step(0), 9), expected)
+
+
+def test_reading_from_a_step_never_ends():
+    batches = datasets.batches(numbered(10), 3)
+    assert int(batches.from_step(2).cardinality()) == -1  # infinite
+
+
+def test_reading_can_start_at_any_step():
+    batches = datasets.batches(noise(11, 6, 5, 3), 3, seed=7, flip=True)
+    expected = first(batches.from_step(0), 10)
+    for step in range(10):
+        rest = first(batches.from_step(step), 10 - step)
+        np.testing.assert_array_equal(rest, expected[step:])
+
+
+RESUMED = """
+import sys
+import numpy as np
+from gan_blocks import datasets
+images = np.random.default_rng(0).integers(0, 256, (11, 6, 5, 3), "uint8")
+batches = datasets.batches(images, 3, seed=7, flip=True)
+rest = [batch.numpy() for batch in batches.from_step(4).take(6)]
+np.save(sys.argv[1], np.stack(rest))
+"""
+
+
+@pytest.mark.slow
+def test_another_process_continues_with_the_same_batches(tmp_path):
+    batches = datasets.batches(noise(11, 6, 5, 3), 3, seed=7, flip=True)
+    path = tmp_path / "rest.npy"
+    subprocess.run([sys.executable, "-c", RESUMED, str(path)], check=True)
+    expected = first(batches.from_step(0), 10)[4:]
+    np.testing.assert_array_equal(np.load(path), expected)
+
+
+def test_starting_at_a_large_step_reads_no_images_before_it():
+    class Counting(np.ndarray):
+        def __getitem__(self, index):
+            read.append(index)
+            return super().__getitem__(index)
+
+    read = []
+    batches = datasets.batches(numbered(10).view(Counting), 5)
+    start = time.monotonic()
+    (_,) = batches.from_step(10**15 + 1).take(1)
+    assert time.monotonic() - start < 2
+    assert 1 <= len(read) <= 10  # Some batches are read ahead.
+
+
+def test_batches_can_be_sent_to_another_process():
+    batches = datasets.batches(numbered(10), 3)
+    list(batches)
+    copy = pickle.loads(pickle.dumps(batches))
+    np.testing.assert_array_equal(copy[1], batches[1])
+
+
+# Several processes
+
+
+def share_with(monkeypatch, count, index=0, backend="torch"):
+    """Makes this process one of several that train together."""
+    monkeypatch.setattr(keras.backend, "backend", lambda: backend)
+    monkeypatch.setattr(replicas, "count", lambda: count)
+    monkeypatch.setattr(replicas, "index", lambda: index)
+
+
+def test_each_torch_process_gets_its_part_of_each_batch(monkeypatch):
+    batches = datasets.batches(
+        noise(14, 6, 5, 3), 6, flip=True, labels=np.arange(14)
+    )
+    expected = list(batches.from_step(3).take(4))
+    parts = []
+    for index in range(3):
+        share_with(monkeypatch, 3, index)
+        parts.append(list(batches.from_step(3).take(4)))
+    for whole, *shares in zip(expected, *parts, strict=True):
+        for array, *pieces in zip(whole, *shares, strict=True):
+            assert [len(piece) for piece in pieces] == [2, 2, 2]
+            np.testing.assert_array_equal(np.concatenate(pieces), array)
+
+
+def test_tensorflow_gets_whole_batches_because_it_splits_them(monkeypatch):
+    share_with(monkeypatch, 2, backend="tensorflow")
+    (batch,) = datasets.batches(numbered(9), 3).from_step(0).take(1)
+    assert len(batch) == 3
+
+
+def test_the_number_of_torch_processes_must_divide_the_batch_size(monkeypatch):
+    share_with(monkeypatch, 2)
+    batches = datasets.batches(numbered(9), 3)
+    with pytest.raises(ValueError, match="multiple of .*size=3 and 2 process"):
+        batches.from_step(0)
+
+
+# Invalid arguments
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("images", np.zeros((10, 4, 4, 1), "float32")),
+        ("images", np.zeros((10, 4, 4), "uint8")),
+        ("images", [[1, 2]]),
+        ("batch_size", 0),
+        ("batch_size", 11),
+        ("batch_size", 2.0),
+        ("seed", -1),
+        ("seed", None),
+        ("labels", list(range(10))),
+    ],
+)
+def test_invalid_arguments_are_named(name, value):
+    arguments = {"images": numbered(10), "batch_size": 2, name: value}
+    with pytest.raises(ValueError, match=f"`{name}` must be"):
+        datasets.batches(**arguments)
+
+
+@pytest.mark.parametrize("step", [-1, 1.0, None])
+def test_an_invalid_step_is_named(step):
+    with pytest.raises(ValueError, match="`step` must be an integer of at lea"):
+        datasets.batches(numbered(10), 2).from_step(step)
+
+
+# Fitting a Keras model
+
+
+class Recorder(keras.Model):
+    """Records in which step the model sees which of 22 `numbered` images."""
+
+    def __init__(self):
+        super().__init__()
+        self.scale = self.add_weight(shape=(), initializer="zeros")
+        self.step = self.add_weight(
+            shape=(), initializer="zeros", dtype="int32", trainable=False
+        )
+        self.images = self.add_weight(
+            shape=(8, 5), initializer="zeros", trainable=False
+        )
+        self.labels = self.add_weight(
+            shape=(8, 5), initializer="zeros", trainable=False
+        )
+        self.built = True
+        self.compile(optimizer=keras.optimizers.SGD(0.0))
+
+    def record(self, variable, values):
+        row = keras.ops.one_hot(self.step, 8)[:, None]
+        variable.assign_add(row * keras.ops.cast(values, "float32")[None])
+
+    def call(self, x):
+        self.record(self.images, keras.ops.round((x[:, 0, 0, 0] + 1) * 127.5))
+        return x
+
+    def compute_loss(self, x, y, y_pred, *args, **kwargs):
+        if y is not None:
+            self.record(self.labels, y)
+        self.step.assign_add(1)
+        return keras.ops.sum(y_pred) * self.scale
+
+    def recorded(self, variable):
+        return keras.ops.convert_to_numpy(variable).astype(int).tolist()
+
+
+@pytest.mark.every_backend
+@pytest.mark.parametrize("step", [0, 3])
+def test_fit_trains_on_the_batches_from_a_step_in_order(step):
+    batches = datasets.batches(numbered(22), 5, labels=np.arange(22))
+    model = Recorder()
+    dataset = batches.from_step(step)
+    model.fit(dataset, epochs=2, steps_per_epoch=4, shuffle=False, verbose=0)
+    unlabeled = datasets.batches(numbered(22), 5)
+    expected = indices(unlabeled.from_step(step), 8)
+    assert model.recorded(model.images) == expected
+    assert model.recorded(model.labels) == expected
+
+
+@pytest.mark.every_backend
+@pytest.mark.parametrize("epochs", [[2], [1, 1]])
+def test_fit_trains_on_the_epochs_in_order(epochs):
+    batches = datasets.batches(numbered(22), 5)
+    model = Recorder()
+    for number in epochs:
+        model.fit(batches, epochs=number, shuffle=False, verbose=0)
+    assert model.recorded(model.images) == indices(batches.from_step(0), 8)
+    assert batches.epoch == 2
