@@ -199,7 +199,8 @@ class ImageGrid(keras.callbacks.Callback):
             if self._writer is None:
                 folder = f"{self.tensorboard}/images"
                 self._writer = tf.summary.create_file_writer(folder)
-            with self._writer.as_default():
+            # `keras.callbacks.TensorBoard` switches recording off.
+            with self._writer.as_default(), tf.summary.record_if(True):
                 tf.summary.image("generated", pixels, step)
             self._writer.flush()
         except tf.errors.OpError as error:

@@ -1,9 +1,9 @@
 """The recipe that docs/extending.md tells to write."""
 
+from pathlib import Path
 import re
 import runpy
 import sys
-from pathlib import Path
 
 import pytest
 

@@ -1,0 +1,280 @@
+"""A GAN together with TensorBoard, Keras callbacks and safe loading."""
+
+import io
+from pathlib import Path
+import runpy
+import sys
+import types
+
+from gan_blocks import GAN, callbacks, metrics, networks, replicas, runs
+from gan_blocks.plan import Plan
+import keras
+import numpy as np
+from PIL import Image
+import pytest
+from support.disks import full_disk
+from support.models import assert_same_variables
+
+RECIPE = Path(__file__).parents[2] / "recipes" / "digits_dcgan.py"
+SHAPE = (8, 8, 3)
+
+
+def make_gan(generator_rate=1e-3):
+    gan = GAN(
+        networks.mlp_generator(SHAPE, latent_dim=4, units=(16,)),
+        networks.mlp_discriminator(SHAPE, units=(16,)),
+        seed=0,
+    )
+    gan.compile(
+        keras.optimizers.Adam(generator_rate, name="generator"),
+        keras.optimizers.Adam(4e-3, name="discriminator"),
+    )
+    return gan
+
+
+def fit(gan, *used_callbacks, epochs=1, verbose=0):
+    """Trains four steps per epoch."""
+    images = np.random.default_rng(0).uniform(-1, 1, (32, *SHAPE))
+    return gan.fit(
+        images.astype("float32"),
+        batch_size=8,
+        epochs=epochs,
+        verbose=verbose,
+        callbacks=list(used_callbacks),
+    ).history
+
+
+def rates(gan):
+    return [round(float(rate), 6) for rate in gan.optimizer.learning_rate]
+
+
+def read_tensorboard(folder):
+    """Returns steps and pixels of the images that TensorBoard shows."""
+    module = "tensorboard.backend.event_processing.event_multiplexer"
+    multiplexer = pytest.importorskip(module).EventMultiplexer
+    loader = multiplexer(size_guidance={"tensors": 0})
+    loader.AddRunsFromDirectory(str(folder)).Reload()
+    return [
+        (event.step, np.asarray(Image.open(io.BytesIO(strings[2]))))
+        for event in loader.Tensors("images", "generated")
+        for strings in [event.tensor_proto.string_val]
+    ]
+
+
+@pytest.mark.slow
+@pytest.mark.every_backend
+def test_tensorboard_shows_the_grids_at_their_steps(tmp_path):
+    pytest.importorskip("tensorboard")
+    logs, grids = tmp_path / "logs", tmp_path / "grids"
+    gan = make_gan()
+    for _ in range(2):  # The second training continues the first.
+        fit(
+            gan,
+            keras.callbacks.TensorBoard(logs, update_freq=3),
+            callbacks.ImageGrid(grids, 2, tensorboard=logs),
+        )
+    shown = read_tensorboard(logs)
+    assert [step for step, _ in shown] == [2, 4, 6, 8]
+    for step, pixels in shown:
+        with Image.open(grids / f"step_{step:07d}.png") as saved:
+            np.testing.assert_array_equal(pixels, np.asarray(saved))
+    assert {path.name for path in logs.iterdir()} == {"train", "images"}
+
+
+def test_tensorboard_shows_the_other_images_after_the_disk_was_full(
+    tmp_path, caplog
+):
+    pytest.importorskip("tensorboard")
+    gan = make_gan()
+    grids = callbacks.ImageGrid(tmp_path / "grids", 2, tensorboard=tmp_path)
+    fit(gan, grids)
+    (events,) = (tmp_path / "images").iterdir()
+    with full_disk(events.stat().st_size // 2):
+        fit(gan, grids)
+    fit(gan, grids)
+    (message,) = [text for text in caplog.messages if "grids" not in text]
+    assert str(tmp_path) in message and "training continues" in message
+    assert [step for step, _ in read_tensorboard(tmp_path)] == [2, 4, 10, 12]
+
+
+def test_only_one_process_writes_for_tensorboard(tmp_path, monkeypatch):
+    pytest.importorskip("tensorboard")
+    monkeypatch.setattr(replicas, "is_chief", lambda model: False)
+    fit(make_gan(), callbacks.ImageGrid(tmp_path, 2, tensorboard=tmp_path))
+    assert not [*tmp_path.iterdir()]
+
+
+def test_a_missing_tensorboard_is_an_error_before_training(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setitem(sys.modules, "tensorboard", None)
+    with pytest.raises(ImportError, match="pip install tensorboard"):
+        callbacks.ImageGrid(tmp_path, tensorboard=tmp_path)
+    callbacks.ImageGrid(tmp_path)
+
+
+@pytest.mark.every_backend
+def test_keras_callbacks_work_together_with_ours(tmp_path, capsys):
+    images = np.random.default_rng(1).uniform(-1, 1, (32, *SHAPE))
+    features = keras.Sequential(
+        [
+            keras.Input(SHAPE),
+            keras.layers.AveragePooling2D(4),
+            keras.layers.Flatten(),
+        ]
+    )
+    seen = []
+    distances = iter([0.5, 0.3, 0.4, 0.6, 0.1])
+
+    def quality(gan):
+        values = metrics.Quality(images, features, num_images=32)(gan).values
+        values = {**values, "kid": next(distances)}  # Known values.
+        return metrics.QualityResult(values, {})
+
+    gan = make_gan()
+    history = fit(
+        gan,
+        callbacks.QualityMonitor(quality),
+        keras.callbacks.BackupAndRestore(tmp_path / "backup"),
+        keras.callbacks.ReduceLROnPlateau(
+            "kid", factor=0.5, mode="min", patience=2
+        ),
+        keras.callbacks.EarlyStopping("kid", mode="min", patience=2),
+        keras.callbacks.ModelCheckpoint(
+            tmp_path / "best.keras", "kid", mode="min", save_best_only=True
+        ),
+        keras.callbacks.CSVLogger(tmp_path / "log.csv"),
+        keras.callbacks.TerminateOnNaN(),
+        keras.callbacks.ProgbarLogger(),
+        keras.callbacks.LambdaCallback(
+            on_epoch_end=lambda epoch, logs: seen.append(logs["kid"])
+        ),
+        callbacks.ImageGrid(tmp_path / "grids", every_n_epochs=1),
+        callbacks.HistoryTable(tmp_path / "history.csv"),
+        callbacks.EpochCheckpoint(tmp_path / "checkpoints", every_n_epochs=2),
+        callbacks.StopOnDivergence(),
+        verbose=2,
+        epochs=5,
+    )
+    assert seen == history["kid"] == [0.5, 0.3, 0.4, 0.6]  # Stopped early.
+    assert rates(gan) == [0.0005, 0.002]
+    best = keras.saving.load_model(tmp_path / "best.keras")
+    assert runs.steps_done(best) == 2 * 4
+    for name in ("log.csv", "history.csv"):
+        rows = (tmp_path / name).read_text().splitlines()
+        assert len(rows) == 1 + 4
+        assert "learning_rate_discriminator" in rows[0]
+    assert not (tmp_path / "backup").exists()  # Removed at the end of `fit`.
+    assert capsys.readouterr().out.count("d_loss") >= 4
+
+
+def test_a_learning_rate_schedule_of_one_network_is_saved(tmp_path):
+    decay = keras.optimizers.schedules.PolynomialDecay(1e-3, 10, 0.0)
+    gan = make_gan(decay)
+    fit(gan)
+    assert rates(gan) == [0.0006, 0.004]
+    gan.save(tmp_path / "gan.keras")
+    loaded = keras.saving.load_model(tmp_path / "gan.keras")
+    assert rates(loaded) == [0.0006, 0.004]
+    fit(loaded)
+    assert rates(loaded) == [0.0002, 0.004]
+
+
+def for_one_optimizer(callback_class, network):
+    """Returns a subclass that sees only one optimizer of the GAN."""
+
+    class ForOneOptimizer(callback_class):
+        def set_model(self, model):
+            optimizer = getattr(model.optimizer, f"{network}_optimizer")
+            super().set_model(types.SimpleNamespace(optimizer=optimizer))
+
+    return ForOneOptimizer
+
+
+@pytest.mark.every_backend
+@pytest.mark.parametrize("network", ["generator", "discriminator"])
+def test_a_callback_for_one_optimizer_changes_only_that_optimizer(network):
+    scheduler = for_one_optimizer(
+        keras.callbacks.LearningRateScheduler, network
+    )
+    gan = make_gan()
+    before = {
+        name: getattr(gan, name).get_weights()
+        for name in ("generator", "discriminator")
+    }
+    fit(gan, scheduler(lambda epoch, rate: 0.0), epochs=2)
+    for name, weights in before.items():
+        changed = any(
+            np.any(weight != old)
+            for weight, old in zip(
+                getattr(gan, name).get_weights(), weights, strict=True
+            )
+        )
+        assert changed == (name != network)
+
+
+def test_a_plateau_callback_for_one_optimizer_lowers_only_its_rate():
+    plateau = for_one_optimizer(
+        keras.callbacks.ReduceLROnPlateau, "discriminator"
+    )
+    gan = make_gan()
+    fit(
+        gan,
+        plateau("spread", 0.5, mode="min", patience=1, min_delta=1e9),
+        epochs=2,
+    )
+    assert rates(gan) == [0.001, 0.002]
+
+
+def test_backup_and_restore_after_a_plateau_callback_keeps_the_rates(tmp_path):
+    def crash(epoch, logs):
+        if epoch == 2:
+            raise KeyboardInterrupt
+
+    plateau = keras.callbacks.ReduceLROnPlateau(
+        "spread", 0.5, mode="min", patience=1, min_delta=1e9
+    )
+    backup = keras.callbacks.BackupAndRestore(tmp_path)
+    crash = keras.callbacks.LambdaCallback(on_epoch_begin=crash)
+    with pytest.raises(KeyboardInterrupt):
+        fit(make_gan(), crash, plateau, backup, epochs=3)
+    gan = make_gan()
+    fit(gan, keras.callbacks.BackupAndRestore(tmp_path), epochs=3)
+    assert rates(gan) == [0.0005, 0.002]
+    assert runs.steps_done(gan) == 3 * 4
+
+
+def test_a_gan_has_two_learning_rates_that_cannot_be_set_as_one():
+    gan = make_gan()
+    assert rates(gan) == [0.001, 0.004]
+    with pytest.raises(AttributeError, match="two learning rates"):
+        gan.optimizer.learning_rate = 1e-4
+    assert rates(gan) == [0.001, 0.004]
+
+
+def test_the_config_of_the_optimizer_contains_the_settings_of_both():
+    config = make_gan().optimizer.get_config()
+    assert config["generator_learning_rate"] == pytest.approx(1e-3)
+    assert config["discriminator_learning_rate"] == pytest.approx(4e-3)
+    assert config["discriminator_beta_1"] == 0.9
+
+
+@pytest.mark.parametrize(
+    "build",
+    [runpy.run_path(str(RECIPE))["build_gan"], Plan((28, 28, 1)).build],
+    ids=["recipe", "plan"],
+)
+def test_a_gan_and_its_generator_load_in_safe_mode(build, tmp_path):
+    path = tmp_path / "gan.keras"
+    gan = build()
+    gan.save(path)
+    assert_same_variables(keras.saving.load_model(path, safe_mode=True), gan)
+    generator = gan.averaged_generator()
+    generator.save(path)
+    loaded = keras.saving.load_model(path, safe_mode=True)
+    assert_same_variables(loaded, generator)
+    latents = gan.sample_latents(2, seed=0)
+    np.testing.assert_array_equal(
+        keras.ops.convert_to_numpy(loaded(latents)),
+        keras.ops.convert_to_numpy(generator(latents)),
+    )
