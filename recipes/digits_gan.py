@@ -1,31 +1,32 @@
-"""Draws handwritten digits with a small dense GAN.
+"""Trains a GAN of dense layers on handwritten digits.
 
-    python recipes/digits_gan.py                       # MNIST, by TFDS
+    python recipes/digits_gan.py                       # MNIST, downloaded
     python recipes/digits_gan.py --data path/to/mnist  # MNIST's idx files
-    python recipes/digits_gan.py --data sample         # no download at all
+    python recipes/digits_gan.py --data sample         # no download
 
-The system of Carl Fredriksson, Generative Adversarial Networks,
-https://cfml.se/generative-adversarial-networks/: its networks, loss,
-optimizers, noise and batches. With one hidden layer each, the networks train
-in seconds an epoch on a CPU; strokes come after a few epochs, and digits, with
-noise around them, by the end of the source's 100. A 10 x 10 grid of pictures
-is saved after each epoch.
+This is the GAN of Carl Fredriksson's tutorial, "Generative Adversarial
+Networks", https://cfml.se/generative-adversarial-networks/. Each network has
+one hidden layer, so an epoch of MNIST takes seconds on a CPU. The first strokes
+appear after a few epochs. After the tutorial's 100 epochs there are digits with
+noise around them. runs/digits_gan/grids has a grid of 10 x 10 digits for each
+epoch.
 """
 
+from gan_blocks.cli import start  # isort: skip (hides TensorFlow's log)
+from gan_blocks import GAN, datasets, samples
+from gan_blocks.callbacks import EpochCheckpoint, ImageGrid
 import keras
+import numpy as np
 
-from gan_blocks import GAN, callbacks, cli, datasets, samples
-
-LATENT_DIM = 100
-UNITS = 128
-LEARNING_RATE = 2e-4
-BETA_1 = 0.5
-
-SOURCE = {"data": "tfds:mnist", "epochs": 100, "batch_size": 128}
+LATENT_DIM = 100  # Random numbers from which the generator makes one image.
+UNITS = 128  # Size of the hidden layers. More units train more slowly.
+LEARNING_RATE = 2e-4  # Of both networks, so that neither runs ahead.
+BETA_1 = 0.5  # Adam's momentum. With the default of 0.9, GANs oscillate.
 
 
-def build_gan(seed=None):
-    """Returns the source's two networks as a compiled `GAN`."""
+def build_gan(seed: int | None = None) -> GAN:
+    """Builds the two networks and compiles them as one `GAN`."""
+    # Latents to images. Images are in [-1, 1], and so is tanh.
     generator = keras.Sequential(
         [
             keras.Input((LATENT_DIM,)),
@@ -35,49 +36,57 @@ def build_gan(seed=None):
         ],
         name="generator",
     )
+    # Images to one logit: positive for real, negative for generated images.
+    # The tutorial ends in a sigmoid. Here, the loss contains the sigmoid,
+    # which is the same function without rounding errors.
     discriminator = keras.Sequential(
         [
             keras.Input((28, 28, 1)),
             keras.layers.Flatten(),
             keras.layers.Dense(UNITS, activation="relu"),
-            # The source ends in a sigmoid and takes logarithms with 1e-12
-            # added; the loss here does the same from logits, exactly.
             keras.layers.Dense(1),
         ],
         name="discriminator",
     )
-    gan = GAN(generator, discriminator, "uniform", seed=seed)
+    gan = GAN(
+        generator, discriminator, latent_distribution="uniform", seed=seed
+    )
+    # "non_saturating": the generator maximizes the probability that its images
+    # are taken for real. Minimizing the probability that they are recognized
+    # would give it almost no gradient at the start.
     gan.compile(
-        keras.optimizers.Adam(LEARNING_RATE, beta_1=BETA_1),
-        keras.optimizers.Adam(LEARNING_RATE, beta_1=BETA_1),
+        keras.optimizers.Adam(LEARNING_RATE, BETA_1),
+        keras.optimizers.Adam(LEARNING_RATE, BETA_1),
         loss="non_saturating",
     )
     return gan
 
 
-def load_images(arguments):
-    """Returns the real images as an array of uint8."""
-    if arguments.data == "sample":
+def load_images(data: str) -> np.ndarray:
+    """Returns the digits as uint8, of shape (number, 28, 28, 1)."""
+    if data == "sample":
         return samples.digits()
-    return datasets.load(arguments.data, 28, channels=1, verbose=True)
+    return datasets.load(data, image_size=28, channels=1, verbose=True)
 
 
-def recorders(output):
-    """Returns the callbacks that save pictures and checkpoints."""
-    return [
-        callbacks.ImageGrid(
-            output / "grids", every_n_epochs=1, rows=10, columns=10
+def main() -> None:
+    """Trains the GAN, or resumes its training with `--resume`."""
+    run = start(__doc__, data="tfds:mnist", epochs=100, batch_size=128)
+    images = load_images(run.data)
+    gan = run.load_gan() or build_gan(run.seed)  # From a checkpoint, or new.
+    run.prepare(gan, images)
+    gan.fit(
+        datasets.batches(images, run.batch_size, seed=run.seed),
+        epochs=run.epochs,
+        steps_per_epoch=run.steps_per_epoch,
+        resume=True,  # Start at the step that the GAN has reached.
+        verbose=0,  # `run.callbacks` prints the progress.
+        callbacks=run.callbacks(
+            ImageGrid(run.grids, every_n_epochs=1, rows=10, columns=10),
+            EpochCheckpoint(run.checkpoints, every_n_epochs=1, keep=3),
         ),
-        callbacks.EpochCheckpoint(
-            output / "checkpoints", every_n_epochs=1, keep=3
-        ),
-    ]
-
-
-def main():
-    """Trains, resumes or draws, as the command line says."""
-    arguments = cli.parse_arguments(__doc__, SOURCE)
-    cli.run(arguments, build_gan, load_images, recorders)
+    )
+    run.finish(gan)
 
 
 if __name__ == "__main__":

@@ -1,245 +1,133 @@
-"""Draws human faces with a DCGAN.
+"""Trains a DCGAN on photographs of faces, at 28 x 28 pixels.
 
-    python recipes/faces_dcgan.py                        # CelebA, by TFDS
+    python recipes/faces_dcgan.py                        # CelebA, downloaded
     python recipes/faces_dcgan.py --data path/to/faces   # a folder or a .zip
-    python recipes/faces_dcgan.py --data sample          # no download at all
-    python recipes/faces_dcgan.py --modern               # our own networks
+    python recipes/faces_dcgan.py --data sample          # no download
 
-The system of Dominic Monn, Deep convolutional generative adversarial networks
-with TensorFlow, https://www.oreilly.com/content/deep-convolutional-generative-adversarial-networks-with-tensorflow/:
-its networks, loss, optimizers, noise, batches and intervals. At the source's
-28 pixels an epoch of CelebA takes half an hour on a CPU and a minute or two on
-a GPU. Larger pictures (--image-size 64, or any other multiple of 16) get the
-four convolutions of the DCGAN paper in place of the source's three. What is
-drawn comes from a moving average of the generator, which changes nothing in its
-training.
+This is the network of Dominic Monn's tutorial, "Deep convolutional generative
+adversarial networks with TensorFlow",
+https://www.oreilly.com/content/deep-convolutional-generative-adversarial-networks-with-tensorflow/
+
+An epoch of CelebA (202,599 images) takes half an hour on a CPU and one or two
+minutes on a GPU; the tutorial trains for 2. Most images are faces after the
+first. runs/faces_dcgan/grids has a grid of 8 x 8 faces for every 400 batches.
+Faces of other sizes: `gan_blocks train path/to/faces`.
 """
 
-import functools
-
+from gan_blocks.cli import start  # isort: skip (hides TensorFlow's log)
+from gan_blocks import GAN, datasets, layers, losses, samples
+from gan_blocks.callbacks import EpochCheckpoint, ImageGrid
 import keras
+import numpy as np
 
-from gan_blocks import (
-    GAN,
-    callbacks,
-    cli,
-    datasets,
-    layers,
-    losses,
-    networks,
-    penalties,
-    samples,
-)
-
-LATENT_DIM = 100
-LEARNING_RATE = 2e-4
-BETA_1 = 0.5
-EMA_MOMENTUM = 0.999
-SMOOTHING = 0.1
-INITIALIZER = "glorot_uniform"  # What the source's layers default to.
-CELEBA_CROP = 108 / 178  # Of its width the source keeps the middle 108 pixels.
-
-SOURCE = {
-    "data": "tfds:celeb_a",
-    "epochs": 2,
-    "batch_size": 16,
-    "image_size": 28,
-    "filters": 64,
-    "crop": CELEBA_CROP,
-    "flip": False,
-}
+LATENT_DIM = 100  # Random numbers from which the generator makes one image.
+FILTERS = 64  # Of the discriminator's first block. Other blocks have more.
+LEARNING_RATE = 2e-4  # Of both networks, from the DCGAN paper.
+BETA_1 = 0.5  # Adam's momentum. With the default of 0.9, GANs oscillate.
+SMOOTHING = 0.1  # Real images count as 90% real: less overconfidence.
+EMA_MOMENTUM = 0.999  # Faces are drawn with averaged weights: less noise.
+# CelebA's images are 178 pixels wide. The tutorial keeps the middle 108, which
+# show only the face.
+CELEBA_CROP = 108 / 178
+# The 100 sample faces have no margin, and make only 6 steps per epoch.
 SAMPLE = {"epochs": 300, "crop": 1.0}
-# What --modern changes; see docs/parts.md.
-MODERN = {"batch_size": 64}
-MODERN_RATE = 4e-4
 
 
-def build_gan(
-    seed=None, image_size=SOURCE["image_size"], filters=SOURCE["filters"]
-):
-    """Returns the source's two networks as a compiled `GAN`.
-
-    Args:
-        seed: As in `GAN`.
-        image_size: Height and width in pixels: 28, or a multiple of 16.
-        filters: Channels of the discriminator's first convolution; the others
-            follow.
-    """
-    if image_size == 28:
-        generator = _generator_of_three(filters)
-        discriminator = _discriminator_of_three(filters)
-    elif image_size % 16 == 0:
-        generator = _generator_of_four(image_size, filters)
-        discriminator = _discriminator_of_four(image_size, filters)
-    else:
-        raise ValueError(
-            "`image_size` must be 28 or a multiple of 16. Received: "
-            f"image_size={image_size}"
-        )
+def build_gan(seed: int | None = None) -> GAN:
+    """Builds the two networks and compiles them as one `GAN`."""
+    # A dense layer makes 2 x 2 pixels of the latents, and each block doubles
+    # the size. (With "valid" padding the first one makes 7 pixels, not 4.)
+    # Layers before a batch normalization need no bias: it would be subtracted.
+    generator = keras.Sequential(
+        [
+            keras.Input((LATENT_DIM,)),
+            keras.layers.Dense(2 * 2 * 8 * FILTERS, use_bias=False),
+            keras.layers.Reshape((2, 2, 8 * FILTERS)),
+            layers.BatchNormalization(),
+            keras.layers.LeakyReLU(0.2),
+            up(4 * FILTERS, padding="valid"),  # 2 pixels to 7
+            up(2 * FILTERS),  # 7 pixels to 14
+            # No normalization, so that an image can have any color, and tanh,
+            # because images are in [-1, 1].
+            up(3, normalization=None, activation="tanh"),  # 14 pixels to 28
+        ],
+        name="generator",
+    )
+    # The first block has no normalization, so that the discriminator sees the
+    # true colors. The output is one logit: positive for real, negative for
+    # generated images. The tutorial flattens 7 x 7 maps as if they were 4 x 4,
+    # which mixes the images of a batch. Here, each image has its own logit.
+    discriminator = keras.Sequential(
+        [
+            keras.Input((28, 28, 3)),
+            down(FILTERS, normalization=None),  # 28 pixels to 14
+            down(2 * FILTERS),  # 14 pixels to 7
+            down(4 * FILTERS, strides=1),
+            keras.layers.Flatten(),
+            keras.layers.Dense(1),
+        ],
+        name="discriminator",
+    )
     gan = GAN(
         generator,
         discriminator,
-        "uniform",
+        latent_distribution="uniform",
         ema_momentum=EMA_MOMENTUM,
         seed=seed,
     )
     gan.compile(
-        keras.optimizers.Adam(LEARNING_RATE, beta_1=BETA_1),
-        keras.optimizers.Adam(LEARNING_RATE, beta_1=BETA_1),
+        keras.optimizers.Adam(LEARNING_RATE, BETA_1),
+        keras.optimizers.Adam(LEARNING_RATE, BETA_1),
         loss=losses.NonSaturating(label_smoothing=SMOOTHING),
     )
     return gan
 
 
-def _generator_of_three(filters):
-    return keras.Sequential(
-        [
-            keras.Input((LATENT_DIM,)),
-            *_projection(2, 8 * filters),
-            _up(4 * filters, padding="valid"),  # 2 to 7 pixels,
-            _up(2 * filters),  # to 14,
-            _up(3, normalization=None, activation="tanh"),  # to 28.
-        ],
-        name="generator",
-    )
-
-
-def _discriminator_of_three(filters):
-    # The source then flattens 7 x 7 maps as if they were 4 x 4, which spreads
-    # each image over the logits of several; here each has its own.
-    return keras.Sequential(
-        [
-            keras.Input((28, 28, 3)),
-            _down(filters, normalization=None),
-            _down(2 * filters),
-            _down(4 * filters, strides=1),
-            keras.layers.Flatten(),
-            keras.layers.Dense(1),
-        ],
-        name="discriminator",
-    )
-
-
-def _generator_of_four(image_size, filters):
-    return keras.Sequential(
-        [
-            keras.Input((LATENT_DIM,)),
-            *_projection(image_size // 16, 16 * filters),
-            _up(8 * filters),
-            _up(4 * filters),
-            _up(2 * filters),
-            _up(3, normalization=None, activation="tanh"),
-        ],
-        name="generator",
-    )
-
-
-def _discriminator_of_four(image_size, filters):
-    return keras.Sequential(
-        [
-            keras.Input((image_size, image_size, 3)),
-            _down(filters, normalization=None),
-            _down(2 * filters),
-            _down(4 * filters),
-            _down(8 * filters),
-            keras.layers.Flatten(),
-            keras.layers.Dense(1),
-        ],
-        name="discriminator",
-    )
-
-
-def _projection(side, filters):
-    return [
-        keras.layers.Dense(side * side * filters, use_bias=False),
-        keras.layers.Reshape((side, side, filters)),
-        layers.BatchNormalization(),
-        keras.layers.LeakyReLU(0.2),
-    ]
-
-
-def _up(filters, **options):
+def up(filters, **options):
+    """Doubles the size: transposed convolution, batch norm, LeakyReLU(0.2)."""
     return layers.TransposedConvBlock(
-        filters, kernel_size=5, kernel_initializer=INITIALIZER, **options
+        filters, kernel_size=5, kernel_initializer="glorot_uniform", **options
     )
 
 
-def _down(filters, **options):
+def down(filters, **options):
+    """Halves the size: convolution, batch norm, LeakyReLU(0.2)."""
     return layers.StridedConvBlock(
-        filters, kernel_size=5, kernel_initializer=INITIALIZER, **options
+        filters, kernel_size=5, kernel_initializer="glorot_uniform", **options
     )
 
 
-def build_modern_gan(
-    seed=None, image_size=SOURCE["image_size"], filters=SOURCE["filters"]
-):
-    """Returns smaller networks, kept in balance, as a compiled `GAN`.
+def load_images(data: str, crop: float) -> np.ndarray:
+    """Returns the middle of each image, as uint8 of shape (n, 28, 28, 3)."""
+    source = samples.faces() if data == "sample" else data
+    return datasets.load(source, 28, crop=crop, verbose=True)
 
-    Args:
-        seed: As in `GAN`.
-        image_size: Height and width in pixels, as of
-            `networks.dcgan_generator`.
-        filters: Channels of the discriminator's first convolution; the others
-            follow, up to 8 times as many.
-    """
-    shape = (image_size, image_size, 3)
-    gan = GAN(
-        networks.dcgan_generator(shape, LATENT_DIM, filters, 8 * filters),
-        networks.dcgan_discriminator(shape, filters, 8 * filters),
-        ema_momentum=EMA_MOMENTUM,
-        seed=seed,
+
+def main() -> None:
+    """Trains the GAN, or resumes its training with `--resume`."""
+    run = start(
+        __doc__,
+        data="tfds:celeb_a",
+        epochs=2,
+        batch_size=16,
+        crop=CELEBA_CROP,
+        sample=SAMPLE,
     )
-    gan.compile(
-        keras.optimizers.Adam(MODERN_RATE, beta_1=BETA_1),
-        keras.optimizers.Adam(MODERN_RATE, beta_1=BETA_1),
-        loss=losses.NonSaturating(label_smoothing=SMOOTHING),
-        penalty=penalties.R1(0.1, interval=8),
-    )
-    return gan
-
-
-def load_images(arguments):
-    """Returns the real images as an array of uint8."""
-    if arguments.data == "sample":
-        return datasets.load(samples.faces(), arguments.image_size)
-    if arguments.crop < 1:
-        print(
-            f"The middle {arguments.crop:.0%} of each picture is kept, as the "
-            "source does with CelebA; --crop 1 keeps all of it."
-        )
-    return datasets.load(
-        arguments.data,
-        arguments.image_size,
-        crop=arguments.crop,
-        verbose=True,
-    )
-
-
-def recorders(output):
-    """Returns the callbacks that save pictures and checkpoints."""
-    return [
-        callbacks.ImageGrid(
-            output / "grids", every_n_batches=400, rows=8, columns=8
+    images = load_images(run.data, run.crop)
+    gan = run.load_gan() or build_gan(run.seed)  # From a checkpoint, or new.
+    run.prepare(gan, images)
+    gan.fit(
+        datasets.batches(images, run.batch_size, seed=run.seed),
+        epochs=run.epochs,
+        steps_per_epoch=run.steps_per_epoch,
+        resume=True,  # Start at the step that the GAN has reached.
+        verbose=0,  # `run.callbacks` prints the progress.
+        callbacks=run.callbacks(
+            ImageGrid(run.grids, every_n_batches=400, rows=8, columns=8),
+            EpochCheckpoint(run.checkpoints, every_n_epochs=1, keep=3),
         ),
-        callbacks.EpochCheckpoint(
-            output / "checkpoints", every_n_epochs=1, keep=3
-        ),
-    ]
-
-
-def main():
-    """Trains, resumes or draws, as the command line says."""
-    arguments = cli.parse_arguments(__doc__, SOURCE, SAMPLE, MODERN)
-    cli.run(
-        arguments,
-        functools.partial(
-            build_modern_gan if arguments.modern else build_gan,
-            image_size=arguments.image_size,
-            filters=arguments.filters,
-        ),
-        load_images,
-        recorders,
     )
+    run.finish(gan)
 
 
 if __name__ == "__main__":

@@ -1,87 +1,75 @@
-"""Draws cats as people scribble them, with a dense GAN.
+"""Trains a GAN of dense layers on sketches of cats.
 
     python recipes/quickdraw_cats_gan.py --data path/to/cat.npy
-    python recipes/quickdraw_cats_gan.py --data sample   # no download at all
-    python recipes/quickdraw_cats_gan.py --modern        # with convolutions
+    python recipes/quickdraw_cats_gan.py    # drawn by the library, no download
 
-The system of rish-16, CatGAN, https://github.com/rish-16/CatGAN: its networks,
-loss, optimizers, noise and batches. The file is that of Quick, Draw!,
-https://console.cloud.google.com/storage/browser/quickdraw_dataset/full/numpy_bitmap,
-an array of uint8 and shape (number, 784). A fourth of it is kept for
---evaluate. A step takes a tenth of a second on two cores of a CPU. The source
-trains 200 epochs of 123,202 drawings, which are 72,000 steps; cats can be told
-from blots after some 5,000, so give a few thousand drawings more epochs. A
-10 x 10 grid of pictures is saved after the first epoch and every 20. What is
-drawn comes from a moving average of the generator, which changes nothing in its
-training.
+This is CatGAN by rish-16, https://github.com/rish-16/CatGAN. It learns from the
+file cat.npy of Quick, Draw!, which has 123,202 sketches:
+https://console.cloud.google.com/storage/browser/quickdraw_dataset/full/numpy_bitmap
+
+A step takes a tenth of a second on two cores of a CPU. The source trains for
+72,000 steps (200 epochs). Cats are recognizable after about 5,000, so with only
+a few thousand sketches use more --epochs. runs/quickdraw_cats_gan/grids has a
+grid of 10 x 10 cats for the first epoch and for every 20th.
 """
 
+from gan_blocks.cli import start  # isort: skip (hides TensorFlow's log)
+from gan_blocks import GAN, datasets, layers, losses, samples
+from gan_blocks.callbacks import EpochCheckpoint, ImageGrid
 import keras
 import numpy as np
 
-from gan_blocks import (
-    GAN,
-    callbacks,
-    cli,
-    datasets,
-    layers,
-    losses,
-    networks,
-    penalties,
-    samples,
-)
-
-LATENT_DIM = 100
-LEARNING_RATE = 2e-4
-BETA_1 = 0.5
+LATENT_DIM = 100  # Random numbers from which the generator makes one image.
+LEARNING_RATE = 2e-4  # Of both networks, so that neither runs ahead.
+BETA_1 = 0.5  # Adam's momentum. With the default of 0.9, GANs oscillate.
+SMOOTHING = 0.1  # Real images count as 90% real: less overconfidence.
+DROPOUT = 0.3  # Keeps the discriminator from memorizing the sketches.
+TEST_SHARE = 0.25  # The source does not train on a quarter of the sketches.
+# The pixels of a dense generator flicker from step to step. Cats are drawn with
+# averaged weights, which flicker less. This does not change the training.
 EMA_MOMENTUM = 0.999
-SMOOTHING = 0.1
-
-SOURCE = {"data": "sample", "epochs": 200, "batch_size": 256}
-# What --modern changes; see docs/parts.md.
-MODERN = {"batch_size": 64}
-MODERN_RATE = 8e-4
-SAMPLE_NUMBER = 5000
-TEST_SHARE = 0.25
 
 
-def build_gan(seed=None):
-    """Returns the source's two networks as a compiled `GAN`."""
+def build_gan(seed: int | None = None) -> GAN:
+    """Builds the two networks and compiles them as one `GAN`."""
+    # From 100 random numbers to 784 pixels, by way of wider and wider layers.
+    # Images are in [-1, 1], and so is tanh.
     generator = keras.Sequential(
         [
             keras.Input((LATENT_DIM,)),
-            _dense(256, 0.3, _normal()),
-            _dense(512, 0.3),
-            _dense(1024, 0.2),
-            _dense(2048, 0.2),
+            dense(256, slope=0.3, initializer=small_normal()),
+            dense(512, slope=0.3),
+            dense(1024, slope=0.2),
+            dense(2048, slope=0.2),
             keras.layers.Dense(28 * 28, activation="tanh"),
             keras.layers.Reshape((28, 28, 1)),
         ],
         name="generator",
     )
+    # From 784 pixels to one logit: positive for real, negative for generated
+    # images. There is no sigmoid at the end, because the loss contains it.
     discriminator = keras.Sequential(
         [
             keras.Input((28, 28, 1)),
             keras.layers.Flatten(),
-            _dense(1024, 0.2, _normal(), dropout=0.3),
-            _dense(512, 0.2, dropout=0.3),
-            _dense(256, 0.2, dropout=0.3),
+            dense(1024, initializer=small_normal(), dropout=DROPOUT),
+            dense(512, dropout=DROPOUT),
+            dense(256, dropout=DROPOUT),
             keras.layers.Dense(1),
         ],
         name="discriminator",
     )
-    gan = GAN(
-        generator, discriminator, "normal", ema_momentum=EMA_MOMENTUM, seed=seed
-    )
+    gan = GAN(generator, discriminator, ema_momentum=EMA_MOMENTUM, seed=seed)
     gan.compile(
-        keras.optimizers.Adam(LEARNING_RATE, beta_1=BETA_1),
-        keras.optimizers.Adam(LEARNING_RATE, beta_1=BETA_1),
+        keras.optimizers.Adam(LEARNING_RATE, BETA_1),
+        keras.optimizers.Adam(LEARNING_RATE, BETA_1),
         loss=losses.NonSaturating(label_smoothing=SMOOTHING),
     )
     return gan
 
 
-def _dense(units, slope, initializer="glorot_uniform", dropout=0.0):
+def dense(units, slope=0.2, initializer="glorot_uniform", dropout=0.0):
+    """Returns a dense layer with LeakyReLU, then dropout."""
     return layers.DenseBlock(
         units,
         normalization=None,
@@ -91,61 +79,43 @@ def _dense(units, slope, initializer="glorot_uniform", dropout=0.0):
     )
 
 
-def _normal():
+def small_normal():
+    """Returns the initializer of the first layer of each network."""
     return keras.initializers.RandomNormal(stddev=0.02)
 
 
-def build_modern_gan(seed=None):
-    """Returns convolutional networks in place of dense ones, as a `GAN`."""
-    shape = (28, 28, 1)
-    gan = GAN(
-        networks.dcgan_generator(shape, LATENT_DIM, base_filters=32),
-        networks.dcgan_discriminator(shape, base_filters=32),
-        ema_momentum=EMA_MOMENTUM,
-        seed=seed,
-    )
-    gan.compile(
-        keras.optimizers.Adam(MODERN_RATE, beta_1=BETA_1),
-        keras.optimizers.Adam(MODERN_RATE, beta_1=BETA_1),
-        loss=losses.NonSaturating(label_smoothing=SMOOTHING),
-        penalty=penalties.R1(0.1, interval=8),
-    )
-    return gan
+def load_images(data: str, seed: int) -> np.ndarray:
+    """Returns the sketches to train on, as uint8 of shape (number, 28, 28, 1).
 
-
-def load_images(arguments):
-    """Returns a part of the drawings, test or training, as an array of uint8.
-
-    The source scales them to [0, 1], while its generator ends in a tanh, whose
-    range is [-1, 1]: paper, at 0, is then its steepest place, where it is hit
-    with noise. Here paper is -1 and ink is 1, as everywhere in this library.
+    The source scales them to [0, 1]. Then paper is 0, where tanh is steepest,
+    and the generator cannot leave it clean. Here paper is -1 and ink is 1.
     """
-    if arguments.data == "sample":
-        drawings = samples.line_cats(SAMPLE_NUMBER, 28, arguments.seed)
+    if data == "sample":
+        sketches = samples.line_cats(5000, 28, seed)
     else:
-        drawings = datasets.load(arguments.data, 28, channels=1, verbose=True)
-    order = np.random.default_rng(0).permutation(len(drawings))
-    test, train = np.split(order, [int(TEST_SHARE * len(order))])
-    return drawings[test if arguments.evaluate else train]
+        sketches = datasets.load(data, 28, channels=1, verbose=True)
+    order = np.random.default_rng(0).permutation(len(sketches))
+    return sketches[order[int(TEST_SHARE * len(order)) :]]
 
 
-def recorders(output):
-    """Returns the callbacks that save pictures and checkpoints."""
-    return [
-        callbacks.ImageGrid(
-            output / "grids", every_n_epochs=20, rows=10, columns=10
+def main() -> None:
+    """Trains the GAN, or resumes its training with `--resume`."""
+    run = start(__doc__, data="sample", epochs=200, batch_size=256)
+    images = load_images(run.data, run.seed)
+    gan = run.load_gan() or build_gan(run.seed)  # From a checkpoint, or new.
+    run.prepare(gan, images)
+    gan.fit(
+        datasets.batches(images, run.batch_size, seed=run.seed),
+        epochs=run.epochs,
+        steps_per_epoch=run.steps_per_epoch,
+        resume=True,  # Start at the step that the GAN has reached.
+        verbose=0,  # `run.callbacks` prints the progress.
+        callbacks=run.callbacks(
+            ImageGrid(run.grids, every_n_epochs=20, rows=10, columns=10),
+            EpochCheckpoint(run.checkpoints, every_n_epochs=20, keep=3),
         ),
-        callbacks.EpochCheckpoint(
-            output / "checkpoints", every_n_epochs=20, keep=3
-        ),
-    ]
-
-
-def main():
-    """Trains, resumes or draws, as the command line says."""
-    arguments = cli.parse_arguments(__doc__, SOURCE, modern=MODERN)
-    build = build_modern_gan if arguments.modern else build_gan
-    cli.run(arguments, build, load_images, recorders)
+    )
+    run.finish(gan)
 
 
 if __name__ == "__main__":

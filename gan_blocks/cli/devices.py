@@ -1,56 +1,52 @@
-"""The devices that `--devices` names, and the processes around this one."""
+"""The option `--devices`: training on several devices or processes."""
 
+from collections.abc import Sequence
 import contextlib
 import os
 
+from gan_blocks import replicas
+from gan_blocks.cli.output import fail
 import keras
 
-from gan_blocks import replicas
-from gan_blocks.cli.arguments import fail
+__all__ = ["count", "has_accelerator", "scope"]
 
 
-def scope(names):
-    """Returns the context in which to build what is to train on devices.
+def scope(
+    names: Sequence[str] | None,
+) -> contextlib.AbstractContextManager[object]:
+    """Returns the context in which the GAN is built and trained.
 
-    Where the variables of the environment describe several processes, as each
-    backend reads them, this process becomes one of these.
+    If the environment variables of the backend describe several processes,
+    this process joins them. JAX and torch are set up for the rest of the
+    process.
 
     Args:
-        names: Words of `--devices`: of devices as
-            `keras.distribution.list_devices` names them, or `all` alone; none
-            for what Keras does without being told.
+        names: Values of `--devices`: names from
+            `keras.distribution.list_devices()`, or `["all"]`. `None` or an
+            empty list leaves the choice to Keras.
     """
     if not names:
         return contextlib.nullcontext()
-    scopes = {"tensorflow": _tensorflow, "jax": _jax, "torch": _torch}
-    return scopes[keras.backend.backend()](names)
+    set_up = {"tensorflow": _tensorflow, "jax": _jax, "torch": _torch}
+    return set_up[keras.backend.backend()](names)
 
 
-def number():
-    """Returns how many devices share a batch; to be asked in the scope."""
+def count() -> int:
+    """Returns how many devices share a batch. Call it within the scope."""
     distribution = keras.distribution.distribution()
     if distribution is not None:
         return distribution.device_mesh.devices.size
-    return replicas.number()
+    return replicas.count()
 
 
-def own_share(dataset):
-    """Returns the batches as the backend wants them in this process.
+def has_accelerator() -> bool:
+    """Returns whether the backend finds a GPU or a TPU."""
+    if keras.backend.backend() == "torch":
+        import torch
 
-    TensorFlow and JAX take the whole batches, and divide them.
-    """
-    if keras.backend.backend() != "torch" or replicas.number() == 1:
-        return dataset
-    import tensorflow as tf
-
-    def share(*batch):
-        batch = [
-            tf.split(part, replicas.number())[replicas.index()]
-            for part in batch
-        ]
-        return tuple(batch) if len(batch) > 1 else batch[0]
-
-    return dataset.map(share)
+        return torch.cuda.is_available() or torch.backends.mps.is_available()
+    names = keras.distribution.list_devices()
+    return any(not name.startswith("cpu") for name in names)
 
 
 def _tensorflow(names):
@@ -59,15 +55,17 @@ def _tensorflow(names):
     if "TF_CONFIG" in os.environ:
         _check_all(names)
         return tf.distribute.MultiWorkerMirroredStrategy().scope()
-    return tf.distribute.MirroredStrategy(_known(names)).scope()
+    return tf.distribute.MirroredStrategy(_check_known(names)).scope()
 
 
 def _jax(names):
     if "KERAS_DISTRIBUTION_JOB_ADDRESSES" in os.environ:
         _check_all(names)
         keras.distribution.initialize()
-    parallel = keras.distribution.DataParallel(devices=_known(names))
-    keras.distribution.set_distribution(parallel)
+    devices = _check_known(names)
+    keras.distribution.set_distribution(
+        keras.distribution.DataParallel(devices=devices)
+    )
     return contextlib.nullcontext()
 
 
@@ -77,7 +75,7 @@ def _torch(names):
     _check_all(names)
     if "LOCAL_RANK" not in os.environ:
         fail(
-            "--devices: with torch each device has a process of its own: "
+            "--devices: torch needs one process per device. Start them with: "
             "torchrun --nproc-per-node=gpu RECIPE --devices all"
         )
     if cuda.is_available():
@@ -86,19 +84,22 @@ def _torch(names):
     return contextlib.nullcontext()
 
 
-def _known(names):
-    devices = keras.distribution.list_devices()
+def _check_known(names):
+    known = keras.distribution.list_devices()
     if names == ["all"]:
-        return devices
-    unknown = sorted(set(names) - set(devices))
+        return known
+    unknown = sorted(set(names) - set(known))
     if unknown:
         fail(
-            f"--devices: there is no {' '.join(unknown)} here; there is "
-            f"{' '.join(devices)}"
+            f"--devices: there is no {' '.join(unknown)} on this machine. "
+            f"Available: {' '.join(known)}"
         )
     return names
 
 
 def _check_all(names):
     if names != ["all"]:
-        fail("--devices: of several processes, each takes all: --devices all")
+        fail(
+            "--devices: in a run of several processes, each of them takes all "
+            "of its devices: --devices all"
+        )

@@ -1,0 +1,372 @@
+"""A training run that is controlled from the command line."""
+
+from collections.abc import Mapping, Sequence
+import contextlib
+import importlib.util
+import math
+import pathlib
+import sys
+import time
+from typing import Any
+
+from gan_blocks import callbacks, files, images, metrics, page, replicas, runs
+from gan_blocks.cli import devices, loading, options, output
+from gan_blocks.gan.model import GAN
+import keras
+import numpy as np
+
+__all__ = ["Run", "start"]
+
+_REAL_IMAGES = 10_000  # At most so many are compared with generated ones.
+_GENERATED_IMAGES = 2000  # Enough to see progress in the kernel distance.
+
+
+def start(
+    description: str | None,
+    *,
+    data: str,
+    epochs: int,
+    batch_size: int,
+    steps_per_epoch: int | None = None,
+    sample: Mapping[str, Any] | None = None,
+    without_gpu: Mapping[str, Any] | None = None,
+    argv: Sequence[str] | None = None,
+    **settings: Any,
+) -> "Run":
+    """Parses the command line of a recipe and prepares the process for it.
+
+    From here on, errors that the user can fix are printed in one line, without
+    a traceback, and training continues if stdout breaks. This replaces
+    `sys.excepthook`: a `with` block would indent the whole recipe.
+
+    Args:
+        description: Text for `--help`, usually `__doc__`.
+        data: Default of `--data`.
+        epochs: Default of `--epochs`.
+        batch_size: Default of `--batch-size`.
+        steps_per_epoch: Default of `--steps-per-epoch`. Defaults to `None`:
+            one pass over the images.
+        sample: Settings that have other defaults with `--data sample`.
+        without_gpu: Smaller settings for a machine without a GPU. The user is
+            told about them if the run has larger ones.
+        argv: Words of the command line. Defaults to those of the process.
+        **settings: Defaults of other settings. Each becomes an option, for
+            example `image_size=64` becomes `--image-size`.
+
+    Returns:
+        The run. Its attributes are the settings.
+
+    Example:
+
+    ```python
+    from gan_blocks.cli import start
+
+    run = start(
+        "Trains on digits.", data="sample", epochs=2, batch_size=64,
+        argv=["--epochs", "3"],
+    )
+    assert (run.epochs, run.batch_size) == (3, 64)
+    ```
+    """
+    defaults = {
+        "data": data,
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "steps_per_epoch": steps_per_epoch,
+        **settings,
+    }
+    parsed, settings = options.parse_options(
+        description, defaults, sample or {}, argv
+    )
+    output.report_errors_in_one_line()
+    return Run(
+        parsed.output, settings, parsed.resume, parsed.devices, without_gpu
+    )
+
+
+class Run(runs.RunFolder):
+    """The folder and the settings of a training run.
+
+    Use the methods in this order: `load_gan`, `prepare`, `callbacks`,
+    `finish`. `start` creates the run from a command line.
+
+    Args:
+        path: Folder of the run. It must not contain another run.
+        settings: Dictionary with `data`, `epochs`, `batch_size`,
+            `steps_per_epoch`, `seed`, `rollbacks`, `evaluate_every`,
+            `features`, `tensorboard` and any others. Each can be read as an
+            attribute of the run.
+        resume: If True, the run in `path` is continued. Defaults to False.
+        device_names: Devices to train on, or `["all"]`. Defaults to
+            `None`: Keras decides.
+        without_gpu: Smaller settings, see `start`. Defaults to `None`.
+        resume_command: Shell command that continues the run, for hints.
+            Defaults to `None`: the program itself with `--resume`.
+    """
+
+    def __init__(
+        self,
+        path: pathlib.Path,
+        settings: Mapping[str, Any],
+        resume: bool = False,
+        device_names: Sequence[str] | None = None,
+        without_gpu: Mapping[str, Any] | None = None,
+        resume_command: str | None = None,
+    ):
+        super().__init__(path)
+        if not resume and self.settings.exists():
+            output.fail(
+                f"{path} already contains a run. Continue it with --resume, "
+                "or choose another folder with --output."
+            )
+        self._options = dict(settings)
+        self._resume = resume
+        self._device_names = device_names or []
+        self._without_gpu = without_gpu or {}
+        self._resume_command = resume_command or self._command_to_resume()
+        self._divergence = callbacks.StopOnDivergence(self.rollbacks)
+        self._signal = callbacks.StopOnSignal()
+        self._steps = 0
+        self._real: Any = None
+        self._stdout = contextlib.ExitStack()
+        self._stdout.enter_context(output.tolerate_broken_stdout())
+        # `prepare` closes the scope, after the recipe has built the GAN.
+        self._scope = contextlib.ExitStack()
+        self._scope.enter_context(devices.scope(self._device_names))
+        if self.batch_size % devices.count():
+            output.fail(
+                f"--batch-size {self.batch_size} is not a multiple of the "
+                f"{devices.count()} devices."
+            )
+        keras.utils.set_random_seed(self.seed)
+
+    def __getattr__(self, name: str) -> Any:
+        options = self.__dict__.get("_options", {})
+        if name in options:
+            return options[name]
+        raise AttributeError(f"The run has no setting {name!r}.")
+
+    def load_gan(self) -> GAN | None:
+        """Loads the newest checkpoint, if the run is resumed.
+
+        Returns:
+            The GAN, or `None` if a new one must be built.
+        """
+        checkpoint = self.latest_checkpoint() if self._resume else None
+        if checkpoint is not None:
+            return loading.load_gan(checkpoint)
+        if self._resume:
+            _print(
+                f"No checkpoint found in {self.checkpoints}. Training starts "
+                "from the beginning."
+            )
+        # Once more: the initial weights must not depend on how data is loaded.
+        keras.utils.set_random_seed(self.seed)
+        return None
+
+    def prepare(self, gan: GAN, real_images: np.ndarray) -> None:
+        """Creates the folder and prints what will happen.
+
+        Saves the settings, and the first hundred images as `real.png`.
+
+        Args:
+            gan: The GAN to train.
+            real_images: uint8 array of the real images.
+        """
+        number = len(real_images)
+        if self.batch_size > number:
+            output.fail(
+                f"--batch-size {self.batch_size} is more than the {number} "
+                f"pictures of {self.data}."
+            )
+        self._steps = self.steps_per_epoch or number // self.batch_size
+        self._real = real_images
+        self._scope.close()
+        if not replicas.is_chief(gan):
+            return
+        self._suggest_smaller_settings(gan)
+        files.remove_leftovers(self.path)
+        self.write_settings(self._options)
+        steps_done = runs.steps_done(gan)
+        if not steps_done:
+            images.save_png(images.grid(real_images[:100]), self.real_images)
+        _print(
+            f"{output.plural(number, 'picture')}, "
+            f"{output.plural(self._steps, 'step')} of {self.batch_size} per "
+            f"epoch, {output.plural(self.epochs, 'epoch')}."
+        )
+        if steps_done:
+            epoch = steps_done // self._steps + 1
+            _print(f"Continues after step {steps_done:,}, in epoch {epoch}.")
+        _print(f"Pictures and checkpoints: {self.path.resolve()}")
+
+    def callbacks(
+        self, *own: keras.callbacks.Callback
+    ) -> list[keras.callbacks.Callback]:
+        """Returns the callbacks of the run, in the order that they need.
+
+        - The progress, so that no message breaks its line.
+        - Callbacks that find problems, before anything is saved.
+        - The history and the image grids, then `EpochCheckpoint`, so that
+          nothing is missing if the process is killed between two of them.
+        - `StopOnSignal`, so that a signal does not interrupt the others.
+
+        Args:
+            *own: The recipe's callbacks, `EpochCheckpoint` last.
+        """
+        grids = []
+        for callback in own:
+            if isinstance(callback, callbacks.EpochCheckpoint):
+                callback.arguments = self._options
+            elif isinstance(callback, callbacks.ImageGrid):
+                grids.append(callback)
+        recorders: list = [callbacks.HistoryTable(self.history)]
+        if self.evaluate_every:
+            recorders = [self._quality_monitor(), *recorders, _KeepBest(self)]
+        if self.tensorboard:
+            if importlib.util.find_spec("tensorboard") is None:
+                output.fail("--tensorboard needs the package tensorboard.")
+            folder = str(self.path / "tensorboard")
+            recorders.append(keras.callbacks.TensorBoard(folder))
+            for grid in grids[:1]:
+                grid.tensorboard = folder
+        return [
+            callbacks.ProgressLine(self.epochs, self._steps),
+            self._divergence,
+            callbacks.WarnOnTrouble(),
+            *recorders,
+            *own,
+            self._signal,
+        ]
+
+    def finish(self, gan: GAN) -> None:
+        """Draws pictures, writes the page of the run, and prints hints.
+
+        Ends the process if training diverged (exit status 1) or was stopped by
+        a signal (exit status 128 + the signal's number).
+        """
+        if self._divergence.diverged:
+            output.fail(self._divergence.message)
+        steps_done = runs.steps_done(gan)
+        if self._signal.signal and steps_done < self.epochs * self._steps:
+            output.fail(
+                f"Stopped by {self._signal.signal.name} after step "
+                f"{steps_done}, which is saved. Continue with: "
+                f"{self._resume_command}",
+                status=128 + self._signal.signal,
+            )
+        generated = gan.generate(64, seed=self.seed)  # On JAX, by each process.
+        if not replicas.is_chief(gan):
+            return
+        picture = self.path / f"generated_64_seed_{self.seed}.png"
+        images.save_png(images.grid(generated), picture)
+        command = output.gan_blocks_command
+        _print(
+            f"\nTraining is complete: {output.plural(self.epochs, 'epoch')}.\n"
+            f"64 pictures: {picture}\n"
+            f"Page of the run: {page.write_page(self.path)}\n"
+            f"Model: {self.latest_checkpoint()}\n"
+            "\nNext:\n"
+            f"  {command('generate', self.path, '--seed', 1)}\n"
+            f"  {command('interpolate', self.path)}\n"
+            f"  {self._resume_command} --epochs {2 * self.epochs}"
+        )
+
+    def _quality_monitor(self):
+        features: Any = self.features
+        if features is not None:
+            features = keras.saving.load_model(features, compile=False)
+        quality = metrics.Quality(
+            self._real[:_REAL_IMAGES],
+            features,
+            num_images=_GENERATED_IMAGES,
+            seed=self.seed,
+        )
+        return callbacks.QualityMonitor(quality, self.evaluate_every)
+
+    def _command_to_resume(self):
+        words = [sys.argv[0], "--resume", "--output", self.path]
+        if self._device_names:
+            words += ["--devices", *self._device_names]
+        return output.python_command(*words)
+
+    def _suggest_smaller_settings(self, gan):
+        """Prints how long training takes without a GPU, if it takes long."""
+        larger = [
+            name
+            for name, value in self._without_gpu.items()
+            if name in ("image_size", "filters") and self._options[name] > value
+        ]
+        if not larger or self._device_names or devices.has_accelerator():
+            return
+        _print("No GPU found. Measuring the speed of this machine...")
+        steps = self.epochs * self._steps - runs.steps_done(gan)
+        seconds = steps * self.batch_size * _seconds_per_image(gan)
+        words = [sys.argv[0], "--data", self.data]
+        for name, value in self._without_gpu.items():
+            words += output.option(name, value)
+        words += ["--output", f"{self.path}_small"]
+        _print(
+            f"Training will take about {_duration(seconds)} here. Smaller "
+            "networks suit a machine without a GPU:\n"
+            f"  {output.python_command(*words)}"
+        )
+
+
+class _KeepBest(keras.callbacks.Callback):
+    """Saves the model with the lowest kernel distance as `best.keras`."""
+
+    model: Any
+
+    def __init__(self, run):
+        super().__init__()
+        self.run = run
+        self.path = run.path / "best.keras"
+        self._lowest = math.inf
+        self._written = files.BestEffort(f"{self.path} cannot be written")
+
+    def on_train_begin(self, logs=None):
+        if not self.path.exists():
+            return
+        steps_done = runs.steps_done(self.model)
+        for row in runs.read_history(self.run.history):
+            if row.get("kid") and int(row["step"]) <= steps_done:
+                self._lowest = min(self._lowest, float(row["kid"]))
+
+    def on_epoch_end(self, epoch, logs=None):
+        value = (logs or {}).get("kid", math.inf)
+        if not value < self._lowest:  # It may be NaN.
+            return
+        self._lowest = value
+        if not replicas.is_chief(self.model):
+            return
+        with (
+            self._written(),
+            files.atomic_write(self.path, flush=True) as temporary,
+            replicas.undistributed(),
+        ):
+            self.model.save(temporary)
+            step = runs.steps_done(self.model)
+            runs.write_manifest(temporary, epoch + 1, step, self.run._options)
+
+
+def _seconds_per_image(gan, number=8):
+    """Trains a copy of the GAN for two steps and measures the second one."""
+    copy = GAN.from_config(gan.get_config())
+    copy.compile_from_config(gan.get_compile_config())
+    blank = np.zeros((number, *gan.image_shape), "float32")
+    copy.fit(blank, batch_size=number, verbose=0)
+    start = time.perf_counter()
+    copy.fit(blank, batch_size=number, verbose=0)
+    return (time.perf_counter() - start) / number
+
+
+def _duration(seconds):
+    for unit, size in (("day", 86400), ("hour", 3600), ("minute", 60)):
+        if seconds >= 2 * size:
+            return output.plural(round(seconds / size), unit)
+    return output.plural(round(seconds), "second")
+
+
+def _print(text):
+    print(text, flush=True)
