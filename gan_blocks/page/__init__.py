@@ -1,4 +1,4 @@
-"""The page of a run: its history and its pictures in one file."""
+"""Web pages that show a training run."""
 
 from gan_blocks.page.writing import write_page
 

@@ -1,9 +1,13 @@
-"""Plots of a history over its steps, as SVG."""
+"""SVG plots of the history of a run."""
 
-import math
+from collections.abc import Iterator, Sequence
 from html import escape
+import math
 
-# What shares a plot: title, label of its axis, columns of the history.
+_Rows = Sequence[dict[str, str]]
+_Points = Sequence[tuple[float, float]]
+
+# The title of a plot, the label of its axis, and the columns that it shows.
 _PLOTS = (
     ("Losses", "loss", ("d_loss", "g_loss")),
     ("Scores", "mean logit", ("real_score", "fake_score")),
@@ -14,40 +18,40 @@ _PLOTS = (
     ("Kernel distance", "kid", ("kid", "kid_error")),
     ("Precision and recall", "share", ("precision", "recall")),
 )
-_UP_TO_1 = ("share", "generated : real")  # Or further, if values are larger.
+_AT_LEAST_1 = ("share", "generated : real")  # Their axes reach 1.
 
-# The places of a plot's edges, in the units of its SVG.
+# The edges of a plot, in the units of its SVG.
 _WIDTH, _HEIGHT = 400, 220
 _LEFT, _RIGHT, _TOP, _BOTTOM = 56, 390, 10, 178
 
 
-def columns(rows):
-    """Returns the names of what was logged."""
+def columns(rows: _Rows) -> list[str]:
+    """Returns the names of the logs."""
     names = rows[0] if rows else ()
     return [name for name in names if name and name not in ("epoch", "step")]
 
 
-def number(text):
-    """Returns the number in a cell; `None` if there is none."""
+def parse_number(text: str) -> float | None:
+    """Returns the number in a cell, or `None` if it has none."""
     try:
         value = float(text)
     except ValueError:
         return None
-    return value if abs(value) < 1e100 else math.nan  # Beyond any axis.
+    return value if abs(value) < 1e100 else math.nan  # Too large for an axis.
 
 
-def place(step, last_step):
-    """Returns the attribute that says where a step stands in all plots."""
+def position(step: int, last_step: int) -> str:
+    """Returns the attribute with the x coordinate of a step in all plots."""
     return f'data-x="{_x(step, last_step):.1f}"'
 
 
-def draw(rows, last_step):
-    """Yields the plots of all columns that hold numbers."""
+def draw(rows: _Rows, last_step: int) -> Iterator[str]:
+    """Yields plots of all columns that contain numbers."""
     names = columns(rows)
     grouped = {name for _, _, group in _PLOTS for name in group}
-    alone = [name.removeprefix("val_") for name in names]
-    alone = [name for name in dict.fromkeys(alone) if name not in grouped]
-    for title, label, group in (*_PLOTS, *((n, n, (n,)) for n in alone)):
+    others = [name.removeprefix("val_") for name in names]
+    others = [name for name in dict.fromkeys(others) if name not in grouped]
+    for title, label, group in (*_PLOTS, *((n, n, (n,)) for n in others)):
         series = {}
         for i, name in enumerate(group):
             for style, column in (
@@ -59,26 +63,32 @@ def draw(rows, last_step):
                 points = [
                     (int(row["step"]), value)
                     for row in rows
-                    if (value := number(row[column])) is not None
+                    if (value := parse_number(row[column])) is not None
                 ]
                 if points:
-                    # The table has the step and the epoch first.
+                    # The table starts with the step and the epoch.
                     key = _key(column, style, 2 + names.index(column))
                     series[column] = style, points, key
         if series:
             yield _plot(title, label, series, last_step)
 
 
-def _plot(title, label, series, last_step):
+def _plot(
+    title: str,
+    label: str,
+    series: dict[str, tuple[str, _Points, str]],
+    last_step: int,
+) -> str:
+    """Returns a plot of columns: their style, points and legend entry."""
     values = [v for _, points, _ in series.values() for _, v in points]
     values = [value for value in values if math.isfinite(value)]
     low, high = min([0, *values]), max([0, *values])
-    if label in _UP_TO_1:
+    if label in _AT_LEAST_1:
         high = max(1, high)
     if high - low < 1e-100:
         high = low + 1
 
-    def y(value):
+    def y(value: float) -> float:
         return _BOTTOM - (value - low) / (high - low) * (_BOTTOM - _TOP)
 
     curves = [
@@ -99,10 +109,10 @@ def _plot(title, label, series, last_step):
     middle = (_TOP + _BOTTOM) / 2
     return f"""<figure class="plot">
 <figcaption><h3>{escape(title)}</h3><span class="where"></span>
-<p>{" ".join(key for _, _, key in series.values())}</p>{_trouble(series)}
+<p>{" ".join(key for _, _, key in series.values())}</p>{_warning(series)}
 </figcaption>
 <svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="Plot of \
-{escape(", ".join(series))} over steps; the table below has the values">
+{escape(", ".join(series))} over steps. The table below has the values.">
 <g class="axes">{"".join(axes)}
 <text x="{(_LEFT + _RIGHT) / 2}" y="{_HEIGHT - 6}">step</text>
 <text transform="translate(12 {middle}) rotate(-90)">{escape(label)}</text></g>
@@ -110,26 +120,27 @@ def _plot(title, label, series, last_step):
 {"".join(curves)}</svg></figure>"""
 
 
-def _key(name, style, column):
+def _key(name: str, style: str, column: int) -> str:
+    """Returns a legend entry with a place for the current value."""
     return (
         f'<span class="pair"><span class="key {style}">{escape(name)}</span> '
         f'<b data-column="{column}"></b></span>'
     )
 
 
-def _trouble(series):
-    """Returns a line about values that no plot can show."""
+def _warning(series: dict[str, tuple[str, _Points, str]]) -> str:
+    """Returns a line that names the first values which are not finite."""
     first = [
         f"{name} at step {next(s for s, v in points if not math.isfinite(v))}"
         for name, (_, points, _) in series.items()
         if not all(math.isfinite(v) for _, v in points)
     ]
     text = escape("first NaN or infinite: " + ", ".join(first))
-    return f'<p class="trouble">{text}</p>' if first else ""
+    return f'<p class="warning">{text}</p>' if first else ""
 
 
-def _curve(points, style):
-    """Returns the lines between points that follow each other."""
+def _curve(points: _Points, style: str) -> str:
+    """Returns lines between neighboring points, with gaps at NaN."""
     parts, dots = [], []
     for i, (x, y) in enumerate(points):
         if not math.isfinite(y):
@@ -144,15 +155,15 @@ def _curve(points, style):
     return f'<path class="{style}" d="{"".join(parts)}"/>{"".join(dots)}'
 
 
-def _x(step, last_step):
+def _x(step: float, last_step: float) -> float:
     return _LEFT + step / last_step * (_RIGHT - _LEFT)
 
 
-def _ticks(low, high):
-    """Returns round numbers in a range, three to seven of them."""
+def _ticks(low: float, high: float) -> list[float]:
+    """Returns three to seven round numbers in a range."""
     rough = (high - low) / 4
     power = 10.0 ** math.floor(math.log10(rough))
     sizes = (power, 2 * power, 5 * power, 10 * power)
     size = min(sizes, key=lambda size: abs(size - rough))
-    numbers = range(math.ceil(low / size), math.floor(high / size) + 1)
-    return [number * size for number in numbers]
+    multiples = range(math.ceil(low / size), math.floor(high / size) + 1)
+    return [multiple * size for multiple in multiples]

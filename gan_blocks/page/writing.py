@@ -1,7 +1,9 @@
-"""What a run has left in its folder, as one page."""
+"""Writes the page of a run."""
 
 import base64
+from collections.abc import Callable, Iterable, Sequence
 import csv
+from html import escape
 import json
 import math
 import pathlib
@@ -9,42 +11,49 @@ import platform
 import re
 import string
 import struct
-from html import escape
+from typing import Any, TypeVar
 
-from gan_blocks import __version__, callbacks, images
-from gan_blocks.callbacks.history import read_rows
+from gan_blocks._types import PathLike
+from gan_blocks._version import __version__
+from gan_blocks.files import atomic_write
 from gan_blocks.page import plots
+from gan_blocks.runs import RunFolder, read_history, read_manifest
 
-_MOST_PICTURES = 60
-_MOST_BYTES = 24_000_000  # of their files, so that the page opens at once
-_PICTURE_WIDTH = 420  # pixels on the page, about
+__all__ = ["write_page"]
+
+_MAX_PICTURES = 60
+_MAX_BYTES = 24_000_000  # Of their files, so that the page opens at once.
+_PICTURE_WIDTH = 420  # Approximate width on the page, in pixels.
 _PICTURE = re.compile(r"(epoch|step)_(\d+)\.png")
 
+_Content = TypeVar("_Content")
+# Step (if known), name and path.
+_Picture = tuple[int | None, str, pathlib.Path]
 
-def write_page(run):
-    r"""Writes what a run has left in its folder as one page, `index.html`.
 
-    To look at a run, while it is going on or later, and to show it: the page
-    is one file that any browser opens without a network. It has plots of what
-    `HistoryTable` logged, a slider through the pictures of `ImageGrid`, and
-    the arguments, versions and measurements. The recipes write it when their
-    epochs are done.
+def write_page(run: PathLike) -> pathlib.Path:
+    r"""Writes a web page, `index.html`, that shows a run.
 
-    Of many pictures, 60 or as many as fit in 24 MB are shown, evenly chosen,
-    the first and the last among them. What cannot be read is named on the page
-    and left out.
+    The page is one file. Any browser opens it, without a network. It has:
+
+    - plots of the history that `HistoryTable` wrote;
+    - a slider through the grids that `ImageGrid` saved;
+    - the settings, the versions and the measured quality.
+
+    The page can be written while training continues, and the recipes write it
+    at the end. It shows at most 60 grids and 24 MB of them: the first, the
+    last, and evenly spaced ones between. Files that cannot be read are left
+    out and listed at the end of the page.
 
     Args:
-        run: Folder of the run. Of it are read `history.csv`, `real.png`,
-            `arguments.json`, `quality_*.json`, the pictures in `grids` and
-            the last checkpoint in `checkpoints`; none of them need exist, but
-            either a row of the history or a picture must.
+        run: Folder of the run. It must have a history with at least one row,
+            or at least one grid. All other files are optional.
 
     Returns:
-        `pathlib.Path` of the page.
+        Path of the page.
 
     Raises:
-        ValueError: If there is neither a history nor a picture in the folder.
+        ValueError: If the folder has neither a history nor grids.
         OSError: If the page cannot be written.
 
     Example:
@@ -62,42 +71,45 @@ def write_page(run):
         assert "d_loss" in path.read_text(encoding="utf-8")
     ```
     """
-    run = pathlib.Path(run)
-    notes = []
-    rows = _read(run / "history.csv", read_rows, notes) or []
-    pictures = _pictures(run / "grids", rows)
+    folder = RunFolder(run)
+    notes: list[str] = []
+    rows = _read(folder.history, read_history, notes) or []
+    pictures = _find_pictures(folder.grids, rows)
     if not rows and not pictures:
         raise ValueError(
-            "`run` must be the folder of a run, with a history.csv or with "
-            f"pictures in grids. Received: run={str(run)!r}"
+            "`run` must be the folder of a run, with a history.csv file or "
+            f"with grids. Received: run={str(folder.path)!r}"
         )
     steps = [int(row["step"]) for row in rows]
     steps += [step for step, _, _ in pictures if step is not None]
     last_step = max([1, *steps])
-    manifest = _manifest(run, notes)
-    arguments = _read(run / "arguments.json", _read_json, notes)
-    arguments = arguments or manifest.get("arguments") or {}
+    manifest = _read_latest_manifest(folder, notes)
+    settings = _read(folder.settings, lambda _: folder.read_settings(), notes)
+    settings = settings or manifest.get("arguments") or {}
     template = pathlib.Path(__file__).with_name("page.html")
     text = string.Template(template.read_text(encoding="utf-8")).substitute(
-        title=escape(run.resolve().name),
+        title=escape(folder.path.resolve().name),
         pictures=_slides(pictures, last_step, notes),
-        real=_image(run / "real.png", "Real pictures", notes),
+        real=_image(folder.real_images, "Real pictures", notes),
         plots="\n".join(plots.draw(rows, last_step)),
-        quality=_quality(run, notes),
-        arguments=_table([], [[k, _shown(v)] for k, v in arguments.items()]),
+        quality=_quality(folder.path, notes),
+        settings=_table([], [[k, _text(v)] for k, v in settings.items()]),
         versions=_table([], _versions(manifest)),
         history=_history(rows, last_step),
         notes="".join(f"<li>{escape(note)}</li>" for note in notes),
     )
-    path = run / "index.html"
-    with images.written_aside(path) as aside:
-        # The name of a folder need not be text.
-        aside.write_text(text, encoding="utf-8", errors="replace")
-    return path
+    with atomic_write(folder.page) as temporary:
+        # Names of folders may contain bytes that are not valid text.
+        temporary.write_text(text, encoding="utf-8", errors="replace")
+    return folder.page
 
 
-def _read(path, reader, notes):
-    """Returns what is in a file; `None` if it is missing or unreadable."""
+def _read(
+    path: pathlib.Path,
+    reader: Callable[[pathlib.Path], _Content],
+    notes: list[str],
+) -> _Content | None:
+    """Returns the content of a file, or `None`; notes why it is unreadable."""
     try:
         return reader(path)
     except FileNotFoundError:
@@ -107,31 +119,29 @@ def _read(path, reader, notes):
         return None
 
 
-def _read_json(path):
-    value = json.loads(path.read_text(encoding="utf-8"))
-    if not isinstance(value, dict):
-        raise ValueError(f"it holds a {type(value).__name__}")
-    return value
+def _read_quality(path: pathlib.Path) -> dict[str, dict[str, Any]]:
+    result = json.loads(path.read_text(encoding="utf-8"))
+    for name in ("values", "protocol"):
+        if not isinstance(result, dict) or not isinstance(
+            result.get(name), dict
+        ):
+            raise ValueError(f"it has no {name}")
+    return result
 
 
-def _read_quality(path):
-    parts = _read_json(path)
-    if not all(isinstance(parts.get(k), dict) for k in ("values", "protocol")):
-        raise ValueError("it has no values and protocol")
-    return parts
-
-
-def _read_png(path):
+def _read_png(path: pathlib.Path) -> bytes:
     data = path.read_bytes()
     if data[:8] != b"\x89PNG\r\n\x1a\n" or len(data) < 24:
-        raise ValueError("it is no PNG file")
+        raise ValueError("it is not a PNG file")
     return data
 
 
-def _pictures(folder, rows):
-    """Returns the step, if known, the name and the path of each, in order."""
+def _find_pictures(
+    folder: pathlib.Path, rows: Iterable[dict[str, str]]
+) -> list[_Picture]:
+    """Returns the grids, oldest first."""
     ends = {row["epoch"]: int(row["step"]) for row in rows}
-    found = []
+    found: list[tuple[tuple[float, str, int], _Picture]] = []
     for path in folder.glob("*.png"):
         match = _PICTURE.fullmatch(path.name)
         if not match:
@@ -141,33 +151,35 @@ def _pictures(folder, rows):
         name = f"{kind} {number}"
         if kind == "epoch" and step is not None:
             name += f", step {step}"
-        place = math.inf if step is None else step
-        found.append(((place, kind, number), (step, name, path)))
+        order = math.inf if step is None else step
+        found.append(((order, kind, number), (step, name, path)))
     return [picture for _, picture in sorted(found)]
 
 
-def _slides(pictures, last_step, notes):
-    """Returns the pictures as elements: first, last, and evenly between."""
+def _slides(pictures: list[_Picture], last_step: int, notes: list[str]) -> str:
+    """Returns the first, the last, and evenly spaced grids as elements."""
     size = sum(path.stat().st_size for _, _, path in pictures)
-    most = min(_MOST_PICTURES, _MOST_BYTES * len(pictures) // max(1, size))
-    most = max(2, most)
-    if len(pictures) > most:
+    count = min(_MAX_PICTURES, _MAX_BYTES * len(pictures) // max(1, size))
+    count = max(2, count)
+    if len(pictures) > count:
         notes.append(
-            f"{most} of the {len(pictures)} pictures in grids are shown, "
-            "evenly chosen."
+            f"The page shows {count} of the {len(pictures)} grids, evenly "
+            "spaced."
         )
         last = len(pictures) - 1
-        pictures = [pictures[i * last // (most - 1)] for i in range(most)]
+        pictures = [pictures[i * last // (count - 1)] for i in range(count)]
     elements = []
     for step, name, path in pictures:
-        place = "" if step is None else plots.place(step, last_step)
+        position = "" if step is None else plots.position(step, last_step)
         text = f"Generated after {name}"
-        elements.append(_image(path, text, notes, place))
+        elements.append(_image(path, text, notes, position))
     return "\n".join(filter(None, elements))
 
 
-def _image(path, text, notes, attributes=""):
-    """Returns a picture as an element, enlarged if it is small."""
+def _image(
+    path: pathlib.Path, text: str, notes: list[str], attributes: str = ""
+) -> str:
+    """Returns a picture as an element. Small pictures are enlarged."""
     data = _read(path, _read_png, notes)
     if data is None:
         return ""
@@ -182,75 +194,81 @@ def _image(path, text, notes, attributes=""):
     )
 
 
-def _manifest(run, notes):
-    """Returns the last checkpoint's name and what it says of itself."""
-    path = callbacks.latest_checkpoint(run / "checkpoints")
-    manifest = path and _read(path, callbacks.read_manifest, notes)
-    return {"checkpoint": path.name, **manifest} if manifest else {}
+def _read_latest_manifest(
+    folder: RunFolder, notes: list[str]
+) -> dict[str, Any]:
+    """Returns the manifest of the newest checkpoint, and its name."""
+    path = folder.latest_checkpoint()
+    manifest = path and _read(path, read_manifest, notes)
+    return {"checkpoint": path.name, **manifest} if path and manifest else {}
 
 
-def _versions(manifest):
+def _versions(manifest: dict[str, Any]) -> Iterable[list[str]]:
     for name, value in manifest.items():
         if name != "arguments":
-            yield name, _shown(value)
-    yield "this page", f"gan_blocks {__version__}"
-    yield "its Python", platform.python_version()
+            yield [name, _text(value)]
+    yield ["this page", f"gan_blocks {__version__}"]
+    yield ["Python of this page", platform.python_version()]
 
 
-def _quality(run, notes):
-    """Returns a table of the measurements, newest last."""
+def _quality(folder: pathlib.Path, notes: list[str]) -> str:
+    """Returns a table of the measured quality, newest last."""
     files = sorted(
-        run.glob("quality_*.json"), key=lambda path: path.stat().st_mtime
+        folder.glob("quality_*.json"), key=lambda path: path.stat().st_mtime
     )
     read = {path.name: _read(path, _read_quality, notes) for path in files}
     results = {name: result for name, result in read.items() if result}
     names = dict.fromkeys(k for r in results.values() for k in r["values"])
     rows = []
     for name, result in results.items():
-        values = [_cell(_shown(result["values"].get(k, ""))) for k in names]
+        values = [_cell(_text(result["values"].get(k, ""))) for k in names]
         protocol = result["protocol"].items()
-        how = ", ".join(f"{k}: {_shown(v)}" for k, v in protocol)
+        how = ", ".join(f"{k}: {_text(v)}" for k, v in protocol)
         rows.append([name, *values, how])
     return _table(["measured", *names, "how"], rows)
 
 
-def _history(rows, last_step):
+def _history(rows: list[dict[str, str]], last_step: int) -> str:
     names = ["step", "epoch", *plots.columns(rows)]
-    places = [plots.place(int(row["step"]), last_step) for row in rows]
+    positions = [plots.position(int(row["step"]), last_step) for row in rows]
     cells = [
         [row["step"], row["epoch"], *(_cell(row[name]) for name in names[2:])]
         for row in rows
     ]
-    return _table(names, cells, places)
+    return _table(names, cells, positions)
 
 
-def _table(head, rows, attributes=None):
-    """Returns a table whose rows begin with what they are about, or nothing.
+def _table(
+    head: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    attributes: Sequence[str] | None = None,
+) -> str:
+    """Returns a table, or an empty string if there are no rows.
 
     Args:
-        head: List of the texts of the first row; empty for none.
-        rows: Iterable of lists of texts.
-        attributes: List of those of the rows. Defaults to `None`.
+        head: Texts of the header row. May be empty.
+        rows: Texts of the rows. The first text is the header of its row.
+        attributes: Attributes of the rows. Defaults to `None`.
     """
     lines = []
     for i, (first, *others) in enumerate(rows):
         cells = "".join(f"<td>{escape(text)}</td>" for text in others)
-        own = " " + attributes[i] if attributes else ""
+        extra = " " + attributes[i] if attributes else ""
         lines.append(
-            f'<tr{own}><th scope="row">{escape(first)}</th>{cells}</tr>'
+            f'<tr{extra}><th scope="row">{escape(first)}</th>{cells}</tr>'
         )
     if not lines:
         return ""
     cells = "".join(f'<th scope="col">{escape(text)}</th>' for text in head)
-    head = f"<thead><tr>{cells}</tr></thead>" if head else ""
+    header = f"<thead><tr>{cells}</tr></thead>" if head else ""
     body = "\n".join(lines)
-    return f"<table>{head}<tbody>\n{body}\n</tbody></table>"
+    return f"<table>{header}<tbody>\n{body}\n</tbody></table>"
 
 
-def _cell(text):
-    number = plots.number(text)
+def _cell(text: str) -> str:
+    number = plots.parse_number(text)
     return text if number is None else f"{number:.4g}"
 
 
-def _shown(value):
+def _text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)

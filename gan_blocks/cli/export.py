@@ -1,0 +1,123 @@
+"""The action `export`: the generator for other programs."""
+
+from collections.abc import Iterator
+import contextlib
+import importlib.util
+import logging
+import pathlib
+import textwrap
+from typing import Any
+import warnings
+
+from gan_blocks.cli import loading
+from gan_blocks.cli.output import fail, python_command
+from gan_blocks.gan.model import GAN
+import keras
+import numpy as np
+
+# The ending of an exported file, and Keras' name of its format.
+_FORMATS = {"": "tf_saved_model", ".onnx": "onnx", ".tflite": "litert"}
+# Packages that Keras needs for a format, which are often not installed.
+_PACKAGES = {
+    (".onnx", "tensorflow"): "tf2onnx",
+    (".onnx", "jax"): "jax2onnx",
+    (".onnx", "torch"): "onnxscript",
+    (".tflite", "torch"): "litert-torch",
+}
+
+
+def export(run: pathlib.Path, file: pathlib.Path) -> None:
+    """Exports the averaged generator, prints its inputs and its output."""
+    suffix, backend = file.suffix.lower(), keras.backend.backend()
+    package = _PACKAGES.get((suffix, backend))
+    if package and not importlib.util.find_spec(package.replace("-", "_")):
+        fail(
+            f'Exporting to {suffix} needs the package "{package}", which is '
+            "not installed. Install it with: "
+            f"{python_command('-m', 'pip', 'install', package)}"
+        )
+    gan = loading.load_gan(loading.find_model(run))
+    generator = gan.averaged_generator()
+    file.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        if suffix == ".keras":
+            generator.save(file)
+        else:
+            named = _with_names(gan, generator)
+            with _without_warnings():
+                named.export(file, _FORMATS[suffix], verbose=False)
+    except Exception as error:  # Each converter has error types of its own.
+        reason = textwrap.shorten(str(error), 300, placeholder="...")
+        advice = ""
+        if backend != "tensorflow":
+            advice = " Try again with KERAS_BACKEND=tensorflow."
+        fail(f"Exporting {file} failed on {backend}: {reason}{advice}")
+    print(f"{file}\n{_describe(gan)}")
+
+
+@contextlib.contextmanager
+def _without_warnings() -> Iterator[None]:
+    """Hides the warnings of the converters, which the user cannot act on."""
+    disabled = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(disabled)
+
+
+def _with_names(gan: GAN, generator: keras.Model) -> keras.Model:
+    """Returns a model whose inputs and outputs have readable names."""
+    inputs: list[Any] = [keras.Input(gan.latent_shape, name="latents")]
+    if gan.num_classes is not None:
+        inputs.append(keras.Input((), dtype="int32", name="labels"))
+    images = generator(_alone_or_list(inputs))
+    images = keras.layers.Identity(name="images")(images)
+    if keras.backend.backend() == "tensorflow":
+        # Only TensorFlow exports the keys as names.
+        images = {"images": images}
+    model = keras.Model(_alone_or_list(inputs), images)
+    # Keras exports only models that have been called.
+    model(
+        _alone_or_list(
+            [keras.ops.zeros((1, *one.shape[1:]), one.dtype) for one in inputs]
+        )
+    )
+    return model
+
+
+def _alone_or_list(inputs: list[Any]) -> Any:
+    return inputs if len(inputs) > 1 else inputs[0]
+
+
+def _describe(gan: GAN) -> str:
+    latents = {
+        "normal": "normal: mean 0, standard deviation 1",
+        "uniform": "uniform from -1 to 1",
+    }[gan.latent_distribution]
+    rows = [("latents", "float32", gan.latent_shape, latents)]
+    if gan.num_classes is not None:
+        classes = f"classes, from 0 to {gan.num_classes - 1}"
+        rows.append(("labels", "int32", (), classes))
+    rows.append(
+        (
+            "images",
+            "float32",
+            gan.image_shape,
+            _value_range(gan.generate(64, seed=0)),
+        )
+    )
+    lines = []
+    for name, dtype, shape, values in rows:
+        shape = str(("batch", *shape)).replace("'", "")
+        lines.append(f"  {name}: {dtype}, shape {shape}, {values}")
+    return "\n".join(["Inputs:", *lines[:-1], "Output:", lines[-1]])
+
+
+def _value_range(samples: np.ndarray) -> str:
+    low, high = float(samples.min()), float(samples.max())
+    if high <= 1 and low >= -1:
+        return "from 0 to 1" if low >= 0 else "from -1 to 1"
+    return f"from {low:.3g} to {high:.3g} in 64 samples"
