@@ -201,7 +201,7 @@ class ProgressLine(keras.callbacks.Callback):
         if self._step_times:
             seconds = statistics.median(self._step_times)
             parts["speed"] = (
-                f"{_number(seconds)} s/step"
+                f"{seconds:.1f} s/step"
                 if seconds >= 1
                 else f"{1000 * seconds:.0f} ms/step"
             )
