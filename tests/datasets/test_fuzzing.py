@@ -1,10 +1,10 @@
-"""Whatever the bytes, a reader gives images or one clear `ValueError`.
+"""Fuzzing: for any bytes, a reader returns images or raises a `ValueError`.
 
-Each reader is given arbitrary bytes and whole files that were damaged. In the
-suite these are the same few every time. For minutes of new ones, within 3 GiB
-of memory, with figures at the end:
+The readers get arbitrary bytes and damaged copies of valid files. As a test,
+the examples are few and always the same. This command searches new examples
+for several minutes, with at most 3 GiB of memory, and prints statistics:
 
-    python tests/test_fuzzing.py MINUTES [READER ...]
+    python tests/datasets/test_fuzzing.py MINUTES [READER ...]
 """
 
 import faulthandler
@@ -22,7 +22,7 @@ import time
 import warnings
 import zipfile
 
-# Hypothesis would leave a folder where the tests are run.
+# Otherwise Hypothesis creates a folder in the current directory.
 os.environ.setdefault(
     "HYPOTHESIS_STORAGE_DIRECTORY",
     os.path.join(tempfile.gettempdir(), "hypothesis_of_gan_blocks"),
@@ -36,46 +36,46 @@ from PIL import Image  # noqa: E402
 import pytest  # noqa: E402
 
 MEMORY = 3 * 1024**3  # bytes
-LONGEST = 120  # seconds for one example of the long form
+TIMEOUT = 120  # seconds for one example of the command
 IMAGES = np.random.default_rng(0).integers(0, 256, (3, 9, 9), "uint8")
 
-# Whole files, which are then damaged.
+# Valid files, to be damaged
 
 
-def encoded(image, format, **options):
+def encode(image, format, **options):
     stream = io.BytesIO()
     image.save(stream, format, **options)
     return stream.getvalue()
 
 
-def whole_pictures():
+def valid_images():
     noise = Image.fromarray(IMAGES.reshape(9, 9, 3))
-    turned, grey = Image.Exif(), noise.convert("L")
-    turned[0x0112] = 6
-    yield encoded(noise, "PNG")
-    yield encoded(noise.quantize(), "PNG", transparency=1)
-    yield encoded(grey.convert("I;16"), "PNG")
-    yield encoded(noise, "PNG", save_all=True, append_images=[noise])
-    yield encoded(noise, "JPEG", exif=turned)
-    yield encoded(noise, "JPEG", progressive=True)
-    yield encoded(noise.convert("CMYK"), "JPEG")
-    yield encoded(noise, "GIF", save_all=True, append_images=[grey])
+    rotated, gray = Image.Exif(), noise.convert("L")
+    rotated[0x0112] = 6
+    yield encode(noise, "PNG")
+    yield encode(noise.quantize(), "PNG", transparency=1)
+    yield encode(gray.convert("I;16"), "PNG")
+    yield encode(noise, "PNG", save_all=True, append_images=[noise])
+    yield encode(noise, "JPEG", exif=rotated)
+    yield encode(noise, "JPEG", progressive=True)
+    yield encode(noise.convert("CMYK"), "JPEG")
+    yield encode(noise, "GIF", save_all=True, append_images=[gray])
     for options in ({}, {"lossless": True}, {"save_all": True}):
-        yield encoded(noise.convert("RGBA"), "WEBP", **options)
+        yield encode(noise.convert("RGBA"), "WEBP", **options)
     for compression in (None, "tiff_lzw", "jpeg", "tiff_deflate", "packbits"):
-        yield encoded(noise, "TIFF", compression=compression)
-    yield encoded(grey.convert("1"), "TIFF", compression="group4")
-    yield encoded(noise.convert("RGBA"), "BMP")
-    yield encoded(noise.quantize(), "BMP")
-    yield encoded(noise, "PPM")
+        yield encode(noise, "TIFF", compression=compression)
+    yield encode(gray.convert("1"), "TIFF", compression="group4")
+    yield encode(noise.convert("RGBA"), "BMP")
+    yield encode(noise.quantize(), "BMP")
+    yield encode(noise, "PPM")
     yield b"P3 3 1 255 1 2 3 4 5 6 7 8 9 "
-    yield encoded(noise.convert("RGBA"), "TGA", compression="tga_rle")
+    yield encode(noise.convert("RGBA"), "TGA", compression="tga_rle")
     for format in ("AVIF", "JPEG2000"):
         if format in Image.SAVE:
-            yield encoded(noise, format)
+            yield encode(noise, format)
 
 
-def whole_npys():
+def valid_npys():
     for array in (
         IMAGES,
         np.asfortranarray(IMAGES[..., None]),
@@ -88,18 +88,18 @@ def whole_npys():
         yield stream.getvalue()
 
 
-def whole_idxs():
+def valid_idxs():
     for shape in ((3, 9, 9), (1, 9, 9, 3)):
         header = struct.pack(f">BBBB{len(shape)}I", 0, 0, 8, len(shape), *shape)
         yield header + IMAGES.tobytes()
 
 
-def whole_landmarks():
+def valid_landmarks():
     yield b"9 " + b"175 160.5 -3 " * 6
     yield b"9\n" + b"\t1e2 +7" * 9 + b"\r\n"
 
 
-def zipped(*contents, ending, method=zipfile.ZIP_DEFLATED):
+def zip_files(*contents, ending, method=zipfile.ZIP_DEFLATED):
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w", method) as archive:
         for number, content in enumerate(contents):
@@ -124,9 +124,7 @@ def damaged(draw, contents):
         start = draw(places)
         end = start + draw(st.integers(0, 8) | st.integers(0, length))
         before, part, after = content[:start], content[start:end], content[end:]
-        damage = draw(
-            st.sampled_from("flip cut insert splice number word".split())
-        )
+        damage = draw(st.sampled_from(DAMAGES))
         if damage == "flip":
             part = bytes([draw(st.integers(0, 255))]) + content[start + 1 : end]
         elif damage == "cut":
@@ -150,32 +148,32 @@ def damaged(draw, contents):
     return content
 
 
-def anything(beginnings):
+def arbitrary(beginnings):
     starts = st.sampled_from([b"", *beginnings])
     return st.builds(bytes.__add__, starts, st.binary(max_size=200))
 
 
 def files(contents):
     beginnings = sorted({content[:12] for content in contents})
-    return damaged(contents) | anything(beginnings)
+    return damaged(contents) | arbitrary(beginnings)
 
 
 def readers():
-    """Returns the name of a file and what may be in it, by reader."""
-    pictures, npys, idxs = [*whole_pictures()], [*whole_npys()], [*whole_idxs()]
+    """Returns a file name and a strategy for its content, by reader."""
+    images, npys, idxs = [*valid_images()], [*valid_npys()], [*valid_idxs()]
     zips = [
-        zipped(*pictures[:2], ending=".png", method=method)
+        zip_files(*images[:2], ending=".png", method=method)
         for method in (zipfile.ZIP_STORED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
     ]
-    npzs = [zipped(npy, ending=".npy") for npy in npys]
+    npzs = [zip_files(npy, ending=".npy") for npy in npys]
     gzs = [gzip.compress(idx) for idx in idxs]
 
     def inside(strategy, **options):
-        return strategy.map(lambda content: zipped(content, **options))
+        return strategy.map(lambda content: zip_files(content, **options))
 
     return {
-        "pictures": ("a.png", files(pictures)),
-        "zip": ("a.zip", files(zips) | inside(files(pictures), ending=".png")),
+        "images": ("a.png", files(images)),
+        "zip": ("a.zip", files(zips) | inside(files(images), ending=".png")),
         "npy": ("a.npy", files(npys)),
         "npz": ("a.npz", files(npzs) | inside(files(npys), ending=".npy")),
         "idx": ("a-idx3-ubyte", files(idxs)),
@@ -183,17 +181,17 @@ def readers():
             "a-idx3-ubyte.gz",
             files(gzs) | files(idxs).map(gzip.compress),
         ),
-        "landmarks": ("a.png.cat", files([*whole_landmarks()])),
+        "landmarks": ("a.png.cat", files([*valid_landmarks()])),
     }
 
 
 READERS = readers()
 
-# What must hold
+# Checks
 
 
 def check(folder, name, content):
-    """Checks that bytes under a name give images or are refused."""
+    """Checks that reading a file returns images or raises an error."""
     path = pathlib.Path(folder, name)
     path.unlink(missing_ok=True)
     path.write_bytes(content)
@@ -217,7 +215,7 @@ def check(folder, name, content):
 def check_images(images):
     assert images.dtype == np.uint8
     assert len(images) and images.shape[1:] == (8, 8, 3)
-    images.sum()  # So that all of what is mapped is there.
+    images.sum()  # Reads all of a memory-mapped file.
 
 
 def check_landmarks(landmarks):
@@ -225,8 +223,8 @@ def check_landmarks(landmarks):
     assert (np.abs(landmarks) <= 1e6).all()
 
 
-def searched(folder, reader, check=check, **settings):
-    """Returns a function that checks many examples of a reader's files."""
+def fuzz(folder, reader, check=check, **settings):
+    """Returns a function that checks many examples for a reader."""
     name, contents = READERS[reader]
     settings = hypothesis.settings(
         database=None,
@@ -238,13 +236,16 @@ def searched(folder, reader, check=check, **settings):
     return settings(search)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reader", READERS)
-def test_a_reader_answers_whatever_the_bytes(reader, tmp_path, monkeypatch):
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 2**20)  # to be quick
-    searched(tmp_path, reader, derandomize=True, max_examples=60)()
+def test_readers_return_images_or_raise_a_value_error(
+    reader, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 2**20)  # Saves time.
+    fuzz(tmp_path, reader, derandomize=True, max_examples=60)()
 
 
-# The long form
+# The command
 
 
 def main(minutes, *chosen):
@@ -259,7 +260,7 @@ def main(minutes, *chosen):
     return max(map(abs, codes))
 
 
-def search_on(reader, seconds):
+def run_reader(reader, seconds):
     import resource
 
     used = int(pathlib.Path("/proc/self/statm").read_text().split()[0])
@@ -267,9 +268,9 @@ def search_on(reader, seconds):
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     count, slowest = 0, 0.0
 
-    def counted(*arguments):
+    def check_and_count(*arguments):
         nonlocal count, slowest
-        faulthandler.dump_traceback_later(LONGEST, exit=True)
+        faulthandler.dump_traceback_later(TIMEOUT, exit=True)
         start = time.monotonic()
         check(*arguments)
         count, slowest = count + 1, max(slowest, time.monotonic() - start)
@@ -278,8 +279,12 @@ def search_on(reader, seconds):
     with tempfile.TemporaryDirectory() as folder:
         first = int(time.time()) % 10**6 * 1000
         for number in itertools.count(first):
-            search = searched(
-                folder, reader, counted, derandomize=False, max_examples=300
+            search = fuzz(
+                folder,
+                reader,
+                check_and_count,
+                derandomize=False,
+                max_examples=300,
             )
             hypothesis.seed(number)(search)()
             if time.monotonic() > end:
@@ -294,6 +299,6 @@ def search_on(reader, seconds):
 
 if __name__ == "__main__":
     if sys.argv[1] == "--one":
-        search_on(*sys.argv[2:])
+        run_reader(*sys.argv[2:])
     else:
         sys.exit(main(*sys.argv[1:]))

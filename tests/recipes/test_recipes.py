@@ -13,7 +13,7 @@ import keras
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
-from test_datasets import write_tfds
+from support.image_sources import write_tfds
 
 from gan_blocks import callbacks, datasets, losses, samples
 
