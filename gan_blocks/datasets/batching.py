@@ -76,7 +76,7 @@ class Batches(keras.utils.PyDataset):
 
     - `len(batches)` is the number of batches (steps) in an epoch.
     - `batches[i]` is batch `i` of the current epoch, as NumPy arrays.
-    - `for batch in batches` reads one epoch. The next loop reads the next one.
+    - `for batch in batches` reads one epoch, and each loop reads the next one.
 
     Pass `shuffle=False` to `fit`. Otherwise Keras shuffles the order of the
     batches once more, with a random generator that does not depend on `seed`.

@@ -241,7 +241,9 @@ def _open(file):
 
 def _check_size(size):
     if size > _FILE_LIMIT:
-        raise ValueError(f"a file of {size} bytes, more than {_FILE_LIMIT}")
+        raise ValueError(
+            f"a file of {size} bytes is larger than the limit of {_FILE_LIMIT}"
+        )
 
 
 def _lock_if_large(size):
@@ -255,7 +257,8 @@ def _open_file(path):
         raise ValueError("not a regular file")
     _check_size(status.st_size)
     with _lock_if_large(status.st_size):
-        # Pillow would request as many bytes as a damaged file states.
+        # From the file itself, Pillow would request as many bytes as a damaged
+        # header states.
         content = path.read_bytes()
         with _open(io.BytesIO(content)) as image:
             yield image
@@ -285,7 +288,7 @@ def _zip_images(path, stack):
 @contextlib.contextmanager
 def _open_in_zip(archive, member):
     if member.compress_type == zipfile.ZIP_LZMA:
-        raise ValueError("LZMA compression, whose memory use has no limit")
+        raise ValueError("LZMA compression could need too much memory")
     _check_size(member.file_size)
     # Reading from a stream: Pillow rejects an image with too many pixels before
     # all of it is unpacked.
@@ -359,7 +362,7 @@ def _tfds_values(builder, split, feature):
     import tensorflow_datasets as tfds
 
     class OneFeature(tfds.decode.PartialDecoding):
-        # Otherwise TFDS logs that TFDS uses a deprecated attribute.
+        # TFDS' own method logs a warning that an attribute is deprecated.
         def extract_features(self, features: Any) -> Any:
             return tfds.features.FeaturesDict({feature: features[feature]})
 
