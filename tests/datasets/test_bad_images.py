@@ -1,0 +1,271 @@
+"""Images of unusual kinds are loaded, and unusable images are skipped."""
+
+import os
+import re
+import warnings
+import zipfile
+
+from gan_blocks import datasets
+from gan_blocks.datasets import sources
+import numpy as np
+from PIL import Image
+import pytest
+from support.bad_files import (
+    PNG,
+    dangling_link,
+    huge_file,
+    jpeg_of_size,
+    link_to_device,
+    link_to_itself,
+    little_memory,
+    needs_posix,
+    no_permission,
+    png_of_size,
+)
+from support.image_sources import (
+    BLUE,
+    RED,
+    encode,
+    is_color,
+    plain,
+    write_folder,
+    write_zip,
+)
+
+JPEG = encode(Image.effect_noise((64, 64), 99), "JPEG")
+ANIMATION = {"save_all": True, "append_images": [plain(BLUE)]}
+
+
+@pytest.mark.parametrize(
+    ("content", "color"),
+    [
+        pytest.param(encode(plain(RED), "GIF", **ANIMATION), RED, id="GIF"),
+        pytest.param(encode(plain(RED), **ANIMATION), RED, id="APNG"),
+        pytest.param(
+            encode(plain(RED), "WEBP", lossless=True, **ANIMATION),
+            RED,
+            id="animated WebP",
+        ),
+        pytest.param(encode(plain(RED).quantize()), RED, id="palette"),
+        pytest.param(encode(plain(90, mode="L")), (90, 90, 90), id="gray"),
+        pytest.param(PNG, RED, id="PNG called JPEG"),
+        pytest.param(encode(plain(RED, (4000, 1))), RED, id="long and thin"),
+        pytest.param(
+            encode(plain(RED), "JPEG", quality=95, exif=b"Exif\0\0II*\0\xff"),
+            RED,
+            id="warning of Pillow",
+        ),
+    ],
+)
+def test_an_image_of_an_unusual_kind_is_loaded(content, color, tmp_path):
+    (tmp_path / "image.jpg").write_bytes(content)
+    assert is_color(datasets.load(tmp_path, 8), color, tolerance=4)
+
+
+def test_a_color_image_becomes_gray_with_one_channel(tmp_path):
+    (tmp_path / "image.png").write_bytes(PNG)
+    assert (datasets.load(tmp_path, 8, channels=1) == 76).all()
+
+
+def check_skipped(source, name, reason):
+    """Checks that one image is loaded and another one is skipped."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        found = datasets.load(source, 8)
+    assert found.shape == (1, 8, 8, 3)
+    assert is_color(found, RED)
+    (warning,) = caught
+    assert warning.category is UserWarning
+    text = str(warning.message)
+    pattern = rf"1 could not be read: {re.escape(name)} \(.*{reason}.*1 were"
+    assert re.search(pattern, text), text
+    assert text.isprintable() and str(source) in text
+    with pytest.raises(ValueError, match="cannot be read") as error:
+        datasets.load(source, 8, strict=True)
+    assert name in str(error.value) and str(source) in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        pytest.param(b"", "UnidentifiedImageError", id="empty"),
+        pytest.param(b"not an image", "UnidentifiedImageError", id="text"),
+        pytest.param(PNG[:45] + b"\xff\xff" + PNG[47:], "Error", id="corrupt"),
+        pytest.param(PNG[:50], "truncated", id="truncated PNG"),
+        pytest.param(JPEG[: len(JPEG) // 2], "truncated", id="truncated JPEG"),
+        pytest.param(
+            b"\0\0\0\x0cjP  \r\n\x87\n\xff\xff\xff\0jp2h",
+            "Error",
+            id="JPEG 2000 with a chunk of 4 GB",
+        ),
+        pytest.param(
+            encode(plain(0.5, mode="F"), "TIFF"),
+            "pixels are floats",
+            id="float",
+        ),
+        pytest.param(
+            png_of_size(40000, 40000), "DecompressionBomb", id="PNG bomb"
+        ),
+        pytest.param(
+            png_of_size(2**22, 2**22), "DecompressionBomb", id="16 terapixels"
+        ),
+        pytest.param(
+            jpeg_of_size(65000, 65000), "DecompressionBomb", id="JPEG bomb"
+        ),
+        pytest.param(png_of_size(0, 0), "Error", id="no pixels"),
+    ],
+)
+def test_an_unusable_image_is_skipped_and_named(content, reason, tmp_path):
+    files = {"bad.png": content, "good.png": PNG}
+    with little_memory():
+        check_skipped(
+            write_folder(tmp_path / "folder", files), "bad.png", reason
+        )
+        check_skipped(write_zip(tmp_path / "a.zip", files), "bad.png", reason)
+
+
+@needs_posix
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (dangling_link, "FileNotFoundError"),
+        (link_to_itself, "symbolic links"),
+        (os.mkfifo, "regular file"),
+        (link_to_device, "regular file"),
+        (huge_file, "a file of 1073741825 bytes"),
+    ],
+)
+def test_links_pipes_devices_and_huge_files_are_skipped(make, reason, tmp_path):
+    (tmp_path / "good.png").write_bytes(PNG)
+    make(tmp_path / "bad.png")
+    check_skipped(tmp_path, "bad.png", reason)
+
+
+@needs_posix
+def test_links_to_images_are_followed_but_not_links_to_folders(tmp_path):
+    folder = tmp_path / "folder"
+    (folder / "deep").mkdir(parents=True)
+    (tmp_path / "elsewhere.png").write_bytes(PNG)
+    (folder / "deep" / "a.png").symlink_to(tmp_path / "elsewhere.png")
+    (folder / "deep" / "again").symlink_to(folder)
+    assert len(datasets.load(folder, 8)) == 1
+
+
+def test_an_image_without_permission_is_skipped(tmp_path):
+    write_folder(tmp_path, {"good.png": PNG, "secret.png": b""})
+    with no_permission():
+        check_skipped(tmp_path, "secret.png", "Permission denied")
+
+
+def test_a_folder_without_permission_is_skipped(tmp_path):
+    (tmp_path / "secret").mkdir()
+    (tmp_path / "good.png").write_bytes(PNG)
+    with no_permission():
+        check_skipped(tmp_path, "secret/", "Permission denied")
+
+
+def check_names(folder, bad):
+    with pytest.warns(UserWarning, match=f"read: {re.escape(bad)} ") as caught:
+        found = datasets.load(folder, 8)
+    assert len(found) == 1 and is_color(found, RED)
+    text = str(caught[0].message)
+    assert text.isprintable()
+    text.encode()
+
+
+def test_file_names_in_all_scripts_are_loaded_and_shown(tmp_path):
+    names = "ネコ.png", "кот.png", "قطة.png", "고양이.png", "🐈.png", "a b.png"
+    write_folder(tmp_path, dict.fromkeys(names, PNG))
+    assert len(datasets.load(tmp_path, 8)) == len(names)
+    for name in names[1:]:
+        (tmp_path / name).unlink()
+    (tmp_path / "猫.png").touch()
+    check_names(tmp_path, "猫.png")
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        (b"caf\xe9.png", r"caf\udce9.png"),
+        (b"\x1b[2J\n.png", r"\x1b[2J\n.png"),
+        ("\u202egnp.png".encode(), r"\u202egnp.png"),
+    ],
+)
+def test_file_names_that_cannot_be_printed_are_escaped(name, shown, tmp_path):
+    for folder, content in (("good", PNG), ("bad", b"")):
+        (tmp_path / folder).mkdir()
+        path = os.path.join(os.fsencode(tmp_path / folder), name)
+        try:
+            with open(path, "wb") as file:
+                file.write(content)
+        except (OSError, ValueError):
+            pytest.skip("the file system does not allow such names")
+    check_names(tmp_path, f"bad/{shown}")
+
+
+def test_too_little_memory_is_an_error_and_skips_no_image(
+    tmp_path, monkeypatch
+):
+    def fail(*args, **options):
+        raise MemoryError
+
+    (tmp_path / "good.png").write_bytes(PNG)
+    monkeypatch.setattr(Image.Image, "resize", fail)
+    with pytest.raises(MemoryError, match="too little memory for an image"):
+        datasets.load(tmp_path, 8)
+
+
+def test_an_image_that_causes_endless_recursion_is_skipped(
+    tmp_path, monkeypatch
+):
+    def resize(image, *args, **options):
+        if image.size == (9, 9):
+            return resize(image)
+        return image
+
+    files = {"bad.png": encode(plain(RED, (9, 9))), "good.png": PNG}
+    write_folder(tmp_path, files)
+    monkeypatch.setattr(Image.Image, "resize", resize)
+    check_skipped(tmp_path, "bad.png", "RecursionError")
+
+
+# Members of archives
+
+
+def test_a_member_that_unpacks_to_gigabytes_is_skipped(tmp_path, monkeypatch):
+    files = {"bad.webp": bytes(2**21), "good.png": PNG}
+    path = write_zip(tmp_path / "a.zip", files)
+    monkeypatch.setattr(sources, "_FILE_LIMIT", 2**21 - 1)
+    check_skipped(path, "bad.webp", "a file of 2097152 bytes")
+
+
+def test_a_member_whose_compression_needs_gigabytes_is_skipped(tmp_path):
+    path = tmp_path / "a.zip"
+    write_zip(path, {"bad.png": PNG}, zipfile.ZIP_LZMA)
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("good.png", PNG)
+    check_skipped(path, "bad.png", "LZMA compression")
+
+
+def test_a_member_without_a_name_is_ignored(tmp_path):
+    path = write_zip(tmp_path / "a.zip", {"good.png": PNG})
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr(zipfile.ZipInfo(""), b"")
+    assert len(datasets.load(path, 8)) == 1
+
+
+def test_members_with_paths_outside_of_the_archive_write_no_files(tmp_path):
+    (tmp_path / "in").mkdir()
+    names = ["../up.png", "/root.png", "C:\\disk.png", "a/./../../b.png"]
+    path = write_zip(tmp_path / "in" / "a.zip", dict.fromkeys(names, PNG))
+    assert len(datasets.load(path, 8)) == len(names)
+    assert [p for p in tmp_path.rglob("*") if p.is_file()] == [path]
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_the_last_of_several_members_with_the_same_name_is_loaded(tmp_path):
+    path = write_zip(tmp_path / "a.zip", {"a.png": encode(plain(BLUE))})
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("a.png", PNG)
+    (found,) = datasets.load(path, 8)
+    assert np.array_equal(found[0, 0], RED)
