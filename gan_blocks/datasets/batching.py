@@ -81,13 +81,7 @@ class Batches(keras.utils.PyDataset):
     Pass `shuffle=False` to `fit`. Otherwise Keras shuffles the order of the
     batches once more, with a random generator that does not depend on `seed`.
 
-    Args:
-        images: uint8 array of shape `(number, height, width, channels)`.
-        batch_size: Number of images per batch.
-        seed: Seed of the order and of the mirroring. Defaults to 0.
-        shuffle: If True, each epoch has a different order. Defaults to True.
-        flip: If True, images are mirrored at random. Defaults to False.
-        labels: Integer array of shape `(number,)`. Defaults to None.
+    The arguments are those of `batches`.
 
     Attributes:
         epoch: Number of the current epoch, from 0.
