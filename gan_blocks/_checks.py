@@ -18,4 +18,6 @@ def check_positive_integer(name: str, value: object, minimum: int = 1) -> None:
             if minimum == 1
             else f"an integer of at least {minimum}"
         )
-        raise ValueError(f"`{name}` must be {wanted}. Received: {name}={value}")
+        raise ValueError(
+            f"`{name}` must be {wanted}. Received: {name}={value!r}"
+        )

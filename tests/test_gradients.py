@@ -1,9 +1,8 @@
+from gan_blocks import gradients
 import keras
+from keras import ops
 import numpy as np
 import pytest
-from keras import ops
-
-from gan_blocks import gradients
 
 pytestmark = pytest.mark.every_backend
 
@@ -16,11 +15,11 @@ def numpy(tensors):
     return [ops.convert_to_numpy(tensor) for tensor in tensors]
 
 
-def test_vjp_pulls_a_cotangent_back_to_the_variables():
+def test_vjp_returns_the_gradients_of_the_variables():
     weight = keras.Variable(np.array([[1.0, 2.0], [3.0, 4.0]], "float32"))
     inputs = ops.convert_to_tensor([[1.0, -1.0]])
     output, auxiliary, pullback = gradients.vjp(
-        lambda: (inputs @ weight, {"sum": ops.sum(weight)}), [weight], [weight]
+        lambda: (inputs @ weight, {"sum": ops.sum(weight)}), [weight]
     )
     (gradient,) = pullback(ops.convert_to_tensor([[10.0, 1.0]]))
     np.testing.assert_allclose(*numpy([output, [[-2.0, -2.0]]]))
@@ -28,7 +27,7 @@ def test_vjp_pulls_a_cotangent_back_to_the_variables():
     assert float(auxiliary["sum"]) == 10.0
 
 
-def test_vjp_keeps_the_updates_of_the_function():
+def test_vjp_keeps_the_assignments_of_the_function():
     model = network(
         keras.layers.BatchNormalization(momentum=0.0),
         keras.layers.Dropout(0.5, seed=0),
@@ -39,13 +38,12 @@ def test_vjp_keeps_the_updates_of_the_function():
     gradients.vjp(
         lambda: (model(inputs, training=True), None),
         model.trainable_variables,
-        model.variables,
     )
     np.testing.assert_allclose(*numpy([model.layers[0].moving_mean, [1, 1, 1]]))
     assert (ops.convert_to_numpy(seeds) != seed).any()
 
 
-def test_input_vjp_pulls_back_to_the_inputs_and_changes_no_variable():
+def test_input_vjp_returns_the_input_gradient_and_changes_no_variable():
     model = network(
         keras.layers.BatchNormalization(),
         keras.layers.Dropout(0.5, seed=0),
@@ -54,14 +52,14 @@ def test_input_vjp_pulls_back_to_the_inputs_and_changes_no_variable():
     before = [value.copy() for value in numpy(model.variables)]
     inputs = ops.convert_to_tensor(np.eye(3, dtype="float32"))
     output, pullback = gradients.input_vjp(
-        lambda inputs: model(inputs, training=True), inputs, model.variables
+        lambda inputs: model(inputs, training=True), inputs
     )
     assert pullback(ops.ones_like(output)).shape == (3, 3)
     for old, new in zip(before, numpy(model.variables), strict=True):
         np.testing.assert_array_equal(old, new)
 
 
-def test_input_vjp_equals_the_jacobian_worked_by_hand():
+def test_input_vjp_equals_the_jacobian_calculated_by_hand():
     output, pullback = gradients.input_vjp(
         lambda inputs: inputs**3, ops.convert_to_tensor([1.0, 2.0])
     )
@@ -79,7 +77,7 @@ def test_an_input_gradient_can_be_differentiated_again():
         gradient = gradients.input_gradient(model, inputs)
         return ops.sum(ops.square(gradient)), None
 
-    output, _, pullback = gradients.vjp(squared_norm, [kernel], model.variables)
+    output, _, pullback = gradients.vjp(squared_norm, [kernel])
     # The gradient at each of the 4 inputs is the kernel itself.
     value = ops.convert_to_numpy(kernel)
     np.testing.assert_allclose(float(output), 4 * (value**2).sum(), rtol=1e-6)
@@ -89,7 +87,7 @@ def test_an_input_gradient_can_be_differentiated_again():
 
 
 @pytest.mark.parametrize("scaled", [False, True])
-def test_apply_makes_one_step_of_the_optimizer(scaled):
+def test_apply_performs_one_step_of_the_optimizer(scaled):
     variables = [keras.Variable([1.0]), keras.Variable([[2.0]])]
     optimizer = keras.optimizers.SGD(0.5)
     scale = 1.0

@@ -324,7 +324,9 @@ class GAN(keras.Model):
         parts = [{"epochs": epochs, "steps_per_epoch": steps_per_epoch}]
         if resume:
             parts = remaining_fits(self, epochs, steps_per_epoch)
-        history = keras.callbacks.History()
+        whole = keras.callbacks.History()
+        whole.set_model(self)
+        whole.on_train_begin()
         for part in parts:
             history = fit(
                 x.from_step(steps_done(self)),
@@ -332,7 +334,10 @@ class GAN(keras.Model):
                 callbacks=callbacks,
                 **{**kwargs, "shuffle": False, **part},
             )
-        return history
+            whole.epoch += history.epoch
+            for name, values in history.history.items():
+                whole.history.setdefault(name, []).extend(values)
+        return whole
 
     @backend.training_step
     def train_step(self, data):

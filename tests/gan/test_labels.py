@@ -1,28 +1,10 @@
+from gan_blocks import GAN, penalties
 import keras
 import numpy as np
 import pytest
-from keras import ops
-
-from gan_blocks import GAN, layers, penalties
+from support.gans import conditional_networks
 
 pytestmark = pytest.mark.every_backend
-
-
-def conditional_networks(label_shape=()):
-    latents = keras.Input((4,))
-    labels = keras.Input(label_shape, dtype="int32")
-    style = keras.layers.Embedding(3, 8)(labels)
-    style = keras.layers.Flatten()(style)
-    features = keras.layers.Concatenate()([latents, style])
-    image = keras.layers.Dense(16, activation="tanh")(features)
-    generator = keras.Model(
-        [latents, labels], keras.layers.Reshape((4, 4, 1))(image)
-    )
-    image, labels = keras.Input((4, 4, 1)), keras.Input((), dtype="int32")
-    features = keras.layers.Flatten()(image)
-    features = layers.DenseBlock(8, normalization=None)(features)
-    logits = layers.ProjectionHead(3)([features, labels])
-    return generator, keras.Model([image, labels], logits)
 
 
 def conditional_gan(**options):
@@ -36,13 +18,13 @@ def conditional_gan(**options):
 
 
 def three_shades(number):
-    """Images of one shade each, which is the class."""
+    """Returns images of a single shade, and their class, the shade."""
     labels = np.arange(number) % 3
     shades = (labels - 1) * np.float32(0.7)
     return np.tile(shades[:, None, None, None], (1, 4, 4, 1)), labels
 
 
-def test_each_class_is_learned_and_the_gan_saved_with_it(tmp_path):
+def test_a_conditional_gan_learns_each_class_and_can_be_saved(tmp_path):
     gan = conditional_gan(ema_momentum=0.9)
     gan.fit(*three_shades(96), batch_size=32, epochs=40, verbose=0)
     shades = gan.generate(30, seed=0).mean((1, 2, 3)).reshape(10, 3).mean(0)
@@ -56,7 +38,7 @@ def test_each_class_is_learned_and_the_gan_saved_with_it(tmp_path):
     loaded.fit(*three_shades(32), verbose=0)
 
 
-def test_labels_are_all_in_turn_one_for_all_or_one_each():
+def test_generate_takes_one_label_one_per_image_or_none():
     gan = conditional_gan()
     latents = gan.sample_latents(4, seed=0)
     in_turn = gan.generate(latents=latents)
@@ -70,18 +52,20 @@ def test_labels_are_all_in_turn_one_for_all_or_one_each():
 
 
 @pytest.mark.parametrize("labels", [3, -1, [0, 1], [0.5, 1.0, 0.0], [[0]] * 3])
-def test_labels_that_are_no_classes_are_refused(labels):
+def test_generate_refuses_labels_that_are_not_classes(labels):
     with pytest.raises(ValueError, match="3 integers from 0 to 2"):
         conditional_gan().generate(3, labels=labels)
 
 
-def test_labels_without_classes_and_classes_without_labels_are_refused():
+def test_labels_need_num_classes_and_the_reverse():
     images, labels = three_shades(8)
-    with pytest.raises(ValueError, match="trained on images and labels"):
+    with pytest.raises(
+        ValueError, match="must yield pairs of images and labels"
+    ):
         conditional_gan().evaluate(images, verbose=0)
     with pytest.raises(ValueError, match=r"shape \(batch,\)"):
         conditional_gan().evaluate(images, np.eye(3)[labels], verbose=0)
-    with pytest.raises(ValueError, match="must have one input, or a second"):
+    with pytest.raises(ValueError, match="must have one input. A second"):
         GAN(*conditional_networks())
     with pytest.raises(ValueError, match="a label"):
         GAN(*conditional_networks(label_shape=(1, 2)), num_classes=3)
@@ -98,7 +82,7 @@ def test_labels_without_classes_and_classes_without_labels_are_refused():
         GAN(plain, conditional_networks()[1], num_classes=3)
 
 
-def test_evaluation_and_prediction_are_told_the_classes():
+def test_evaluate_and_predict_take_labels():
     gan = conditional_gan()
     logs = gan.evaluate(*three_shades(8), return_dict=True, verbose=0)
     assert np.isfinite(logs["d_loss"])
@@ -108,15 +92,3 @@ def test_evaluation_and_prediction_are_told_the_classes():
         gan.generate(latents=latents),
         atol=1e-6,
     )
-
-
-def test_the_projection_is_the_dot_product_with_the_classes_embedding():
-    head = layers.ProjectionHead(3)
-    features = np.random.default_rng(0).normal(size=(5, 4)).astype("float32")
-    labels = np.array([0, 2, 1, 2, 0], "int32")
-    logits = ops.convert_to_numpy(head([features, labels]))
-    table, kernel, bias = map(ops.convert_to_numpy, head.weights)
-    expected = features @ kernel[:, 0] + bias
-    expected += (features * table[labels]).sum(axis=1)
-    assert head.compute_output_shape([(5, 4), (5,)]) == (5, 1)
-    np.testing.assert_allclose(logits[:, 0], expected, rtol=1e-5)

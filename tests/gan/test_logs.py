@@ -18,10 +18,12 @@ class FixedImages(keras.layers.Layer):
     def __init__(self, images):
         super().__init__()
         self.images = np.asarray(images)
+        self.offset = self.add_weight(shape=(), initializer="zeros")
 
     def call(self, latents):
         images = ops.convert_to_tensor(self.images, self.compute_dtype)
-        return images[: ops.shape(latents)[0]]
+        # Training needs something to differentiate.
+        return images[: ops.shape(latents)[0]] + self.offset
 
     def compute_output_shape(self, input_shape):
         return (input_shape[0], *self.images.shape[1:])

@@ -1,17 +1,16 @@
-"""Checkpoints of earlier releases must load, on every backend.
+"""Checkpoints of earlier releases load and continue, on every backend.
 
-If one of these tests fails, users cannot go on with their runs: change the
-library, not the file. Where a later release saves something new, it must take
-old files without it; write a second file with `write_checkpoint.py` under the
-name of that release, add it to `NAMES` and leave the first as it is.
+If one of these tests fails, users cannot continue their runs: change the
+library, not the file. If a later release saves something new, it must still
+load files without it. Then write a second file with `write_checkpoint.py`,
+name it after that release, add it to `NAMES`, and keep the first file.
 """
 
+from gan_blocks import runs
 import keras
 import numpy as np
 import pytest
-from write_checkpoint import FOLDER, measure, measure_training
-
-from gan_blocks import callbacks
+from support.write_checkpoint import FOLDER, measure, measure_training
 
 NAMES = ["gan_0_1"]
 
@@ -21,9 +20,9 @@ pytestmark = [
 ]
 
 
-def test_a_checkpoint_of_an_earlier_release_goes_on(name):
+def test_a_checkpoint_of_an_earlier_release_loads_and_continues(name):
     path = FOLDER / f"{name}.keras"
-    manifest = callbacks.read_manifest(path)
+    manifest = runs.read_manifest(path)
     assert f"gan_{manifest['gan_blocks']}.".replace(".", "_").startswith(name)
     assert (manifest["epoch"], manifest["step"]) == (1, 5)
     assert (manifest["backend"], manifest["arguments"]) == (
@@ -45,6 +44,6 @@ def test_a_checkpoint_of_an_earlier_release_goes_on(name):
     assert int(gan.optimizer.iterations) == 6
     for key, value in step.items():
         assert np.all(np.isfinite(value))
-        # The same seeds give other numbers on other backends.
+        # Random numbers differ between backends.
         if keras.backend.backend() == manifest["backend"]:
             np.testing.assert_allclose(value, expected[key], rtol=1e-4)

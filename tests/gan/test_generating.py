@@ -1,0 +1,78 @@
+import numpy as np
+import pytest
+from support.gans import (
+    LOGS,
+    assert_same,
+    compiled,
+    images,
+    small_gan,
+    values,
+)
+
+pytestmark = pytest.mark.every_backend
+
+
+def test_the_first_images_of_a_seed_do_not_depend_on_their_number():
+    gan = compiled()
+    for statistics in (False, True):
+        options = {"seed": 3, "batch_size": 4, "batch_statistics": statistics}
+        many = gan.generate(num_images=10, **options)
+        assert many.shape == (10, 4, 4, 1)
+        assert many.dtype == np.float32
+        assert np.abs(many).max() <= 1
+        few = gan.generate(num_images=3, **options)
+        np.testing.assert_allclose(few, many[:3], atol=1e-6)
+
+
+def test_generate_draws_new_images_without_a_seed():
+    gan = compiled()
+    assert (gan.generate(4) != gan.generate(4)).any()
+    assert_same([gan.generate(4, seed=1)], [gan.generate(4, seed=1)])
+
+
+def test_with_moving_statistics_an_image_does_not_depend_on_its_batch():
+    gan = compiled()
+    gan.fit(images(), batch_size=8, verbose=0)
+    latents = gan.sample_latents(6, seed=0)
+    together = gan.generate(latents=latents)
+    alone = np.concatenate(
+        [gan.generate(latents=latents[i : i + 1]) for i in range(6)]
+    )
+    np.testing.assert_allclose(together, alone, atol=1e-6)
+
+
+def test_batch_statistics_do_not_normalize_a_single_image_away():
+    gan = compiled()
+    a, b = (
+        gan.generate(
+            latents=gan.sample_latents(1, seed=seed), batch_statistics=True
+        )
+        for seed in (1, 2)
+    )
+    assert np.abs(a - b).max() > 1e-3
+
+
+def test_generate_and_evaluate_change_nothing():
+    gan = compiled(small_gan(ema_momentum=0.9))
+    gan.fit(images(), verbose=0)
+    noise = gan.evaluation_noise.state
+    state = [v for v in gan.variables if v is not noise]
+    before = values([*state, *gan.optimizer.variables])
+    gan.generate(10, batch_statistics=True)
+    logs = gan.evaluate(images(), verbose=0, return_dict=True)
+    assert set(logs) == LOGS
+    assert_same(before, values([*state, *gan.optimizer.variables]))
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {},
+        {"num_images": 3, "latents": np.zeros((3, 6))},
+        {"latents": np.zeros((3, 7))},
+        {"num_images": 0},
+    ],
+)
+def test_generate_refuses_invalid_arguments(arguments):
+    with pytest.raises(ValueError, match="num_images|latents|number"):
+        compiled().generate(**arguments)

@@ -1,0 +1,121 @@
+from gan_blocks import datasets
+import keras
+import numpy as np
+import pytest
+from support.gans import images, small_gan, state
+
+STEPS_PER_EPOCH = 4
+
+
+def make_gan():
+    keras.utils.set_random_seed(0)
+    gan = small_gan(ema_momentum=0.9)
+    gan.compile("adam", "adam")
+    return gan
+
+
+def make_batches():
+    pixels = np.random.default_rng(0).integers(0, 256, (35, 4, 4, 1), np.uint8)
+    return datasets.batches(pixels, batch_size=8, seed=3)
+
+
+def fit(gan, epochs, *callbacks, resume=True, **options):
+    return gan.fit(
+        make_batches(),
+        epochs=epochs,
+        resume=resume,
+        verbose=0,
+        callbacks=list(callbacks),
+        **options,
+    )
+
+
+class Stop(keras.callbacks.Callback):
+    """Stops training at a step, and notes the calls and epochs of `fit`."""
+
+    def __init__(self, at=None):
+        super().__init__()
+        self.at = at
+        self.steps, self.epochs = 0, []
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epochs.append((epoch, self.params["steps"]))
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.steps += 1
+        if self.steps == self.at:
+            self.model.stop_training = True
+
+
+@pytest.mark.every_backend
+@pytest.mark.parametrize("stop_at", [3, STEPS_PER_EPOCH, 6])
+def test_a_stopped_training_ends_with_the_same_bits(stop_at):
+    whole = make_gan()
+    fit(whole, 3)
+    stopped = make_gan()
+    fit(stopped, 3, Stop(stop_at))
+    assert int(stopped.optimizer.iterations) == stop_at
+    fit(stopped, 3)
+    assert int(stopped.optimizer.iterations) == 12
+    for one, other in zip(state(whole), state(stopped), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_an_interrupted_epoch_is_completed_first():
+    gan = make_gan()
+    fit(gan, 3, Stop(6))
+    watch = Stop()
+    history = fit(gan, 3, watch)
+    assert watch.epochs == [(1, 2), (2, 4)]
+    assert history.epoch == [1, 2]
+    assert len(history.history["d_loss"]) == 2
+
+
+def test_a_finished_training_is_not_continued():
+    gan = make_gan()
+    fit(gan, 2)
+    assert fit(gan, 2).history == fit(gan, 1).history == {}
+    assert int(gan.optimizer.iterations) == 8
+    watch = Stop()
+    fit(gan, 3, watch)
+    assert watch.epochs == [(2, 4)]
+
+
+def test_a_second_stop_ends_the_training():
+    gan = make_gan()
+    fit(gan, 3, Stop(1))
+    watch = Stop(3)
+    fit(gan, 3, watch)
+    assert watch.epochs == [(0, 3)]
+    # An earlier stop does not prevent a later training.
+    fit(gan, 3)
+    assert int(gan.optimizer.iterations) == 12
+
+
+def test_without_resume_every_fit_adds_epochs_with_new_batches():
+    whole, parts = make_gan(), make_gan()
+    fit(whole, 2)
+    watch = Stop()
+    for _ in range(2):
+        fit(parts, 1, watch, resume=False)
+    assert watch.epochs == [(0, 4), (0, 4)]
+    for one, other in zip(state(whole), state(parts), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_steps_per_epoch_can_be_chosen():
+    gan = make_gan()
+    watch = Stop()
+    fit(gan, 2, watch, steps_per_epoch=3)
+    assert watch.epochs == [(0, 3), (1, 3)]
+
+
+def test_resume_needs_data_that_can_start_at_any_step():
+    with pytest.raises(ValueError, match=r"datasets\.batches.*ndarray"):
+        make_gan().fit(images(), resume=True)
+
+
+@pytest.mark.parametrize("epochs", [0, 2.5])
+def test_resume_needs_a_positive_number_of_epochs(epochs):
+    with pytest.raises(ValueError, match="`epochs` must be a positive integer"):
+        fit(make_gan(), epochs)

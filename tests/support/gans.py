@@ -1,0 +1,82 @@
+"""Small GANs, images for them, and comparisons of their variables."""
+
+from gan_blocks import GAN, layers
+import keras
+from keras import ops
+import numpy as np
+
+LOGS = {"d_loss", "g_loss", "real_score", "fake_score"}
+LOGS |= {"real_accuracy", "fake_accuracy", "spread"}
+
+
+def generator(normalization="batch", latent_dim=6, activation="tanh"):
+    return keras.Sequential(
+        [
+            keras.Input((latent_dim,)),
+            layers.DenseBlock(32, normalization=normalization),
+            keras.layers.Dense(16, activation=activation),
+            keras.layers.Reshape((4, 4, 1)),
+        ]
+    )
+
+
+def discriminator(normalization="batch", image_shape=(4, 4, 1)):
+    return keras.Sequential(
+        [
+            keras.Input(image_shape),
+            layers.StridedConvBlock(8, normalization=normalization),
+            keras.layers.Flatten(),
+            keras.layers.Dense(1),
+        ]
+    )
+
+
+def small_gan(**options):
+    return GAN(generator(), discriminator(), seed=0, **options)
+
+
+def compiled(gan=None, optimizer=keras.optimizers.SGD, rate=0.05, **options):
+    gan = gan or small_gan()
+    gan.compile(optimizer(rate), optimizer(rate), **options)
+    return gan
+
+
+def conditional_networks(label_shape=()):
+    """Returns a generator and a discriminator for three classes."""
+    latents = keras.Input((4,))
+    labels = keras.Input(label_shape, dtype="int32")
+    style = keras.layers.Embedding(3, 8)(labels)
+    style = keras.layers.Flatten()(style)
+    features = keras.layers.Concatenate()([latents, style])
+    image = keras.layers.Dense(16, activation="tanh")(features)
+    generator = keras.Model(
+        [latents, labels], keras.layers.Reshape((4, 4, 1))(image)
+    )
+    image, labels = keras.Input((4, 4, 1)), keras.Input((), dtype="int32")
+    features = keras.layers.Flatten()(image)
+    features = layers.DenseBlock(8, normalization=None)(features)
+    logits = layers.ProjectionHead(3)([features, labels])
+    return generator, keras.Model([image, labels], logits)
+
+
+def images(number=32, seed=0):
+    random = np.random.default_rng(seed)
+    return random.uniform(-1, 1, (number, 4, 4, 1)).astype("float32")
+
+
+def values(variables):
+    return [ops.convert_to_numpy(v).copy() for v in variables]
+
+
+def state(gan):
+    return values([*gan.variables, *gan.optimizer.variables])
+
+
+def assert_same(before, after):
+    for old, new in zip(before, after, strict=True):
+        np.testing.assert_array_equal(old, new)
+
+
+def assert_changed(before, after):
+    for old, new in zip(before, after, strict=True):
+        assert (old != new).any()
