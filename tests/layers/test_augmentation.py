@@ -1,48 +1,44 @@
+from gan_blocks import gradients, layers, penalties
+from gan_blocks.gan.model import GAN
 import keras
+from keras import ops
 import numpy as np
 import pytest
-from keras import ops
-
-import gan_blocks
-from gan_blocks import gradients, layers
-from gan_blocks.layers.augmentation import OPERATIONS
+from support.layers import on_tensorflow, to_numpy
 
 every_backend = pytest.mark.every_backend
 LAYERS = [layers.DiffAugment, layers.AdaptiveAugment]
+OPERATIONS = ("color", "flip", "rotation", "translation", "cutout")
 
 
-def numpy(tensor):
-    return np.asarray(ops.convert_to_numpy(tensor))
-
-
-def pictures(*shape, dtype="float32"):
+def random_images(*shape, dtype="float32"):
     random = np.random.default_rng(0)
-    # No value is 0, so that what was set to 0 shows.
+    # No value is 0, so tests find the pixels that an operation sets to 0.
     return random.uniform(0.1, 1, shape).astype(dtype)
 
 
 def draws(count, number=1, seed=7):
-    """The numbers of a layer: for each operation, each image has three."""
+    """Returns the numbers that a layer draws per operation: 3 per image."""
     generator = keras.random.SeedGenerator(seed)
     return [
-        numpy(keras.random.uniform((3, count, 1, 1, 1), seed=generator))
-        .reshape(3, count)
-        .astype("float64")
+        to_numpy(
+            keras.random.uniform((3, count, 1, 1, 1), seed=generator)
+        ).reshape(3, count)
         for _ in range(number)
     ]
 
 
-def augmented(images, *policy, probability=1.0):
+def augment(images, *policy, probability=1.0):
     layer = layers.DiffAugment(policy, probability, seed=7)
-    return numpy(layer(images, training=True))
+    return to_numpy(layer(images, training=True))
 
 
-# The operations --------------------------------------------------------------
+# Operations ------------------------------------------------------------------
 
 
 @every_backend
 def test_color_follows_its_formulas():
-    images = pictures(16, 5, 6, 3)
+    images = random_images(16, 5, 6, 3)
     expected = images.astype("float64")
     chances, amounts = np.stack(draws(16, 3))[:, :2].swapaxes(0, 1)
     chosen = chances < 0.6
@@ -59,30 +55,37 @@ def test_color_follows_its_formulas():
             )
         expected[i] = image
     assert 0 < chosen.sum() < chosen.size
-    outputs = augmented(images, "color", probability=0.6)
+    outputs = augment(images, "color", probability=0.6)
     np.testing.assert_allclose(outputs, expected, atol=1e-6)
 
 
-def test_each_color_operation_keeps_what_it_should():
-    from gan_blocks.layers import augmentation
-
-    images = pictures(4, 6, 6, 3, dtype="float64")
-    change = np.array([-0.5, -0.2, 0.1, 0.4]).reshape(4, 1, 1, 1)
-    brighter = numpy(augmentation._brightness(images, change))
-    np.testing.assert_allclose(brighter - images, change + 0 * images)
-    colored = numpy(augmentation._saturation(images, change))
-    np.testing.assert_allclose(colored.mean(-1), images.mean(-1))
-    assert np.ptp(colored[0], axis=-1).max() < 1e-12
+def test_each_color_operation_preserves_the_documented_means():
+    images = random_images(64, 6, 6, 3)
+    chosen = np.stack(draws(64, 3))[:, 0] < 0.4
+    outputs = augment(images, "color", probability=0.4)
+    brighter, saturated, contrasted = (
+        (images[alone], outputs[alone])
+        for alone in (chosen & (chosen.sum(0) == 1))
+    )
+    change = brighter[1] - brighter[0]
     axes = (1, 2, 3)
-    contrasted = numpy(augmentation._contrast(images, change))
-    np.testing.assert_allclose(contrasted.mean(axes), images.mean(axes))
-    ratio = contrasted.std(axes) / images.std(axes)
-    np.testing.assert_allclose(ratio, 1 + change.ravel())
+    assert np.ptp(change, axis=axes).max() < 1e-6 < np.ptp(change)
+    means = [one.mean(-1) for one in saturated]
+    np.testing.assert_allclose(*means, atol=1e-6)
+    assert (np.ptp(saturated[1] / saturated[0], axis=axes) > 1e-3).all()
+    means = [one.mean(axes, keepdims=True) for one in contrasted]
+    np.testing.assert_allclose(*means, atol=1e-6)
+    before, after = (
+        one - mean for one, mean in zip(contrasted, means, strict=True)
+    )
+    ratio = after.std(axes, keepdims=True) / before.std(axes, keepdims=True)
+    np.testing.assert_allclose(after, ratio * before, atol=1e-5)
+    assert ((0.5 <= ratio) & (ratio <= 1.5)).all()
 
 
-def test_gray_images_have_no_saturation_to_change():
-    images = pictures(32, 4, 4, 1)
-    outputs = augmented(images, "color")
+def test_saturation_does_not_change_images_with_one_channel():
+    images = random_images(32, 4, 4, 1)
+    outputs = augment(images, "color")
     brightness, _, contrast = np.stack(draws(32, 3))[:, 1]
     expected = images + (brightness - 0.5).reshape(-1, 1, 1, 1)
     mean = expected.mean((1, 2, 3), keepdims=True)
@@ -90,7 +93,7 @@ def test_gray_images_have_no_saturation_to_change():
     np.testing.assert_allclose(outputs, expected, atol=1e-6)
 
 
-def shifted(image, down, right):
+def shift(image, down, right):
     height, width, _ = image.shape
     padded = np.pad(image, ((height, height), (width, width), (0, 0)))
     return padded[height - down :, width - right :][:height, :width]
@@ -99,9 +102,9 @@ def shifted(image, down, right):
 @pytest.mark.parametrize(
     "size", [(16, 28), pytest.param((7, 5), marks=every_backend)]
 )
-def test_translation_moves_by_up_to_an_eighth_and_fills_with_zeros(size):
-    images = pictures(64, *size, 2)
-    outputs = augmented(images, "translation")
+def test_translation_shifts_by_up_to_an_eighth_and_fills_with_zeros(size):
+    images = random_images(64, *size, 2)
+    outputs = augment(images, "translation")
     limits = [int(one / 8 + 0.5) for one in size]
     (numbers,) = draws(64)
     moves = [
@@ -111,15 +114,15 @@ def test_translation_moves_by_up_to_an_eighth_and_fills_with_zeros(size):
     for i, limit in enumerate(limits):
         assert set(moves[i]) == set(range(-limit, limit + 1))
     for image, output, *move in zip(images, outputs, *moves, strict=True):
-        np.testing.assert_array_equal(output, shifted(image, *move))
+        np.testing.assert_array_equal(output, shift(image, *move))
 
 
 @pytest.mark.parametrize(
     "size", [(8, 12), pytest.param((7, 9), marks=every_backend)]
 )
 def test_cutout_sets_a_window_of_half_the_size_to_zero(size):
-    images = pictures(200, *size, 3)
-    outputs = augmented(images, "cutout")
+    images = random_images(200, *size, 3)
+    outputs = augment(images, "cutout")
     half = [(one + 1) // 2 for one in size]
     whole = 0
     for image, output in zip(images, outputs, strict=True):
@@ -131,7 +134,7 @@ def test_cutout_sets_a_window_of_half_the_size_to_zero(size):
         assert cut.sum() == np.prod(last - first + 1)
         for i in range(2):
             length = last[i] - first[i] + 1
-            # Shorter where the border cuts it off, by half of it at most.
+            # The border cuts off up to half of the window.
             assert half[i] // 2 <= length <= half[i]
             at_border = first[i] == 0 or last[i] == size[i] - 1
             assert length == half[i] or at_border
@@ -140,52 +143,53 @@ def test_cutout_sets_a_window_of_half_the_size_to_zero(size):
 
 
 @every_backend
-def test_rotation_and_flip_show_all_eight_symmetries_of_a_square():
-    image = pictures(1, 5, 5, 2)
+def test_rotation_and_flip_produce_all_eight_symmetries_of_a_square():
+    image = random_images(1, 5, 5, 2)
     images = np.repeat(image, 96, 0)
     turned = [np.rot90(image[0], k) for k in range(4)]
     flipped = [one[:, ::-1] for one in turned]
 
     def seen(*policy):
-        return {one.tobytes() for one in augmented(images, *policy)}
+        return as_bytes(augment(images, *policy))
 
-    def those(images):
-        return {np.ascontiguousarray(one).tobytes() for one in images}
+    def as_bytes(images):
+        return {one.astype("float64").tobytes() for one in images}
 
-    assert seen("rotation") == those(turned)
-    assert seen("flip") == those([turned[0], flipped[0]])
-    assert seen("rotation", "flip") == those(turned + flipped)
+    assert seen("rotation") == as_bytes(turned)
+    assert seen("flip") == as_bytes([turned[0], flipped[0]])
+    assert seen("rotation", "flip") == as_bytes(turned + flipped)
 
 
-def test_images_are_flipped_then_turned_then_moved():
-    images = pictures(64, 16, 16, 1)
+def test_images_are_flipped_then_rotated_then_shifted():
+    images = random_images(64, 16, 16, 1)
     moving, turning, flipping = draws(64, 3)
-    together = augmented(images, "translation", "flip", "rotation")
+    together = augment(images, "translation", "flip", "rotation")
     for i, image in enumerate(images):
         if flipping[1, i] < 0.5:
             image = image[:, ::-1]
         turns = 2 * (turning[1, i] < 0.5) + (turning[2, i] < 0.5)
         image = np.rot90(image, turns)
         down, right = np.floor(moving[1:, i] * 5).astype(int) - 2
-        np.testing.assert_array_equal(together[i], shifted(image, down, right))
+        np.testing.assert_array_equal(together[i], shift(image, down, right))
 
 
-def test_channels_first_is_the_same_on_other_axes():
-    images = pictures(8, 16, 16, 3)
+def test_channels_first_equals_channels_last():
+    images = random_images(8, 16, 16, 3)
     last = layers.DiffAugment(OPERATIONS, seed=7)
     first = layers.DiffAugment(OPERATIONS, seed=7, data_format="channels_first")
     outputs = first(images.transpose(0, 3, 1, 2), training=True)
     np.testing.assert_array_equal(
-        numpy(outputs).transpose(0, 2, 3, 1), numpy(last(images, training=True))
+        to_numpy(outputs).transpose(0, 2, 3, 1),
+        to_numpy(last(images, training=True)),
     )
 
 
-# When they are done ----------------------------------------------------------
+# Probability and random numbers ----------------------------------------------
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_without_training_or_probability_images_stay_as_they_are(dtype):
-    images = ops.cast(pictures(8, 6, 6, 3) - 0.5, dtype)
+def test_images_do_not_change_outside_training_or_at_probability_0(dtype):
+    images = ops.cast(random_images(8, 6, 6, 3) - 0.5, dtype)
     adaptive = layers.AdaptiveAugment(OPERATIONS, dtype=dtype)
     still = layers.DiffAugment(OPERATIONS, probability=0, dtype=dtype)
     always = layers.DiffAugment(OPERATIONS, dtype=dtype)
@@ -196,17 +200,17 @@ def test_without_training_or_probability_images_stay_as_they_are(dtype):
         always(images),
     ):
         assert keras.backend.standardize_dtype(outputs.dtype) == dtype
-        assert numpy(ops.all(outputs == images))
-    assert not numpy(ops.all(always(images, training=True) == images))
+        assert to_numpy(ops.all(outputs == images))
+    assert not to_numpy(ops.all(always(images, training=True) == images))
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
-def test_the_probability_is_that_of_each_operation(operation):
-    images = pictures(4000, 6, 6, 2)
-    outputs = augmented(images, operation, probability=0.3)
+def test_each_operation_has_the_given_probability(operation):
+    images = random_images(4000, 6, 6, 2)
+    outputs = augment(images, operation, probability=0.3)
     share = (outputs != images).any((1, 2, 3)).mean()
-    # Some draws change nothing: half the flips, a quarter of the turns, one
-    # in nine moves by up to one pixel; color has three chances.
+    # Some draws change nothing: half of the flips, a quarter of the rotations,
+    # and one in nine shifts by up to one pixel. Color has three chances.
     effect = {"flip": 1 / 2, "rotation": 3 / 4, "translation": 8 / 9}
     expected = 0.3 * effect.get(operation, 1)
     if operation == "color":
@@ -214,12 +218,12 @@ def test_the_probability_is_that_of_each_operation(operation):
     assert abs(share - expected) < 0.03
 
 
-def test_images_and_calls_have_random_numbers_of_their_own():
+def test_each_image_and_each_call_gets_new_random_numbers():
     layer = layers.DiffAugment(("cutout",), seed=1)
     images = np.ones((64, 16, 16, 1), "float32")
-    first, second = (numpy(layer(images, training=True)) for _ in range(2))
+    first, second = (to_numpy(layer(images, training=True)) for _ in range(2))
     again = layers.DiffAugment(("cutout",), seed=1)(images, training=True)
-    np.testing.assert_array_equal(first, numpy(again))
+    np.testing.assert_array_equal(first, to_numpy(again))
     assert (first != second).any()
     assert len({one.tobytes() for one in first}) > 32
 
@@ -228,21 +232,20 @@ def test_images_and_calls_have_random_numbers_of_their_own():
 
 
 @every_backend
-def test_gradients_are_those_of_an_affine_function():
-    images = pictures(4, 8, 8, 3)
+def test_gradients_equal_those_of_an_affine_function():
+    images = random_images(4, 8, 8, 3)
     direction = np.random.default_rng(2).normal(size=images.shape)
     cotangent = np.random.default_rng(1).normal(size=images.shape)
     layer = layers.DiffAugment(OPERATIONS, 0.7, seed=7)
 
     def at(inputs):
-        # The draws of each call are the same: nothing is kept of them.
+        # Each call draws the same numbers, as `input_vjp` keeps no state.
         output, pullback = gradients.input_vjp(
             lambda inputs: layer(inputs, training=True),
             ops.convert_to_tensor(inputs),
-            layer.variables,
         )
         gradient = pullback(ops.convert_to_tensor(cotangent, "float32"))
-        return numpy(output), numpy(gradient)
+        return to_numpy(output), to_numpy(gradient)
 
     (start, gradient), (end, other) = at(images), at(images + direction)
     np.testing.assert_array_equal(gradient, other)
@@ -254,10 +257,10 @@ def test_gradients_are_those_of_an_affine_function():
 
 
 @every_backend
-def test_gradients_of_r1_pass_through_twice():
-    # With a discriminator of w . x^2 / 2, the penalty is the square of the
-    # augmentation's transpose applied to w x: no network hides an error.
-    images = pictures(4, 8, 8, 3)
+def test_second_derivatives_of_r1_are_correct():
+    # For the discriminator w x^2 / 2, the penalty is the squared norm of the
+    # transposed augmentation of w x. No other layer can hide an error.
+    images = random_images(4, 8, 8, 3)
     layer = layers.DiffAugment(OPERATIONS, 0.7, seed=7)
 
     class Square(keras.layers.Layer):
@@ -276,29 +279,28 @@ def test_gradients_of_r1_pass_through_twice():
         )
         return ops.sum(gradient**2), gradient
 
-    value, gradient, pullback = gradients.vjp(penalty, scale, network.variables)
+    value, gradient, pullback = gradients.vjp(penalty, scale)
     (slope,) = pullback(ops.ones(()))
     _, back = gradients.input_vjp(
         lambda inputs: layer(inputs, training=True),
         ops.convert_to_tensor(images),
-        layer.variables,
     )
     with keras.StatelessScope():
         seen = layer(ops.convert_to_tensor(images), training=True)
-    np.testing.assert_allclose(numpy(gradient), numpy(back(seen)), rtol=1e-5)
-    np.testing.assert_allclose(numpy(slope), 2 * numpy(value), rtol=1e-5)
+    np.testing.assert_allclose(
+        to_numpy(gradient), to_numpy(back(seen)), rtol=1e-5
+    )
+    np.testing.assert_allclose(to_numpy(slope), 2 * to_numpy(value), rtol=1e-5)
 
 
-@pytest.mark.skipif(
-    keras.backend.backend() != "tensorflow", reason="Only TensorFlow has both"
-)
+@on_tensorflow
 @pytest.mark.parametrize("jit_compile", [False, True])
-def test_compiled_gradients_are_those_of_a_linear_function(jit_compile):
+def test_compiled_gradients_equal_those_of_a_linear_function(jit_compile):
     import tensorflow as tf
 
-    # XLA draws other numbers, but without brightness all is linear: the image
-    # y = A x has the square y . A x, which is x . A^T y.
-    images = tf.constant(pictures(4, 8, 8, 3))
+    # XLA draws other numbers, but all operations without brightness are linear:
+    # the image y = A x has the squared norm y . A x = x . A^T y.
+    images = tf.constant(random_images(4, 8, 8, 3))
     layer = layers.DiffAugment(OPERATIONS[1:], 0.7, seed=7)
 
     def augment(images):
@@ -309,14 +311,14 @@ def test_compiled_gradients_are_those_of_a_linear_function(jit_compile):
 
     signature = [tf.TensorSpec((None, 8, 8, 3))]
     compiled = tf.function(augment, signature, jit_compile=jit_compile)
-    outputs, gradient = map(numpy, compiled(images))
-    assert (outputs != numpy(images)).any()
+    outputs, gradient = map(to_numpy, compiled(images))
+    assert (outputs != to_numpy(images)).any()
     np.testing.assert_allclose(
-        (outputs**2).sum(), (numpy(images) * gradient).sum(), rtol=1e-5
+        (outputs**2).sum(), (to_numpy(images) * gradient).sum(), rtol=1e-5
     )
 
 
-# Adapting --------------------------------------------------------------------
+# Adaptive augmentation -------------------------------------------------------
 
 
 @every_backend
@@ -330,16 +332,17 @@ def test_the_probability_follows_the_signs_of_the_logits():
     assert after(-1.0, -2.0) == 0
     rising = [after(*[0.1] * 10) for _ in range(3)]
     np.testing.assert_allclose(rising, [0.1, 0.2, 0.25], rtol=1e-6)
-    # Nine of ten, a mean sign of 0.8, is more than the target, and seven less.
+    # 9 of 10 positive logits have a mean sign of 0.8, above the target of 0.6;
+    # 7 of 10 have a mean sign of 0.4.
     np.testing.assert_allclose(after(*[-1.0] * 5), 0.2, rtol=1e-6)
     np.testing.assert_allclose(after(-9.0, *[0.1] * 9), 0.25, rtol=1e-6)
     np.testing.assert_allclose(after(*[-0.1] * 3, *[9.0] * 7), 0.15, rtol=1e-6)
-    # Of a patch of logits, each counts, but it is one image.
+    # All logits of a patch count for the sign, but the patch is one image.
     layer.observe(ops.ones((2, 4, 4, 1), "bfloat16"))
     np.testing.assert_allclose(float(layer.probability), 0.17, rtol=1e-6)
 
 
-def build(*augmentations, **options):
+def build_gan(*augmentations, **options):
     generator = keras.Sequential(
         [
             keras.Input((4,)),
@@ -356,29 +359,29 @@ def build(*augmentations, **options):
             keras.layers.Dense(1),
         ]
     )
-    gan = gan_blocks.GAN(generator, discriminator, seed=1)
+    gan = GAN(generator, discriminator, seed=1)
     gan.compile(
         keras.optimizers.Adam(1e-3),
         keras.optimizers.Adam(1e-3),
-        penalty=gan_blocks.penalties.R1(1.0),
+        penalty=penalties.R1(1.0),
         **options,
     )
     return gan
 
 
 def fit(gan, logit=None):
-    """Trains two steps; `logit` makes up the discriminator's mind."""
+    """Trains two steps, after setting the last bias to `logit`."""
     if logit is not None:
         gan.discriminator.layers[-1].bias.assign([logit])
-    images = pictures(32, 8, 8, 1)
+    images = random_images(32, 8, 8, 1)
     return gan.fit(images, batch_size=16, shuffle=False, verbose=0).history
 
 
 @every_backend
-def test_a_gan_trains_is_saved_and_goes_on_with_both(tmp_path):
-    # Few operations, as each is compiled for two GANs.
+def test_a_gan_with_augmentation_trains_and_resumes(tmp_path):
+    # Few operations, because JAX compiles each of them for two GANs.
     adaptive = layers.AdaptiveAugment(("flip",), images_to_adapt=100, seed=3)
-    gan = build(layers.DiffAugment(("cutout",), seed=3), adaptive)
+    gan = build_gan(layers.DiffAugment(("cutout",), seed=3), adaptive)
     logs = fit(gan, 9.0)
     assert all(np.isfinite(values).all() for values in logs.values())
     gan.save(tmp_path / "gan.keras")
@@ -396,22 +399,22 @@ def test_a_gan_trains_is_saved_and_goes_on_with_both(tmp_path):
     np.testing.assert_allclose(float(copy.probability), 0.32, rtol=1e-5)
     assert fit(loaded) == fit(gan)
     for one, other in zip(gan.variables, loaded.variables, strict=True):
-        np.testing.assert_array_equal(numpy(one), numpy(other))
+        np.testing.assert_array_equal(to_numpy(one), to_numpy(other))
 
 
-def test_a_gan_adapts_the_probability_in_each_discriminator_step():
+def test_each_discriminator_step_adapts_the_probability():
     layer = layers.AdaptiveAugment(images_to_adapt=100)
-    gan = build(layer, discriminator_steps=2)
+    gan = build_gan(layer, discriminator_steps=2)
     fit(gan, 9.0)
     np.testing.assert_allclose(float(layer.probability), 0.64, rtol=1e-5)
     fit(gan, -9.0)
     assert float(layer.probability) < 1e-6
 
 
-def test_mixed_precision_adapts_in_float32():
+def test_the_probability_is_float32_with_mixed_precision():
     keras.config.set_dtype_policy("mixed_bfloat16")
     layer = layers.AdaptiveAugment(OPERATIONS, images_to_adapt=100)
-    gan = build(layer)
+    gan = build_gan(layer)
     assert np.isfinite(fit(gan, 9.0)["d_loss"]).all()
     assert layer.probability.dtype == "float32"
     np.testing.assert_allclose(float(layer.probability), 0.32, rtol=1e-5)
@@ -422,7 +425,7 @@ def test_mixed_precision_adapts_in_float32():
 
 @pytest.mark.parametrize("kind", LAYERS)
 @pytest.mark.parametrize("policy", [(), "color", ("color", "blur")])
-def test_unknown_operations_are_refused(kind, policy):
+def test_unknown_operations_are_errors(kind, policy):
     with pytest.raises(ValueError, match="`policy` must be a tuple of one or"):
         kind(policy)
 
@@ -439,14 +442,14 @@ def test_unknown_operations_are_refused(kind, policy):
         (layers.AdaptiveAugment, {"images_to_adapt": 0}),
     ],
 )
-def test_arguments_out_of_range_are_refused(kind, arguments):
+def test_arguments_out_of_range_are_errors(kind, arguments):
     (name,) = arguments
     with pytest.raises(ValueError, match=f"`{name}` must .*{name}="):
         kind(**arguments)
 
 
-def test_images_that_are_not_square_are_not_turned():
-    images = pictures(2, 8, 6, 1)
+def test_rotation_requires_square_images():
+    images = random_images(2, 8, 6, 1)
     with pytest.raises(ValueError, match="height 8 and width 6"):
         layers.AdaptiveAugment()(images, training=True)
     policy = ("color", "flip", "translation")

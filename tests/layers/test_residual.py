@@ -1,20 +1,16 @@
+from gan_blocks import layers
 import keras
 import numpy as np
 import pytest
-
-from gan_blocks import layers
+from support.layers import (
+    normal,
+    save_and_load,
+    skip_if_channels_first_is_unsupported,
+    to_numpy,
+)
 
 every_backend = pytest.mark.every_backend
 BLOCKS = [layers.ResidualDownBlock, layers.ResidualUpBlock]
-
-
-def numpy(tensor):
-    tensor = keras.ops.cast(tensor, "float32")
-    return keras.ops.convert_to_numpy(tensor).astype("float64")
-
-
-def normal(*shape, seed=0):
-    return np.random.default_rng(seed).normal(size=shape).astype("float32")
 
 
 def randomize(block):
@@ -23,8 +19,8 @@ def randomize(block):
 
 
 def convolve(images, block):
-    """Returns the convolution with the kernel and the bias of a block."""
-    kernel, (_, height, width, _) = numpy(block.linear.kernel), images.shape
+    """Convolves images with the kernel and bias of a block."""
+    kernel, (_, height, width, _) = to_numpy(block.linear.kernel), images.shape
     before = (kernel.shape[0] - 1) // 2
     after = kernel.shape[0] - 1 - before
     images = np.pad(images, [(0, 0), (before, after), (before, after), (0, 0)])
@@ -33,13 +29,15 @@ def convolve(images, block):
         for i in range(kernel.shape[0])
         for j in range(kernel.shape[1])
     )
-    return outputs + (numpy(block.linear.bias) if block.linear.use_bias else 0)
+    return outputs + (
+        to_numpy(block.linear.bias) if block.linear.use_bias else 0
+    )
 
 
 def normalize(images, layer):
     mean, variance = images.mean((0, 1, 2)), images.var((0, 1, 2))
     outputs = (images - mean) / np.sqrt(variance + 1e-3)
-    return outputs * numpy(layer.gamma) + numpy(layer.beta)
+    return outputs * to_numpy(layer.gamma) + to_numpy(layer.beta)
 
 
 def pool(images):
@@ -56,23 +54,23 @@ def relu(images):
 
 
 def projection(block):
-    (found,) = [one for one in block.shortcut if one.name == "projection"]
-    return found
+    (layer,) = [one for one in block.shortcut if one.name == "projection"]
+    return layer
 
 
 @every_backend
 @pytest.mark.parametrize("preactivation", [True, False])
-def test_a_down_block_convolves_and_pools_and_adds_the_pooled_input(
+def test_a_down_block_adds_the_pooled_branch_and_input(
     preactivation,
 ):
     inputs = normal(2, 6, 5, 3)
     block = layers.ResidualDownBlock(4, preactivation=preactivation)
     block.build(inputs.shape)
     randomize(block)
-    outputs = numpy(block(inputs, training=True))
+    outputs = to_numpy(block(inputs, training=True))
     branch = relu(inputs) if preactivation else inputs
     branch = convolve(relu(convolve(branch, block.first)), block.second)
-    # As the paper has it: the convolution first.
+    # As in the paper, the convolution comes first.
     shortcut = pool(convolve(inputs, projection(block)))
     expected = pool(branch) + shortcut
     np.testing.assert_allclose(outputs, expected, atol=1e-5)
@@ -80,31 +78,33 @@ def test_a_down_block_convolves_and_pools_and_adds_the_pooled_input(
 
 
 @every_backend
-def test_an_up_block_normalizes_upsamples_and_convolves():
+def test_an_up_block_adds_the_upsampled_branch_and_input():
     inputs = normal(2, 3, 2, 3)
     block = layers.ResidualUpBlock(4)
     block.build(inputs.shape)
     randomize(block)
-    outputs = numpy(block(inputs, training=True))
+    outputs = to_numpy(block(inputs, training=True))
     first, second = block.branch[0], block.first.layers[1]
     branch = convolve(upsample(relu(normalize(inputs, first))), block.first)
     branch = convolve(relu(normalize(branch, second)), block.second)
     shortcut = convolve(upsample(inputs), projection(block))
     np.testing.assert_allclose(outputs, branch + shortcut, atol=1e-4)
     assert outputs.shape == block.compute_output_shape(inputs.shape)
-    assert np.any(numpy(first.moving_mean) != 0.0)
-    assert np.any(numpy(second.moving_mean) != 0.0)
+    assert np.any(to_numpy(first.moving_mean) != 0.0)
+    assert np.any(to_numpy(second.moving_mean) != 0.0)
 
 
 @pytest.mark.parametrize("block", BLOCKS)
-def test_without_strides_the_shortcut_is_the_input_if_channels_stay(block):
+def test_the_shortcut_is_the_input_if_the_shape_does_not_change(block):
     inputs = normal(2, 4, 4, 3)
     same = block(3, strides=1, normalization=None, activation="tanh")
     same.build(inputs.shape)
     randomize(same)
     branch = convolve(np.tanh(inputs.astype("float64")), same.first)
     branch = convolve(np.tanh(branch), same.second)
-    np.testing.assert_allclose(numpy(same(inputs)), inputs + branch, atol=1e-5)
+    np.testing.assert_allclose(
+        to_numpy(same(inputs)), inputs + branch, atol=1e-5
+    )
     other = block(5, strides=1)
     assert other(inputs).shape == (2, 4, 4, 5)
     assert projection(other).linear.kernel.shape == (1, 1, 3, 5)
@@ -112,22 +112,16 @@ def test_without_strides_the_shortcut_is_the_input_if_channels_stay(block):
 
 @pytest.mark.parametrize("normalization", ["batch", "layer", "instance"])
 @pytest.mark.parametrize("block", BLOCKS)
-def test_channels_may_come_first(block, normalization):
-    try:
-        kernel = np.ones((2, 2, 3, 4), "float32")
-        keras.ops.conv(normal(1, 3, 4, 4), kernel, data_format="channels_first")
-    except Exception as error:
-        if "NHWC" not in str(error):
-            raise
-        pytest.skip("TensorFlow on this CPU convolves channels-last only")
+def test_channels_first_equals_channels_last(block, normalization):
+    skip_if_channels_first_is_unsupported()
     inputs = normal(2, 6, 4, 3)
     last = block(4, normalization=normalization)
     first = block(4, normalization=normalization, data_format="channels_first")
-    expected = numpy(last(inputs, training=True))
+    expected = to_numpy(last(inputs, training=True))
     moved = inputs.transpose(0, 3, 1, 2)
     first.build(moved.shape)
     first.set_weights(last.get_weights())
-    outputs = numpy(first(moved, training=True))
+    outputs = to_numpy(first(moved, training=True))
     assert outputs.shape == first.compute_output_shape(moved.shape)
     outputs = outputs.transpose(0, 2, 3, 1)
     np.testing.assert_allclose(outputs, expected, atol=1e-4)
@@ -136,7 +130,7 @@ def test_channels_may_come_first(block, normalization):
 @pytest.mark.parametrize(
     "normalization, groups", [("layer", 1), ("group", 8), ("instance", 8)]
 )
-def test_inputs_are_normalized_in_groups_of_their_own_channels(
+def test_the_groups_of_the_first_normalization_divide_the_input_channels(
     normalization, groups
 ):
     block = layers.ResidualUpBlock(6, normalization=normalization)
@@ -147,7 +141,7 @@ def test_inputs_are_normalized_in_groups_of_their_own_channels(
     variance = grouped.var((1, 2, 4), keepdims=True)
     expected = (grouped / np.sqrt(variance + 1e-3)).reshape(inputs.shape)
     np.testing.assert_allclose(
-        numpy(block.branch[0](inputs)), expected, atol=1e-5
+        to_numpy(block.branch[0](inputs)), expected, atol=1e-5
     )
     assert block(inputs).shape == (2, 8, 8, 6)
 
@@ -155,26 +149,26 @@ def test_inputs_are_normalized_in_groups_of_their_own_channels(
 @pytest.mark.parametrize(
     "initializer", ["glorot_uniform", keras.initializers.HeNormal()]
 )
-def test_the_kernels_of_a_block_start_different(initializer):
+def test_the_kernels_of_a_block_start_with_different_values(initializer):
     block = layers.ResidualDownBlock(4, kernel_initializer=initializer)
     block.build((None, 8, 8, 4))
     first, second = (
-        numpy(one.linear.kernel) for one in (block.first, block.second)
+        to_numpy(one.linear.kernel) for one in (block.first, block.second)
     )
     assert first.shape == second.shape
     assert np.all(first != second)
 
 
 @pytest.mark.parametrize("block", BLOCKS)
-def test_spectral_normalization_is_of_all_three_convolutions(block):
+def test_spectral_normalization_applies_to_all_three_convolutions(block):
     inputs = normal(2, 4, 4, 3)
     layer = block(4, spectral_normalization=True)
     layer(inputs, training=True)
-    expected = numpy(layer(inputs))
+    expected = to_numpy(layer(inputs))
     convolutions = (layer.first, layer.second, projection(layer))
     for one in convolutions:
         one.linear.kernel.assign(4.0 * one.linear.kernel)
-    np.testing.assert_allclose(numpy(layer(inputs)), expected, atol=1e-4)
+    np.testing.assert_allclose(to_numpy(layer(inputs)), expected, atol=1e-4)
     estimates = [w for w in layer.weights if "singular" in w.name]
     assert len(estimates) == len(convolutions)
 
@@ -193,19 +187,12 @@ def test_spectral_normalization_is_of_all_three_convolutions(block):
         ),
     ],
 )
-def test_a_saved_block_comes_back_as_it_was(build, tmp_path):
+def test_a_loaded_block_equals_the_original(build, tmp_path):
     inputs = normal(2, 6, 6, 3)
     model = keras.Sequential([keras.Input((6, 6, 3)), build()])
     model(inputs, training=True)
-    expected = model(inputs)
-    assert expected.shape[1:] == model.output_shape[1:]
-    assert expected.dtype == model.layers[0].compute_dtype
-    model.save(tmp_path / "model.keras")
-    loaded = keras.saving.load_model(tmp_path / "model.keras")
-    np.testing.assert_array_equal(numpy(loaded(inputs)), numpy(expected))
-    config = model.layers[0].get_config()
-    assert loaded.layers[0].get_config() == config
-    assert loaded.layers[0].trainable is model.layers[0].trainable
+    assert model(inputs).dtype == model.layers[0].compute_dtype
+    loaded = save_and_load(model, inputs, tmp_path)
     assert {weight.dtype for weight in loaded.weights} == {"float32"}
 
 
@@ -243,6 +230,6 @@ def test_a_saved_block_comes_back_as_it_was(build, tmp_path):
         ),
     ],
 )
-def test_what_cannot_be_is_refused_by_name(build, message):
+def test_invalid_arguments_and_inputs_are_errors(build, message):
     with pytest.raises(ValueError, match=message):
         build()
