@@ -158,10 +158,9 @@ class ProgressLine(keras.callbacks.Callback):
         epochs = self._total_epochs - self._epoch
         run = f"{epochs} epoch{'s' * (epochs > 1)} of {self._steps} steps"
         if self._epoch or self._offset:
-            run = f"the rest of {self._total_epochs} epochs"
+            run = f"The rest of {self._total_epochs} epochs"
         self._screen.keep(
-            f"{run[0].upper()}{run[1:]} on {_device()}: about "
-            f"{_duration(left)}."
+            f"{run} will take about {_duration(left)} on {_device()}."
         )
 
     def _seconds_left(self):

@@ -76,7 +76,9 @@ class Run:
 def test_a_pipe_gets_one_line_per_epoch_and_one_estimate(clock, capsys):
     Run(ProgressLine(), clock).fit(steps=100, epochs=3, seconds=0.1)
     estimate, *lines = capsys.readouterr().out.splitlines()
-    assert re.fullmatch(r"3 epochs of 100 steps on .+: about 25 s\.", estimate)
+    assert re.fullmatch(
+        r"3 epochs of 100 steps will take about 25 s on .+\.", estimate
+    )
     values = "d 1.23 g 0.88 acc 71% 78% spread 0.82 100 ms/step"
     assert lines == [
         f"Epoch 1/3 {values} 20 s left",
@@ -90,7 +92,7 @@ def test_a_terminal_line_is_updated_in_place(clock):
     run = Run(ProgressLine(), clock, terminal=terminal)
     run.fit(steps=100, epochs=2, seconds=0.06)
     estimate, first, second, rest = terminal.screen()
-    assert estimate.startswith("2 epochs of 100 steps on ")
+    assert estimate.startswith("2 epochs of 100 steps will take about 7 s on ")
     assert first.startswith("Epoch 1/2 d 1.23") and first.endswith("6 s left")
     assert second.startswith("Epoch 2/2 d 1.23") and rest == ""
     # Twelve seconds of training, with at most five updates per second.
@@ -128,8 +130,9 @@ def test_a_resumed_run_counts_the_steps_of_the_whole_run(clock):
     lines = terminal.lines()
     (estimate,) = [line for line in lines if "about" in line]
     # After step 5 of 240, of 1 second each.
-    assert estimate.startswith("The rest of 5 epochs on ")
-    assert estimate.rstrip().endswith("about 3 min 55 s.")
+    assert estimate.startswith(
+        "The rest of 5 epochs will take about 3 min 55 s on "
+    )
     assert any("3/5 61/100 d" in line for line in lines)
     assert any("4/5 1/100 d" in line for line in lines)
     ends = [line for line in terminal.screen() if line.startswith("Epoch")]
@@ -189,7 +192,7 @@ def test_any_keras_model_shows_its_loss(capsys):
 def test_the_estimate_names_the_device(clock, capsys):
     Run(ProgressLine(), clock).fit(steps=10, epochs=1)
     estimate = capsys.readouterr().out.splitlines()[0]
-    assert re.search(r"on CPU, \d+ cores?: about 5 s\.$", estimate)
+    assert re.search(r"about 5 s on CPU, \d+ cores?\.$", estimate)
 
 
 @pytest.mark.parametrize(
