@@ -1,28 +1,30 @@
+"""Training on two devices and in two processes."""
+
 import os
-import pathlib
+from pathlib import Path
 import signal
 import subprocess
 import sys
 import time
 
+from gan_blocks import runs
+import gan_blocks.gan  # noqa: F401  Registers the classes of saved GANs.
 import keras
 import numpy as np
 import pytest
-from test_cli import assert_equal, load
-from two_processes import environments
+from support.models import assert_same_variables
+from support.two_processes import environments
 
-import gan_blocks  # noqa: F401  What is loaded is of its classes.
+TESTS = Path(__file__).parent
+SCRIPT = TESTS / "scripts" / "train_on_devices.py"
+RECIPE = TESTS.parent / "recipes" / "digits_dcgan.py"
 
-BACKEND = keras.backend.backend()
-HERE = pathlib.Path(__file__).parent
-RECIPE = HERE.parent / "recipes" / "digits_dcgan.py"
-
-every_backend = pytest.mark.every_backend
+pytestmark = pytest.mark.slow
 
 
-def start(*words, env=()):
+def start(*command, env=()):
     return subprocess.Popen(
-        [sys.executable, *map(str, words)],
+        [sys.executable, *map(str, command)],
         env=os.environ | dict(env),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -30,62 +32,63 @@ def start(*words, env=()):
     )
 
 
-def assert_ended_well(*processes):
-    for process in processes:
-        output, _ = process.communicate(timeout=300)
+def check_success(*processes):
+    outputs = [process.communicate(timeout=300)[0] for process in processes]
+    for process, output in zip(processes, outputs, strict=True):
         assert process.returncode == 0, output[-3000:]
 
 
-@every_backend
-def test_two_devices_or_processes_come_to_what_one_device_does(tmp_path):
-    """With discriminator steps, R1, and batch normalization of the batch."""
-    script = HERE / "train_on_devices.py"
-    runs = {"one": start(script, "one", tmp_path / "one.npz")}
-    if BACKEND != "torch":
-        runs["two"] = start(script, "two", tmp_path / "two.npz")
+@pytest.mark.every_backend
+def test_two_devices_or_processes_give_the_results_of_one_device(tmp_path):
+    """Batch normalization, R1 and several discriminator steps included."""
+    processes = {"one": start(SCRIPT, "one", tmp_path / "one.npz")}
+    if keras.backend.backend() != "torch":
+        processes["two"] = start(SCRIPT, "two", tmp_path / "two.npz")
     for index, env in enumerate(environments()):
         file = tmp_path / f"process_{index}.npz"
-        runs[file.stem] = start(script, "process", file, env=env)
-    assert_ended_well(*runs.values())
-    one = np.load(tmp_path / "one.npz")
-    for kind in list(runs)[1:]:
-        other = np.load(tmp_path / f"{kind}.npz")
-        assert other.files == one.files
-        for name in one.files:
-            # Each replica's spread is that of its own share.
-            rounding = 0.02 if name == "log_spread" else 2e-6
+        processes[file.stem] = start(SCRIPT, "process", file, env=env)
+    check_success(*processes.values())
+    expected = np.load(tmp_path / "one.npz")
+    for kind in list(processes)[1:]:
+        found = np.load(tmp_path / f"{kind}.npz")
+        assert found.files == expected.files
+        for name in expected.files:
+            # Each replica computes the spread of its part of the batch.
+            tolerance = 0.02 if name == "log_spread" else 2e-6
             np.testing.assert_allclose(
-                other[name], one[name], rounding, rounding, err_msg=name
+                found[name], expected[name], tolerance, tolerance, err_msg=name
             )
 
 
-def train_recipe(output, *words):
-    arguments = "--data sample --modern --steps-per-epoch 4 --epochs 5".split()
-    arguments += ["--output", output, "--devices", "all"]
+def train_in_two_processes(output, *options):
+    arguments = "--data sample --batch-size 16 --steps-per-epoch 4 --epochs 5"
+    arguments = [*arguments.split(), "--output", output, "--devices", "all"]
     return [
-        start(RECIPE, *arguments, *words, env=env) for env in environments()
+        start(RECIPE, *arguments, *options, env=env) for env in environments()
     ]
 
 
-def test_two_processes_go_on_after_one_was_killed(tmp_path):
-    whole, broken = tmp_path / "whole", tmp_path / "broken"
-    processes = train_recipe(broken)
-    first = broken / "checkpoints" / "epoch_0001.keras"
-    while not first.exists():
-        assert all(process.poll() is None for process in processes), processes[
-            0
-        ].communicate()
+def test_two_processes_resume_after_one_of_them_was_killed(tmp_path):
+    expected = runs.RunFolder(tmp_path / "uninterrupted")
+    run = runs.RunFolder(tmp_path / "killed")
+    processes = train_in_two_processes(run.path)
+    while not (run.checkpoints / "epoch_0001.keras").exists():
+        for process in processes:
+            assert process.poll() is None, process.communicate()[0]
         time.sleep(0.05)
     processes[1].send_signal(signal.SIGKILL)
-    # The other waits for it, or fails; whoever watches over them ends both.
+    # The other process waits or fails. A job scheduler would end it too.
     processes[0].send_signal(signal.SIGKILL)
     for process in processes:
         process.communicate()
-    assert not (broken / "checkpoints" / "epoch_0005.keras").exists()
+    assert not (run.checkpoints / "epoch_0005.keras").exists()
 
-    assert_ended_well(*train_recipe(broken, "--resume"))
-    assert_ended_well(*train_recipe(whole))
-    assert (broken / "history.csv").read_text() == (
-        whole / "history.csv"
-    ).read_text()
-    assert_equal(load(broken, "epoch_0005"), load(whole, "epoch_0005"))
+    check_success(*train_in_two_processes(run.path, "--resume"))
+    check_success(*train_in_two_processes(expected.path))
+    assert run.history.read_text() == expected.history.read_text()
+    assert_same_variables(
+        *(
+            keras.saving.load_model(folder / "epoch_0005.keras")
+            for folder in (run.checkpoints, expected.checkpoints)
+        )
+    )
