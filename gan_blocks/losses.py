@@ -430,8 +430,10 @@ def get(
     ):
         return cast(AdversarialLoss, loss)
     raise ValueError(
-        f"`loss` must be an `AdversarialLoss` or one of {sorted(_LOSSES)}. "
-        f"Received: {identifier!r}"
+        f"`loss` must be one of {sorted(_LOSSES)}, or an object with the two "
+        "methods `discriminator(real_logits, fake_logits)` and "
+        "`generator(real_logits, fake_logits)`: see `AdversarialLoss`. "
+        f"Received: loss={identifier!r}"
     )
 
 

@@ -20,6 +20,8 @@ import keras
 from keras import ops
 import numpy as np
 
+_KERAS_COMPILE_ARGUMENTS = {"jit_compile", "run_eagerly", "steps_per_execution"}
+
 
 @keras.saving.register_keras_serializable(package="gan_blocks")
 class GAN(keras.Model):
@@ -167,8 +169,8 @@ class GAN(keras.Model):
 
     def compile(
         self,
-        generator_optimizer: keras.optimizers.Optimizer | str,
-        discriminator_optimizer: keras.optimizers.Optimizer | str,
+        generator_optimizer: keras.optimizers.Optimizer | str | None = None,
+        discriminator_optimizer: keras.optimizers.Optimizer | str | None = None,
         loss: losses.LossName | losses.AdversarialLoss = "non_saturating",
         discriminator_steps: int = 1,
         penalty: Callable | Sequence[Callable] | None = None,
@@ -177,8 +179,9 @@ class GAN(keras.Model):
         """Configures the training.
 
         Args:
-            generator_optimizer: Keras optimizer, or its name.
+            generator_optimizer: Keras optimizer, or its name. Required.
             discriminator_optimizer: Another Keras optimizer, or its name.
+                Required.
             loss: `AdversarialLoss`, or its name: see `losses.get`. Defaults
                 to `"non_saturating"`.
             discriminator_steps: Number of updates of the discriminator per
@@ -195,6 +198,23 @@ class GAN(keras.Model):
         Raises:
             ValueError: If an argument has the wrong type or is out of range.
         """
+        if generator_optimizer is None or discriminator_optimizer is None:
+            raise ValueError(
+                "A GAN has two optimizers, `generator_optimizer` and "
+                "`discriminator_optimizer`. Example: gan.compile("
+                "keras.optimizers.Adam(2e-4, 0.5), "
+                "keras.optimizers.Adam(2e-4, 0.5)). Received: "
+                f"generator_optimizer={generator_optimizer}, "
+                f"discriminator_optimizer={discriminator_optimizer}"
+                f"{', optimizer' * ('optimizer' in kwargs)}"
+            )
+        unknown = kwargs.keys() - _KERAS_COMPILE_ARGUMENTS
+        if unknown:
+            raise ValueError(
+                "`compile` of a GAN takes the following arguments of "
+                f"`keras.Model.compile`: {sorted(_KERAS_COMPILE_ARGUMENTS)}. "
+                f"Received: {sorted(unknown)}"
+            )
         check_positive_integer("discriminator_steps", discriminator_steps)
         generator_optimizer = keras.optimizers.get(generator_optimizer)
         discriminator_optimizer = keras.optimizers.get(discriminator_optimizer)
@@ -286,7 +306,8 @@ class GAN(keras.Model):
             `keras.callbacks.History`.
 
         Raises:
-            ValueError: If `resume` is True and `x` cannot start at any step.
+            ValueError: If the GAN is not compiled, or if `resume` is True and
+                `x` cannot start at any step.
 
         Example:
 
@@ -309,6 +330,12 @@ class GAN(keras.Model):
         assert gan.optimizer.iterations == 12
         ```
         """
+        if not self.compiled:
+            raise ValueError(
+                "The GAN must be compiled before `fit`. Example: gan.compile("
+                "keras.optimizers.Adam(2e-4, 0.5), "
+                'keras.optimizers.Adam(2e-4, 0.5), loss="non_saturating")'
+            )
         replicas.broadcast([*self.variables, *self.optimizer.variables])
         callbacks = checks.with_range_check(callbacks, self)
         fit = super().fit

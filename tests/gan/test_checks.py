@@ -107,6 +107,39 @@ def test_compile_refuses_arguments_of_the_wrong_type(arguments):
         GAN(generator(), discriminator()).compile("adam", "adam", **arguments)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"optimizer": "adam"}, "two optimizers.*None, optimizer"),
+        ({"generator_optimizer": "adam"}, "two optimizers.*=None"),
+        (
+            {
+                "generator_optimizer": "adam",
+                "discriminator_optimizer": "adam",
+                "metrics": ["accuracy"],
+            },
+            r"Received: \['metrics'\]",
+        ),
+        (
+            {
+                "generator_optimizer": "adam",
+                "discriminator_optimizer": "adam",
+                "loss": keras.ops.mean,
+            },
+            "two methods.*function mean",
+        ),
+    ],
+)
+def test_compile_says_what_a_gan_needs(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        GAN(generator(), discriminator()).compile(**arguments)
+
+
+def test_fit_before_compile_says_to_compile():
+    with pytest.raises(ValueError, match=r"gan\.compile\("):
+        GAN(generator(), discriminator()).fit(images())
+
+
 def test_one_optimizer_for_both_networks_raises_an_error():
     optimizer = keras.optimizers.Adam()
     with pytest.raises(ValueError, match="two objects"):
