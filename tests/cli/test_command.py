@@ -1,160 +1,151 @@
-import json
 import subprocess
 import sys
-
-import keras
-import numpy as np
-import pytest
-from PIL import Image
-from test_cli import build_gan, names, run
-from test_quality import pooled
+import types
 
 from gan_blocks import GAN
+from gan_blocks._version import __version__
 from gan_blocks.cli.command import main
+import keras
+import pytest
+from support import gans
+from support.trained_runs import command, train_run
+
+ACTIONS = (
+    *("train", "generate", "interpolate", "evaluate", "animate", "export"),
+    "page",
+)
 
 
-def command(*words):
-    main([str(word) for word in words])
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    """Returns the folder of a run whose GAN has a moving average."""
-
-    def averaged(seed):
-        plain = build_gan(seed)
-        gan = GAN(
-            plain.generator, plain.discriminator, ema_momentum=0.9, seed=seed
-        )
-        gan.compile("adam", "adam")
-        return gan
-
-    folder = tmp_path_factory.mktemp("trained")
-    run("--output", folder, build=averaged)
-    return folder
-
-
-@pytest.fixture
-def gan(trained):
-    return keras.saving.load_model(trained / "checkpoints" / "epoch_0003.keras")
-
-
-def test_a_run_and_its_last_checkpoint_draw_the_same_pictures(trained, capsys):
-    checkpoint = trained / "checkpoints" / "epoch_0003.keras"
-    pictures = []
-    for model in (trained, checkpoint):
-        command("generate", model, "--number", 6, "--seed", 3)
-        path = capsys.readouterr().out.strip()
-        assert path.endswith("generated_6_seed_3.png")
-        with Image.open(path) as picture:
-            pictures.append(np.asarray(picture))
-    np.testing.assert_array_equal(*pictures)
-    assert pictures[0].std() > 0
-
-
-def test_an_exported_keras_file_is_the_averaged_generator(
-    trained, gan, tmp_path
-):
-    command("export", trained, tmp_path / "new" / "generator.keras")
-    generator = keras.saving.load_model(tmp_path / "new" / "generator.keras")
-    latents = gan.sample_latents(5, seed=0)
-    drawn = keras.ops.convert_to_numpy(generator(latents))
-    expected = gan.generate(latents=latents)
-    np.testing.assert_allclose(drawn, expected, atol=1e-6)
-    moment = keras.ops.convert_to_numpy(gan.generator(latents))
-    assert np.abs(drawn - moment).max() > 1e-4
-
-
-READERS = {
-    "": """
-import tensorflow as tf
-model = tf.saved_model.load(path)
-images = model.serve(latents).numpy()
-""",
-    ".tflite": """
-import tensorflow as tf
-model = tf.lite.Interpreter(path)
-place = model.get_input_details()[0]["index"]
-model.resize_tensor_input(place, latents.shape)
-model.allocate_tensors()
-model.set_tensor(place, latents)
-model.invoke()
-images = model.get_tensor(model.get_output_details()[0]["index"])
-""",
-    ".onnx": """
-import onnxruntime
-model = onnxruntime.InferenceSession(path)
-images, = model.run(None, {model.get_inputs()[0].name: latents})
-""",
-}
-
-
-# Keras makes tf2onnx, which is older, find NumPy's former names.
-@pytest.mark.filterwarnings("ignore:.*np.object:FutureWarning")
-@pytest.mark.parametrize("suffix", READERS)
-def test_an_exported_generator_draws_the_same_without_gan_blocks(
-    suffix, trained, gan, tmp_path
-):
-    if suffix == ".onnx":
-        pytest.importorskip("tf2onnx")
-        pytest.importorskip("onnxruntime")
-    exported = tmp_path / f"generator{suffix}"
-    command("export", trained, exported)
-    latents = gan.sample_latents(5, seed=0)
-    np.save(tmp_path / "latents.npy", latents)
-    code = f"""
+def test_help_does_not_import_keras_or_numpy():
+    code = """
 import sys
-import numpy as np
-path, folder = sys.argv[1:]
-latents = np.load(folder + "/latents.npy")
-{READERS[suffix]}
-np.save(folder + "/images.npy", images)
-assert "gan_blocks" not in sys.modules
+from gan_blocks.cli.command import main
+for words in (["--help"], ["generate", "--help"]):
+    try:
+        main(words)
+    except SystemExit:
+        pass
+print({"keras", "numpy"} & set(sys.modules), file=sys.stderr)
 """
-    words = [sys.executable, "-c", code, exported, tmp_path]
-    subprocess.run(words, check=True, capture_output=True)
-    np.testing.assert_allclose(
-        np.load(tmp_path / "images.npy"),
-        gan.generate(latents=latents),
-        atol=1e-5,
-    )
+    words = [sys.executable, "-c", code]
+    result = subprocess.run(words, capture_output=True, text=True, check=True)
+    assert result.stderr == "set()\n"
 
 
-def test_a_saved_gan_is_measured_against_pictures(trained, tmp_path, capsys):
-    random = np.random.default_rng(0)
-    np.save(tmp_path / "real.npy", random.integers(0, 256, (60, 8, 8), "uint8"))
-    pooled().save(tmp_path / "features.keras")
-    command(
-        *("evaluate", trained, "--data", tmp_path / "real.npy"),
-        *("--number", 60, "--features", tmp_path / "features.keras"),
-    )
-    assert "kid" in capsys.readouterr().out
-    written = json.loads((trained / "quality_60_seed_0.json").read_text())
-    assert written["protocol"]["model"] == "epoch_0003.keras"
-    assert written["protocol"]["number_of_real_images"] == 60
+@pytest.mark.parametrize("action", ACTIONS)
+def test_each_action_has_help_with_a_valid_example(action, capsys, monkeypatch):
+    with pytest.raises(SystemExit) as exit_:
+        command(action, "--help")
+    assert exit_.value.code == 0
+    *_, before, example = capsys.readouterr().out.splitlines()
+    assert before == "Example:"
+    words = example.split()
+    assert words[:2] == ["gan_blocks", action]
+    calls = []
+    module = types.SimpleNamespace()
+    setattr(module, action, lambda **arguments: calls.append(arguments))
+    monkeypatch.setattr("importlib.import_module", lambda name: module)
+    command(*words[1:])
+    assert len(calls) == 1
 
 
-def test_the_grids_of_a_run_become_a_film(trained, tmp_path):
-    command("animate", trained, tmp_path / "run.gif")
-    with Image.open(tmp_path / "run.gif") as film:
-        assert film.n_frames == len(names(trained / "grids"))
+def test_python_can_run_the_package():
+    words = [sys.executable, "-m", "gan_blocks", "--version"]
+    result = subprocess.run(words, capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == __version__
+
+
+@pytest.mark.slow
+def test_nothing_but_the_answer_is_printed(run):
+    words = [sys.executable, "-m", "gan_blocks", "generate", run.path]
+    result = subprocess.run(words, capture_output=True, text=True, check=True)
+    assert result.stdout == f"{run.path / 'generated_64_seed_0.png'}\n"
+    assert result.stderr == ""
+
+
+def lambda_model():
+    doubled = keras.layers.Lambda(lambda x: 2 * x)
+    return keras.Sequential([keras.Input((2,)), doubled])
+
+
+@pytest.mark.parametrize(
+    ("write", "message"),
+    [
+        (lambda path: path.write_bytes(b""), "cannot be loaded: "),
+        (lambda path: path.write_text("text"), "cannot be loaded: "),
+        (lambda path: lambda_model().save(path), "Python lambda"),
+        (
+            lambda path: gans.generator().save(path),
+            "contains a Sequential, not a GAN",
+        ),
+    ],
+    ids=["empty", "text", "lambda", "no GAN"],
+)
+def test_other_files_are_refused_in_one_line(tmp_path, write, message, capsys):
+    path = tmp_path / "other.keras"
+    write(path)
+    with pytest.raises(SystemExit) as exit_:
+        command("generate", path)
+    assert exit_.value.code == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert str(path) in line and message in line
+
+
+def test_a_model_that_cannot_be_loaded_says_which_versions_saved_it(
+    tmp_path, capsys
+):
+    @keras.saving.register_keras_serializable("somebody")
+    class Own(keras.layers.Layer):
+        def call(self, images):
+            return images
+
+    generator = keras.Sequential([*gans.generator().layers, Own()])
+    generator.build((None, 6))
+    run = train_run(tmp_path, GAN(generator, gans.discriminator()), epochs=1)
+    keras.saving.get_custom_objects().pop("somebody>Own")
+    with pytest.raises(SystemExit):
+        command("generate", run.path)
+    (line,) = capsys.readouterr().err.splitlines()
+    versions = f"gan_blocks {__version__} and Keras {keras.version()}"
+    assert f"saved with {versions}" in line
+    assert "Own" in line
 
 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("generate", "{none}"), "there is no checkpoint in"),
-        (("generate", "{none}/gan.keras"), "there is no file"),
-        (("export", "{run}", "generator.h5"), "must end in .onnx"),
-        (("evaluate", "{run}", "--data", "{none}"), "--data"),
-        (("animate", "{none}"), "at least one frame"),
+        (
+            ("generate", "{none}"),
+            "No checkpoint found in {none}/checkpoints. Train first, or pass "
+            "a .keras file instead of the folder.",
+        ),
+        (("export", "{none}", "g.keras"), "No checkpoint found in"),
+        (("interpolate", "{none}/gan.keras"), "gan.keras does not exist."),
+        (("animate", "{none}"), "No grids found in {none}/grids"),
+        (("page", "{none}"), "must be the folder of a run"),
+        (("evaluate", "{run}", "--data", "{none}"), "{none}: "),
+        (("train", "{none}"), "{none}: "),
     ],
 )
-def test_what_cannot_be_done_is_said_in_a_line(
-    words, message, trained, tmp_path, capsys
+def test_a_missing_file_is_reported_in_one_line(
+    words, message, run, tmp_path, monkeypatch, capsys
 ):
-    places = {"run": trained, "none": tmp_path / "none"}
+    monkeypatch.chdir(tmp_path)
+    places = {"run": run.path, "none": tmp_path / "none"}
     with pytest.raises(SystemExit) as exit_:
         command(*(word.format(**places) for word in words))
     assert exit_.value.code == 1
-    assert message in capsys.readouterr().err
+    (line,) = capsys.readouterr().err.splitlines()
+    assert message.format(**places) in line
+    assert not list(tmp_path.iterdir())
+
+
+def test_ctrl_c_leaves_no_traceback(run, monkeypatch, capsys):
+    def interrupt(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(keras.saving, "load_model", interrupt)
+    with pytest.raises(SystemExit) as exit_:
+        main(["generate", str(run.path)])
+    assert exit_.value.code == 130
+    assert "Interrupted" in capsys.readouterr().err

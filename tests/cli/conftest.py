@@ -1,0 +1,26 @@
+from gan_blocks import GAN
+import keras
+import pytest
+from support import gans
+from support.trained_runs import train_run
+
+
+@pytest.fixture(scope="session")
+def run(tmp_path_factory):
+    """The run of a GAN with a moving average."""
+    return train_run(tmp_path_factory.mktemp("run"))
+
+
+@pytest.fixture(scope="session")
+def class_run(tmp_path_factory):
+    """The run of a GAN with three classes, which has only a checkpoint."""
+    run = tmp_path_factory.mktemp("classes")
+    gan = GAN(*gans.conditional_networks(), num_classes=3, seed=0)
+    (run / "checkpoints").mkdir()
+    gans.compiled(gan).save(run / "checkpoints" / "epoch_0001.keras")
+    return run
+
+
+@pytest.fixture
+def gan(run):
+    return keras.saving.load_model(run.latest_checkpoint())

@@ -1,0 +1,102 @@
+import json
+import shutil
+
+from gan_blocks import runs
+import keras
+import numpy as np
+import pytest
+from support.models import assert_same_variables
+from support.trained_runs import command
+
+SMALL = ("--image-size", 8, "--channels", 1, "--base-filters", 4)
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    path = tmp_path / "pictures.npz"
+    random = np.random.default_rng(0)
+    images = random.integers(0, 256, (20, 8, 8), "uint8")
+    np.savez(path, x_train=images, y_train=np.arange(20) % 3)
+    return path
+
+
+def load(output):
+    return keras.saving.load_model(runs.RunFolder(output).latest_checkpoint())
+
+
+def test_pictures_become_a_run(pictures, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    command("train", pictures, *SMALL, "--epochs", 1, "--batch-size", 8)
+    text = capsys.readouterr().out
+    assert "Images         8 x 8 pixels, gray" in text
+    run = runs.RunFolder("runs/pictures")
+    assert run.page.is_file() and run.real_images.is_file()
+    assert [path.name for path in run.grids.iterdir()] == ["epoch_0001.png"]
+    settings = run.read_settings()
+    assert settings["data"] == str(pictures)
+    assert settings["learning_rate"] == 8e-4
+    assert load(run.path).image_shape == (8, 8, 1)
+
+
+@pytest.mark.slow
+def test_a_resumed_run_ends_like_one_that_was_never_stopped(pictures, tmp_path):
+    words = (*SMALL, "--batch-size", 8, "--seed", 3)
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    command("train", pictures, *words, "--epochs", 2, "--output", whole)
+    command("train", pictures, *words, "--epochs", 1, "--output", parts)
+    command("train", "--resume", "--epochs", 2, "--output", parts)
+    assert_same_variables(load(parts), load(whole))
+    histories = [runs.read_history(p / "history.csv") for p in (whole, parts)]
+    assert histories[0] == histories[1]
+
+
+@pytest.mark.slow
+def test_classes_are_learned_if_wanted(pictures, tmp_path):
+    output = tmp_path / "run"
+    words = (*SMALL, "--batch-size", 8, "--epochs", 1, "--output", output)
+    command("train", pictures, *words, "--classes")
+    assert load(output).num_classes == 3
+    shutil.rmtree(output / "checkpoints")
+    command("train", "--resume", "--output", output)
+    assert load(output).num_classes == 3
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--image-size", "9"], "`image_shape` must have a shorter side"),
+        (["--image-size", "8x8x8"], "must be like 64 or 64x96"),
+        (["--batch-size", "21"], "more than the 20 pictures"),
+        (["--learning-rate", "0"], "must be positive"),
+    ],
+)
+def test_wrong_options_are_reported_in_one_line(
+    pictures, tmp_path, words, message, capsys
+):
+    output = tmp_path / "run"
+    with pytest.raises(SystemExit):
+        command("train", pictures, *SMALL[2:], "--output", output, *words)
+    assert message in capsys.readouterr().err.splitlines()[-1]
+    assert not output.exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], "Pass the pictures to train on, or --resume --output FOLDER."),
+        (["--output", "run"], "Pass the pictures to train on."),
+        (["--output", "run", "--resume"], "No run found in run"),
+        (["--output", "run", "--resume", "--no-flip"], "Received: --flip"),
+    ],
+)
+def test_pictures_or_a_run_must_be_given(words, message, capsys):
+    with pytest.raises(SystemExit):
+        command("train", *words)
+    assert message in capsys.readouterr().err
+
+
+def test_runs_of_recipes_are_resumed_by_their_recipe(tmp_path, capsys):
+    (tmp_path / "arguments.json").write_text(json.dumps({"data": "sample"}))
+    with pytest.raises(SystemExit):
+        command("train", "--resume", "--output", tmp_path)
+    assert "Continue it with the recipe." in capsys.readouterr().err
