@@ -7,7 +7,7 @@ from gan_blocks._types import Tensor
 import keras
 from keras import ops
 
-__all__ = ["R1", "R2", "GradientPenalty", "Penalty"]
+__all__ = ["GradientPenalty", "Penalty", "R1", "R2"]
 
 
 class Penalty(Configurable):

@@ -140,3 +140,10 @@ def as_reducible_logs(logs):
 def is_chief(model):
     del model
     return jax.process_index() == 0
+
+
+# Devices.
+
+
+def gpu_names():
+    return [d.device_kind for d in jax.devices() if d.platform != "cpu"]

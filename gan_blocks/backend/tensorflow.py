@@ -88,3 +88,13 @@ def as_reducible_logs(logs):
 
 def is_chief(model):
     return model.distribute_strategy.extended.should_checkpoint
+
+
+# Devices.
+
+
+def gpu_names():
+    return [
+        tf.config.experimental.get_device_details(gpu).get("device_name", "GPU")
+        for gpu in tf.config.get_visible_devices("GPU")
+    ]

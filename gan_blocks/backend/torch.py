@@ -130,3 +130,11 @@ def is_chief(model):
 
 def _in_group():
     return distributed.is_available() and distributed.is_initialized()
+
+
+# Devices.
+
+
+def gpu_names():
+    number = torch.cuda.device_count()
+    return [torch.cuda.get_device_name(i) for i in range(number)]

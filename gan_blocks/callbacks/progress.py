@@ -8,7 +8,7 @@ import sys
 import time
 from typing import Any
 
-from gan_blocks import files, replicas
+from gan_blocks import backend, files, replicas
 from gan_blocks._checks import check_positive_integer
 import keras
 
@@ -26,7 +26,7 @@ _OPTIONAL = ("word", "speed", "spread", "accuracies", "losses", "step")
 class ProgressLine(keras.callbacks.Callback):
     """Shows the progress of training, and the time left, in one line.
 
-    Use it with `fit(verbose=0)`, in place of Keras' progress bar:
+    Use it with `fit(verbose=0)`, instead of Keras' progress bar:
 
         19/20 41/93 d 1.23 g 0.88 acc 71% 78% spread 0.82 45 ms/step 7 s left
 
@@ -114,7 +114,8 @@ class ProgressLine(keras.callbacks.Callback):
         self._epoch = epoch
         self._step = self._offset = 0
         if self._first_epoch and self._steps and self._steps_of_fit:
-            self._step = self._offset = self._steps - self._steps_of_fit
+            self._offset = max(0, self._steps - self._steps_of_fit)
+            self._step = self._offset
         self._first_epoch = False
 
     def on_train_batch_end(self, batch, logs=None):
@@ -128,7 +129,8 @@ class ProgressLine(keras.callbacks.Callback):
         if self._skip:
             self._skip -= 1
         else:
-            self._step_times.append((now - self._last) / (self._step - before))
+            steps = max(1, self._step - before)
+            self._step_times.append((now - self._last) / steps)
         self._last = now
         late = self._updated is None or (
             now >= self._updated + _SECONDS_BETWEEN_UPDATES
@@ -285,7 +287,7 @@ def _duration(seconds: float) -> str:
 
 def _device():
     """Returns the names of the GPUs, or the number of CPU cores."""
-    names = _gpu_names()
+    names = backend.gpu_names()
     if names:
         number = f"{len(names)} x " if len(names) > 1 else ""
         return f"{number}{names[0]}"
@@ -294,22 +296,3 @@ def _device():
     except AttributeError:  # On macOS and Windows.
         cores = os.cpu_count() or 1
     return f"CPU, {cores} core{'s' * (cores > 1)}"
-
-
-def _gpu_names():
-    if keras.backend.backend() == "tensorflow":
-        import tensorflow as tf
-
-        return [
-            tf.config.experimental.get_device_details(gpu).get(
-                "device_name", "GPU"
-            )
-            for gpu in tf.config.get_visible_devices("GPU")
-        ]
-    if keras.backend.backend() == "jax":
-        import jax
-
-        return [d.device_kind for d in jax.devices() if d.platform != "cpu"]
-    from torch import cuda
-
-    return [cuda.get_device_name(i) for i in range(cuda.device_count())]
