@@ -1,89 +1,220 @@
-"""The package as a whole: its exports, its imports and its documentation."""
+"""The package as a whole: imports, public names, docstrings and examples."""
 
 import ast
-import pkgutil
+import graphlib
+import importlib
+import inspect
+from pathlib import Path
 import re
 import sys
 import textwrap
 import warnings
-from pathlib import Path
-
-import pytest
 
 import gan_blocks
+import keras
+import pytest
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "gan_blocks"
 
-# Who may import whom: other packages, and modules of ours.
+# The modules of gan_blocks and the other packages that each module may import.
+# A module may only import modules from the rows above, so there is no cycle.
 ALLOWED = {
-    "replicas": "keras tensorflow torch jax",
-    "layers": "keras numpy replicas",
-    "networks": "keras layers",
-    "losses": "keras",
-    "gradients": "keras tensorflow torch jax replicas",
-    "penalties": "keras gradients",
-    "gan": "keras numpy losses penalties gradients replicas",
-    "images": "numpy PIL",
-    "callbacks": "keras numpy IPython tensorboard images replicas __version__",
-    "datasets": "keras numpy PIL tensorflow tensorflow_datasets images samples",
-    "samples": "numpy PIL sklearn skimage",
-    "faces": "keras numpy PIL images",
-    "metrics": "keras numpy images",
-    "page": "images callbacks __version__",
-    "cli": "keras numpy tensorflow torch GAN callbacks datasets images metrics "
-    "page replicas",
+    "_version": ("", ""),
+    "_types": ("", ""),
+    "_checks": ("", ""),
+    "_configurable": ("", ""),
+    "files": ("_types", ""),
+    "images": ("_checks _types files", "numpy PIL"),
+    "backend": ("_types", "keras tensorflow jax torch"),
+    "replicas": ("_types backend", "keras"),
+    "gradients": ("_types backend replicas", "keras"),
+    # TensorFlow: faster or more exact operations than those of Keras.
+    "layers": ("_checks _types backend replicas", "keras numpy tensorflow"),
+    "networks": ("_checks _types layers", "keras"),
+    "losses": ("_checks _configurable _types", "keras"),
+    "penalties": ("_checks _configurable _types gradients", "keras"),
+    "gan": (
+        "_checks _types backend gradients losses penalties replicas",
+        "keras numpy",
+    ),
+    "plan": ("_checks _types gan layers losses networks penalties", "keras"),
+    "runs": ("_checks _types _version files", "keras"),
+    "callbacks": (
+        "_checks _types backend files images replicas runs",
+        "keras numpy tensorflow tensorboard IPython",
+    ),
+    "samples": ("_checks _types", "numpy PIL sklearn skimage"),
+    "datasets": (
+        "_checks _types images replicas samples",
+        "keras numpy PIL tensorflow tensorflow_datasets",
+    ),
+    "faces": ("_checks _types files", "keras numpy PIL"),
+    "metrics": ("_checks _types files images", "keras numpy"),
+    "page": ("_checks _types _version files images runs", ""),
+    "cli": (
+        "_checks _types _version callbacks datasets files gan images layers "
+        "losses metrics page penalties plan replicas runs",
+        "keras numpy PIL tensorflow torch",
+    ),
+    "__init__": ("_version", ""),
+    "__main__": ("cli", ""),
 }
 
 
-def modules():
-    return [name for _, name, _ in pkgutil.iter_modules([str(PACKAGE)])]
+def module_name(path):
+    """Returns the dotted name of a file, for example `gan_blocks.gan`."""
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-def files(module):
-    folder = PACKAGE / module
-    return list(folder.glob("*.py")) if folder.is_dir() else [f"{folder}.py"]
+FILES = {module_name(path): path for path in PACKAGE.rglob("*.py")}
 
 
 def imports(path):
-    """Yields the names of the packages, or modules of ours, imported."""
-    for node in ast.walk(ast.parse(Path(path).read_text())):
+    """Yields the dotted names of everything that a file imports."""
+    for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
+            yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            if node.module == "gan_blocks":
-                names = [f"gan_blocks.{alias.name}" for alias in node.names]
-            else:
-                names = [node.module]
-        else:
-            continue
-        for name in names:
-            parts = name.split(".")
-            yield parts[1] if parts[0] == "gan_blocks" else parts[0]
+            assert node.level == 0, f"relative import in {path}"
+            for alias in node.names:
+                submodule = f"{node.module}.{alias.name}"
+                yield submodule if submodule in FILES else node.module
 
 
-@pytest.mark.parametrize("module", modules())
-def test_a_module_imports_only_what_its_place_allows(module):
-    allowed = {module, *ALLOWED[module].split()}
-    for path in files(module):
-        found = set(imports(path)) - set(sys.stdlib_module_names)
-        # Where TensorFlow's own kernels are right, or faster, unlike Keras'.
-        if Path(path).name in ("convolution.py", "normalization.py"):
-            found.discard("tensorflow")
-        assert found <= allowed, path
+@pytest.mark.parametrize("row", ALLOWED)
+def test_a_module_imports_only_what_its_row_allows(row):
+    ours, others = (set(names.split()) for names in ALLOWED[row])
+    above = list(ALLOWED)[: list(ALLOWED).index(row)]
+    assert ours <= set(above)
+    folder = PACKAGE / row
+    for path in folder.glob("*.py") if folder.is_dir() else [f"{folder}.py"]:
+        for name in imports(Path(path)):
+            package, _, module = name.partition(".")
+            if package == "gan_blocks":
+                assert module, f"{path} imports the root of the package"
+                assert module.split(".")[0] in ours | {row}, path
+            elif package not in sys.stdlib_module_names:
+                assert package in others, path
 
 
-def test_exports_are_sorted_and_there():
-    assert gan_blocks.__all__ == sorted(gan_blocks.__all__)
-    for name in gan_blocks.__all__:
-        assert getattr(gan_blocks, name) is not None
+def test_every_module_has_a_row():
+    modules = {path.relative_to(PACKAGE).parts[0] for path in FILES.values()}
+    assert {name.removesuffix(".py") for name in modules} == set(ALLOWED)
+
+
+def test_files_do_not_import_each_other_in_a_cycle():
+    graph = {name: {*imports(path)} for name, path in FILES.items()}
+    graphlib.TopologicalSorter(graph).prepare()  # Raises a `CycleError`.
+
+
+# Public names
+
+
+def reference_pages():
+    pages = (ROOT / "docs" / "reference").glob("*.md")
+    return {
+        name
+        for page in pages
+        for name in re.findall("^::: (.+)$", page.read_text(), re.M)
+    }
+
+
+PUBLIC_MODULES = sorted(reference_pages() - {"gan_blocks.GAN"})
+
+
+def defined_names(module):
+    """Returns the public names that a module defines or a package imports."""
+    nodes = ast.parse(FILES[module].read_text()).body
+    for node in [node for node in nodes if isinstance(node, ast.If)]:
+        nodes += node.body  # `if TYPE_CHECKING`
+    names = set()
+    for node in nodes:
+        if isinstance(node, ast.ClassDef | ast.FunctionDef):
+            names.add(node.name)
+        elif isinstance(node, ast.Assign):
+            names |= {n.id for n in node.targets if isinstance(n, ast.Name)}
+        elif isinstance(node, ast.AnnAssign):
+            names.add(node.target.id)
+        elif isinstance(node, ast.ImportFrom):
+            if FILES[module].name == "__init__.py":
+                names |= {
+                    alias.name
+                    for alias in node.names
+                    if node.module.startswith("gan_blocks.")
+                    and f"{node.module}.{alias.name}" not in FILES
+                }
+    return {name for name in names if not name.startswith("_")}
+
+
+def test_every_public_module_has_a_page_in_the_reference():
+    pages = reference_pages() - {"gan_blocks.cli"}  # Imported by recipes only.
+    assert {f"gan_blocks.{name}" for name in gan_blocks.__all__} == pages
+
+
+@pytest.mark.parametrize("name", ["gan_blocks", *PUBLIC_MODULES])
+def test_all_is_sorted_and_equals_the_public_names(name):
+    module = importlib.import_module(name)
+    assert module.__all__ == sorted(module.__all__)
+    for public in module.__all__:
+        assert getattr(module, public) is not None
+    if name != "gan_blocks":  # Its public names are modules.
+        assert set(module.__all__) == defined_names(name)
+
+
+# Docstrings
+
+PUBLIC = {"GAN": gan_blocks.GAN}
+for module in map(importlib.import_module, PUBLIC_MODULES):
+    for name in module.__all__:
+        value = getattr(module, name)
+        if inspect.isfunction(value) or isinstance(value, type):
+            PUBLIC[f"{module.__name__.partition('.')[2]}.{name}"] = value
+CLASSES = {n: value for n, value in PUBLIC.items() if isinstance(value, type)}
+# Keras documents and calls these methods.
+KERAS_METHODS = {
+    name
+    for base in (
+        keras.Layer,
+        keras.Model,
+        keras.Metric,
+        keras.Loss,
+        keras.callbacks.Callback,
+        keras.layers.Conv2D,
+        keras.optimizers.Optimizer,
+        keras.utils.PyDataset,
+    )
+    for name in dir(base)
+}
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_every_public_class_and_function_has_a_docstring(name):
+    summary = PUBLIC[name].__doc__.splitlines()[0]
+    assert summary.endswith(".") and len(summary) <= 76
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_every_public_class_has_an_example_and_documented_methods(name):
+    if name != "cli.Run":  # `cli.start` has its example.
+        assert "```python" in CLASSES[name].__doc__
+    for method, value in vars(CLASSES[name]).items():
+        if inspect.isfunction(value) or isinstance(value, property):
+            if not method.startswith("_") and method not in KERAS_METHODS:
+                assert inspect.getdoc(getattr(CLASSES[name], method)), method
+
+
+# Examples
+
+OTHER_TOOLS = {"keras_tuner", "mlflow", "tensorboard", "wandb"}
 
 
 def code_blocks():
-    """Yields where it stands and the code, of docstrings and of pages.
+    """Yields the Python examples of all docstrings and pages.
 
-    Pages are tried on every backend, docstrings on one: what they describe is
-    tested on every backend elsewhere.
+    The pages run on every backend. The docstrings run on one backend, because
+    other tests run their classes on every backend.
     """
     fence = re.compile(r"^( *)```python\n(.*?)^ *```", re.M | re.S)
     pages = [ROOT / "README.md", *sorted(ROOT.glob("docs/**/*.md"))]
@@ -92,46 +223,24 @@ def code_blocks():
         for match in fence.finditer(text):
             line = text[: match.start()].count("\n") + 2
             code = textwrap.dedent(match[2])
-            tools = re.findall("keras_tuner|mlflow|tensorboard|wandb", code)
-            portable = path in pages and not tools
+            tools = {tool for tool in OTHER_TOOLS if tool in code}
+            slow = tools or "train_classifier" in code
+            marks = [pytest.mark.slow] if slow else []
+            if path in pages and not slow:
+                marks.append(pytest.mark.every_backend)
             yield pytest.param(
                 *(path, line, code, tools),
                 id=f"{path.relative_to(ROOT)}:{line}",
-                marks=[pytest.mark.every_backend] if portable else [],
+                marks=marks,
             )
 
 
 @pytest.mark.filterwarnings("ignore:.*shuffle=True.*:UserWarning")
 @pytest.mark.parametrize(("path", "line", "code", "tools"), [*code_blocks()])
-def test_every_code_block_runs_as_it_stands(
-    path, line, code, tools, tmp_path, monkeypatch, capsys
-):
-    for name in tools:
-        warnings.simplefilter("default")  # Theirs are not ours to mend.
+def test_every_example_runs(path, line, code, tools, tmp_path, monkeypatch):
+    for name in sorted(tools):
+        warnings.simplefilter("default")  # Other packages may warn.
         pytest.importorskip(name)
     monkeypatch.chdir(tmp_path)
-    lines = "\n" * (line - 1)  # So that a traceback shows where it stands.
+    lines = "\n" * (line - 1)  # A traceback then shows the line in the file.
     exec(compile(lines + code, path, "exec"), {"__name__": "example"})
-
-
-def public_objects():
-    for module in map(gan_blocks.__dict__.get, gan_blocks.__all__):
-        if isinstance(module, type):
-            yield module
-            continue
-        for name, value in vars(module).items():
-            if not name.startswith("_") and callable(value):
-                if getattr(value, "__module__", "").startswith("gan_blocks"):
-                    yield value
-
-
-@pytest.mark.parametrize(
-    "thing",
-    sorted(set(public_objects()), key=lambda thing: thing.__name__),
-    ids=lambda thing: thing.__name__,
-)
-def test_everything_public_says_what_it_is_and_has_an_example(thing):
-    text = thing.__doc__
-    assert text.splitlines()[0].endswith((".", "?")), text
-    if thing is not gan_blocks.gradients.apply:
-        assert "```python" in text or "pullback" in text
