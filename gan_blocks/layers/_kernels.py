@@ -1,10 +1,11 @@
-"""Faster kernels than those of Keras, on the backends that have some."""
+"""Kernels that are faster than those of Keras, or None."""
+
+from typing import Any
 
 import keras
 
+kernels: Any = None
 if keras.backend.backend() == "tensorflow":
-    from gan_blocks.layers import _tensorflow as kernels
-else:
-    kernels = None
+    from gan_blocks.layers import _tensorflow
 
-__all__ = ["kernels"]
+    kernels = _tensorflow

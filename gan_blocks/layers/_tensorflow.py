@@ -4,6 +4,7 @@
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 from gan_blocks._types import Tensor
 import numpy as np
@@ -15,7 +16,7 @@ def has_gpu() -> bool:
 
 
 def convolution(
-    images: Tensor, kernel: Tensor, stride: int, padding: str, block: int
+    images: Tensor, kernel: Tensor, stride: int, padding: Any, block: int
 ) -> Tensor:
     """Returns the convolution. Its gradient to the images uses blocks."""
 
@@ -40,7 +41,7 @@ def transposed_convolution(
     kernel: Tensor,
     size: Sequence[int],
     stride: int,
-    padding: str,
+    padding: Any,
     block: int,
 ) -> Tensor:
     """Returns the transposed convolution to images of `size`, in blocks."""
@@ -95,10 +96,9 @@ def _in_blocks(features, kernel, size, stride, padding, block):
         tf.transpose(kernel, (0, 2, 5, 1, 3, 4)),
         (*(len(rows) for rows in weights), depth, block * block * channels),
     )
-    pixels = tf.nn.depth_to_space(
-        tf.nn.conv2d(features, kernel, step, [[0, 0], *paddings, [0, 0]]),
-        block,
-    )
+    paddings: Any = [[0, 0], *paddings, [0, 0]]
+    blocks = tf.nn.conv2d(features, kernel, step, paddings)
+    pixels = tf.nn.depth_to_space(blocks, block)
     (top, left), (height, width) = cropped, size
     return pixels[:, top : top + height, left : left + width]
 

@@ -67,7 +67,7 @@ def _grid(images):
 
 def _gather(images, rows, columns):
     """Returns the pixels at these positions, with 0 outside of the images."""
-    batch, height, width, channels = ops.shape(images)
+    batch, height, width, channels = ops.shape(images)  # pyright: ignore
     inside = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
     rows = ops.clip(rows, 0, height - 1)
     columns = ops.clip(columns, 0, width - 1)

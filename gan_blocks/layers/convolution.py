@@ -31,7 +31,6 @@ both networks, is a matrix product on every backend.
 from typing import Any
 
 from gan_blocks._types import Tensor
-from gan_blocks.layers._data_format import Shape
 from gan_blocks.layers._kernels import kernels
 import keras
 
@@ -43,7 +42,7 @@ def _is_plain(layer: Any) -> bool:
     return layer.data_format == "channels_last" and not dilated
 
 
-def _block_side(layer: Any, images_shape: Shape) -> int:
+def _block_side(layer: Any, images_shape: Any) -> int:
     """Returns the side of the blocks, 0 where blocks do not pay."""
     stride = layer.strides[0]
     _, height, width, channels = images_shape
@@ -109,7 +108,7 @@ class Conv2D(keras.layers.Conv2D):
             return keras.ops.reshape(outputs, (-1, 1, 1, self.filters))
         # TensorFlow's own convolution adds a bias for free, which saves more
         # than blocks do.
-        can_use_blocks = kernels and self.groups == 1 and not self.use_bias
+        can_use_blocks = self.groups == 1 and not self.use_bias
         if can_use_blocks and (block := _block_side(self, inputs.shape)):
             return kernels.convolution(
                 inputs, kernel, self.strides[0], self.padding.upper(), block
@@ -165,10 +164,8 @@ class Conv2DTranspose(keras.layers.Conv2DTranspose):
                 inputs[:, 0, 0], keras.ops.transpose(kernel)
             )
             outputs = keras.ops.reshape(outputs, (-1, *shape[1:]))
-        elif (
-            kernels
-            and self.output_padding is None
-            and (block := _block_side(self, shape))
+        elif self.output_padding is None and (
+            block := _block_side(self, shape)
         ):
             outputs = kernels.transposed_convolution(
                 inputs,

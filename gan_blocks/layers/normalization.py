@@ -173,7 +173,7 @@ class GroupNormalization(keras.layers.GroupNormalization):
         super().__init__(groups=groups, **kwargs)
 
     def call(self, inputs: Tensor) -> Tensor:
-        shape = list(keras.ops.shape(inputs))
+        shape: Any = keras.ops.shape(inputs)
         axis = self.axis % len(shape)
         grouped = [
             *shape[:axis],
@@ -193,7 +193,7 @@ class GroupNormalization(keras.layers.GroupNormalization):
         return keras.ops.cast(outputs, self.compute_dtype)
 
 
-def _cast_up(inputs):
+def _cast_up(inputs) -> Tensor:
     dtype = keras.backend.result_type(inputs.dtype, "float32")
     return keras.ops.cast(inputs, dtype)
 

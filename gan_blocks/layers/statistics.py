@@ -76,7 +76,7 @@ class MinibatchStdDev(keras.layers.Layer):
         self.input_spec = keras.layers.InputSpec(min_ndim=2)
 
     def call(self, inputs: Tensor) -> Tensor:
-        shape = list(keras.ops.shape(inputs))
+        shape: Any = list(keras.ops.shape(inputs))  # pyright: ignore
         dtype = keras.backend.result_type(inputs.dtype, "float32")
         features = keras.ops.reshape(
             keras.ops.cast(inputs, dtype),
