@@ -252,3 +252,9 @@ def test_a_closed_stdout_is_one_warning(monkeypatch, caplog):
 def test_numbers_must_be_positive_integers(name):
     with pytest.raises(ValueError, match=f"`{name}` must be a positive"):
         ProgressLine(**{name: 0})
+
+
+def test_a_wrong_number_of_steps_does_not_stop_training(capsys):
+    progress = ProgressLine(epochs=1, steps_per_epoch=2)
+    history = train(make_model(), progress, steps=6, epochs=3)
+    assert history.epoch == [0, 1, 2]
