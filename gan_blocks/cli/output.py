@@ -15,6 +15,7 @@ import traceback
 from typing import Any, NoReturn
 
 __all__ = [
+    "TolerantStream",
     "fail",
     "gan_blocks_command",
     "import_quietly",
@@ -180,11 +181,11 @@ def tolerate_broken_stdout() -> Iterator[None]:
     For example, stdout is redirected to a full disk, or is a pipe that nobody
     reads any more. A warning is logged, and later output is dropped.
     """
-    with contextlib.redirect_stdout(_TolerantStream(sys.stdout)):
+    with contextlib.redirect_stdout(TolerantStream(sys.stdout)):
         yield
 
 
-class _TolerantStream:
+class TolerantStream:
     """A text stream that drops its text after the first error."""
 
     def __init__(self, stream):

@@ -79,6 +79,7 @@ def start(
         description, defaults, sample or {}, argv
     )
     output.report_errors_in_one_line()
+    sys.stdout = output.TolerantStream(sys.stdout)
     return Run(
         parsed.output, settings, parsed.resume, parsed.devices, without_gpu
     )
@@ -119,6 +120,7 @@ class Run(runs.RunFolder):
                 f"{path} already contains a run. Continue it with --resume, "
                 "or choose another folder with --output."
             )
+        self._best = self.path / "best.keras"
         self._options = dict(settings)
         self._resume = resume
         self._device_names = device_names or []
@@ -128,8 +130,6 @@ class Run(runs.RunFolder):
         self._signal = callbacks.StopOnSignal()
         self._steps = 0
         self._real: Any = None
-        self._stdout = contextlib.ExitStack()
-        self._stdout.enter_context(output.tolerate_broken_stdout())
         # `prepare` closes the scope, after the recipe has built the GAN.
         self._scope = contextlib.ExitStack()
         self._scope.enter_context(devices.scope(self._device_names))
@@ -248,7 +248,8 @@ class Run(runs.RunFolder):
         if self._divergence.diverged:
             output.fail(self._divergence.message)
         steps_done = runs.steps_done(gan)
-        if self._signal.signal and steps_done < self.epochs * self._steps:
+        complete = steps_done >= self.epochs * self._steps
+        if self._signal.signal and not complete:
             output.fail(
                 f"Stopped by {self._signal.signal.name} after step "
                 f"{steps_done}, which is saved. Continue with: "
@@ -260,17 +261,31 @@ class Run(runs.RunFolder):
             return
         picture = self.path / f"generated_64_seed_{self.seed}.png"
         images.save_png(images.grid(generated), picture)
+        self._print_summary(picture, steps_done, complete)
+
+    def _print_summary(self, picture, steps_done, complete):
+        ended = f"Training ended after {output.plural(steps_done, 'step')}."
+        if complete:
+            epochs = output.plural(self.epochs, "epoch")
+            ended = f"Training is complete: {epochs}."
+        lines = [
+            "",
+            ended,
+            f"64 pictures: {picture}",
+            f"Page of the run: {page.write_page(self.path)}",
+            f"Model: {self.latest_checkpoint()}",
+        ]
+        if self._best.exists():
+            lines.append(f"Best model: {self._best}")
         command = output.gan_blocks_command
-        _print(
-            f"\nTraining is complete: {output.plural(self.epochs, 'epoch')}.\n"
-            f"64 pictures: {picture}\n"
-            f"Page of the run: {page.write_page(self.path)}\n"
-            f"Model: {self.latest_checkpoint()}\n"
-            "\nNext:\n"
-            f"  {command('generate', self.path, '--seed', 1)}\n"
-            f"  {command('interpolate', self.path)}\n"
-            f"  {self._resume_command} --epochs {2 * self.epochs}"
-        )
+        lines += [
+            "",
+            "Next:",
+            f"  {command('generate', self.path, '--seed', 1)}",
+            f"  {command('interpolate', self.path)}",
+            f"  {self._resume_command} --epochs {2 * self.epochs}",
+        ]
+        _print("\n".join(lines))
 
     def _quality_monitor(self):
         features: Any = self.features
@@ -321,7 +336,7 @@ class _KeepBest(keras.callbacks.Callback):
     def __init__(self, run):
         super().__init__()
         self.run = run
-        self.path = run.path / "best.keras"
+        self.path = run._best
         self._lowest = math.inf
         self._written = files.BestEffort(f"{self.path} cannot be written")
 

@@ -1,0 +1,478 @@
+"""`start` and `Run`, in a small program that has the shape of a recipe."""
+
+import csv
+import json
+import os
+import re
+import signal
+import sys
+import time
+
+from gan_blocks import GAN, cli, datasets, runs
+from gan_blocks.callbacks import EpochCheckpoint, ImageGrid
+from gan_blocks.cli import devices
+import keras
+import numpy as np
+import pytest
+from support.features import pooling_model
+from support.models import assert_same_variables
+from support.small_model import StopAfter
+
+EPOCHS = 3
+IMAGES = np.random.default_rng(0).integers(0, 256, (40, 8, 8, 1), np.uint8)
+
+
+@pytest.fixture(autouse=True)
+def restore_process(monkeypatch):
+    """Undoes what `start` does to the whole process."""
+    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
+    monkeypatch.setattr(sys, "stdout", sys.stdout)
+
+
+def build_gan(seed=None):
+    generator = [
+        keras.Input((4,)),
+        keras.layers.Dense(64, activation="tanh"),
+        keras.layers.Reshape((8, 8, 1)),
+    ]
+    discriminator = [
+        keras.Input((8, 8, 1)),
+        keras.layers.Flatten(),
+        keras.layers.Dropout(0.2),
+        keras.layers.Dense(1),
+    ]
+    gan = GAN(
+        keras.Sequential(generator), keras.Sequential(discriminator), seed=seed
+    )
+    gan.compile("adam", "adam")
+    return gan
+
+
+def parse(*words, **settings):
+    defaults = {"data": "sample", "epochs": EPOCHS, "batch_size": 8}
+    argv = [str(word) for word in words]
+    return cli.start("A recipe.", argv=argv, **{**defaults, **settings})
+
+
+def train(output, *words, build=build_gan, own=(), **settings):
+    run = parse("--output", output, *words, **settings)
+    gan = run.load_gan() or build(run.seed)
+    run.prepare(gan, IMAGES)
+    gan.fit(
+        datasets.batches(IMAGES, run.batch_size, seed=run.seed),
+        epochs=run.epochs,
+        steps_per_epoch=run.steps_per_epoch,
+        resume=True,
+        verbose=0,
+        callbacks=run.callbacks(
+            ImageGrid(run.grids, every_n_batches=5, rows=2, columns=2),
+            EpochCheckpoint(run.checkpoints, every_n_epochs=1, keep=3),
+            *own,
+        ),
+    )
+    run.finish(gan)
+    return run
+
+
+def fails(*words, **settings):
+    with pytest.raises(SystemExit) as error:
+        train(*words, **settings)
+    return error.value.code
+
+
+def list_names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def read_table(folder):
+    with open(folder / "history.csv", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def load(folder, name="epoch_0003"):
+    return keras.saving.load_model(folder / "checkpoints" / f"{name}.keras")
+
+
+# Options and settings.
+
+
+def test_settings_are_attributes_and_options():
+    run = parse("--image-size", 32, "--no-flip", image_size=64, flip=True)
+    assert (run.image_size, run.flip, run.seed) == (32, False, 0)
+    assert parse(image_size=64, flip=True).flip is True
+    with pytest.raises(AttributeError, match="no setting 'image_size'"):
+        _ = parse().image_size
+    assert parse("--units", 9, units=7).units == 9  # Any name will do.
+
+
+def test_a_recipe_has_no_options_for_settings_that_it_lacks(capsys):
+    with pytest.raises(SystemExit):
+        parse("--image-size", 32)
+    assert "--image-size" in capsys.readouterr().err
+
+
+def test_the_sample_has_its_own_defaults(capsys):
+    sample = {"epochs": 7, "batch_size": 5}
+    assert parse(sample=sample).epochs == 7
+    run = parse("--epochs", 4, sample=sample)
+    assert (run.epochs, run.batch_size) == (4, 5)
+    run = parse("--data", "photographs", sample=sample)
+    assert (run.epochs, run.batch_size) == (EPOCHS, 8)
+    with pytest.raises(SystemExit):
+        parse("--help", sample=sample)
+    text = re.sub(r"\s+", " ", capsys.readouterr().out)
+    assert f"(default: {EPOCHS}; with --data sample: 7)" in text
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--epochs", "0"], "not at least 1"),
+        (["--epochs", "many"], "invalid"),
+        (["--seed", "-1"], "not at least 0"),
+        (["--resume"], "No run found in"),
+        (["--batch-size", "41"], "more than the 40 pictures"),
+        (["--devices", "gpu:77"], "gpu:77"),
+    ],
+)
+def test_wrong_options_are_reported_and_leave_no_folder(
+    tmp_path, words, message, capsys
+):
+    if "gpu:77" in words and keras.backend.backend() == "torch":
+        pytest.skip("torch has a process for each device")
+    assert fails(tmp_path / "run", *words) != 0
+    assert message in capsys.readouterr().err.splitlines()[-1]
+    assert not (tmp_path / "run").exists()
+
+
+# Training and resuming.
+
+
+def test_a_run_leaves_its_files(tmp_path, capsys):
+    folder = tmp_path / "run"
+    train(folder)
+    assert list_names(folder) == [
+        "arguments.json",
+        "checkpoints",
+        "generated_64_seed_0.png",
+        "grids",
+        "history.csv",
+        "index.html",
+        "real.png",
+    ]
+    steps = [f"step_00000{step:02}.png" for step in (5, 10, 15)]
+    assert list_names(folder / "grids") == steps
+    rows = read_table(folder)
+    assert [row["step"] for row in rows] == ["5", "10", "15"]
+    assert float(rows[-1]["g_loss"]) > 0
+    settings = json.loads((folder / "arguments.json").read_text())
+    assert settings["batch_size"] == 8
+    manifest = runs.read_manifest(folder / "checkpoints" / "epoch_0003.keras")
+    assert manifest["arguments"] == settings
+    text = capsys.readouterr().out
+    assert "40 pictures, 5 steps of 8 per epoch, 3 epochs" in text
+    for path in ("generated_64_seed_0.png", "index.html", "checkpoints"):
+        assert str(folder / path) in text
+
+
+def test_the_summary_uses_the_singular_for_one(tmp_path, capsys):
+    train(tmp_path, "--epochs", 1, "--steps-per-epoch", 1)
+    text = capsys.readouterr().out
+    assert "1 step of 8 per epoch, 1 epoch." in text
+    assert "Training is complete: 1 epoch." in text
+
+
+def test_a_resumed_run_ends_like_an_uninterrupted_run(tmp_path):
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    train(whole, "--seed", 3)
+    train(parts, "--seed", 3, "--epochs", 2)
+    # A run that is killed after its last checkpoint leaves such a row.
+    history = parts / "history.csv"
+    history.write_text(history.read_text() + "3,15,0,0,0,0\n")
+    train(parts, "--resume", "--epochs", EPOCHS)
+    assert_same_variables(load(parts), load(whole))
+    assert history.read_text() == (whole / "history.csv").read_text()
+    settings = json.loads((parts / "arguments.json").read_text())
+    assert (settings["seed"], settings["epochs"]) == (3, EPOCHS)
+
+
+class SendSignal(keras.callbacks.Callback):
+    """Sends a signal to this process in one of its steps."""
+
+    def __init__(self, step, number):
+        super().__init__()
+        self.step = step
+        self.number = number
+        self.count = 0
+
+    def on_train_batch_begin(self, batch, logs=None):
+        self.count += 1
+        if self.count == self.step:
+            signal.raise_signal(self.number)
+
+
+def test_a_run_that_is_stopped_within_an_epoch_continues_there(
+    tmp_path, capsys
+):
+    whole, parts = tmp_path / "whole", tmp_path / "two parts"
+    train(whole, "--seed", 3)
+    stop = SendSignal(7, signal.SIGTERM)
+    assert fails(parts, "--seed", 3, own=[stop]) == 128 + signal.SIGTERM
+    message = capsys.readouterr().err
+    assert "Stopped by SIGTERM after step 7, which is saved" in message
+    assert f"--resume --output '{parts}'" in message  # It can be pasted.
+    assert "epoch_0001_step_0000007.keras" in list_names(parts / "checkpoints")
+    stop = SendSignal(2, signal.SIGINT)
+    assert fails(parts, "--resume", own=[stop]) == 128 + signal.SIGINT
+    assert "Continues after step 7, in epoch 2." in capsys.readouterr().out
+    train(parts, "--resume")
+    assert_same_variables(load(parts), load(whole))
+    rows = [(row["epoch"], row["step"]) for row in read_table(parts)]
+    assert rows == [
+        *(("1", "5"), ("2", "7"), ("2", "9"), ("2", "10"), ("3", "15")),
+    ]
+    assert list_names(parts / "grids") == list_names(whole / "grids")
+
+
+def test_a_second_signal_stops_at_once(tmp_path):
+    class Impatient(SendSignal):
+        def on_train_batch_begin(self, batch, logs=None):
+            super().on_train_batch_begin(batch)
+            if self.count == self.step:
+                time.sleep(0.6)  # Sooner, it would count as the same signal.
+                signal.raise_signal(self.number)
+
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path, own=[Impatient(2, signal.SIGINT)])
+    assert not list((tmp_path / "checkpoints").iterdir())
+
+
+def test_a_signal_in_the_last_step_completes_the_run(tmp_path, capsys):
+    train(tmp_path, own=[SendSignal(15, signal.SIGTERM)])
+    assert "Training is complete: 3 epochs." in capsys.readouterr().out
+    assert "epoch_0003.keras" in list_names(tmp_path / "checkpoints")
+
+
+def test_a_run_that_another_callback_ends_is_not_called_complete(
+    tmp_path, capsys
+):
+    train(tmp_path, own=[StopAfter(epoch=2, batch=5)])
+    assert "Training ended after 10 steps." in capsys.readouterr().out
+
+
+def test_a_complete_run_can_be_resumed_and_trains_no_more(tmp_path, capsys):
+    train(tmp_path, "--epochs", 2)
+    # It was killed after its last checkpoint.
+    picture = tmp_path / "generated_64_seed_0.png"
+    before = picture.read_bytes()
+    picture.unlink()
+    capsys.readouterr()
+    train(tmp_path, "--resume")
+    assert picture.read_bytes() == before
+    assert f"--output {tmp_path} --epochs 4" in capsys.readouterr().out
+    assert [row["step"] for row in read_table(tmp_path)] == ["5", "10"]
+
+
+def test_a_run_without_a_checkpoint_starts_from_the_beginning(tmp_path, capsys):
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    train(whole)
+    train(killed)
+    for path in (killed / "checkpoints").iterdir():
+        path.unlink()
+    train(killed, "--resume")
+    assert "No checkpoint found in" in capsys.readouterr().out
+    assert_same_variables(load(killed), load(whole))
+    assert read_table(killed) == read_table(whole)
+
+
+def test_a_folder_that_contains_a_run_is_not_overwritten(tmp_path, capsys):
+    train(tmp_path, "--epochs", 1)
+    assert fails(tmp_path) == 1
+    assert "already contains a run" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("text", ['{"epochs": 1', "[1]"])
+def test_damaged_settings_are_reported_in_one_line(tmp_path, text, capsys):
+    (tmp_path / "arguments.json").write_text(text)
+    assert fails(tmp_path, "--resume") == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "arguments.json is damaged" in line
+
+
+# Divergence and quality.
+
+
+def diverging_gan(seed):
+    gan = build_gan(seed)
+    gan.compile(keras.optimizers.SGD(1e30), keras.optimizers.SGD(1e30))
+    return gan
+
+
+@pytest.mark.parametrize("rollbacks", [0, 2])
+def test_a_run_that_diverges_fails_after_the_rollbacks(
+    tmp_path, rollbacks, capsys, caplog
+):
+    words = ("--rollbacks", rollbacks)
+    assert fails(tmp_path, *words, build=diverging_gan) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "epoch 1" in line
+    assert len(caplog.messages) >= rollbacks + 1
+
+
+def test_evaluate_every_logs_the_quality_and_keeps_the_best_model(
+    tmp_path, capsys
+):
+    pooling_model().save(tmp_path / "features.keras")
+    run = tmp_path / "run"
+    words = ("--evaluate-every", 1, "--features", tmp_path / "features.keras")
+    train(run, *words)
+    assert f"Best model: {run / 'best.keras'}" in capsys.readouterr().out
+    distances = [float(row["kid"]) for row in read_table(run)]
+    best = runs.read_manifest(run / "best.keras")
+    assert best["epoch"] == 1 + int(np.argmin(distances))
+    # A resumed run remembers how good the best model was.
+    before = (run / "best.keras").read_bytes()
+    history = (run / "history.csv").read_text()
+    for distance in distances:
+        history = history.replace(f",{distance},", ",-9.0,")
+    (run / "history.csv").write_text(history)
+    train(run, "--resume", "--epochs", EPOCHS + 1)
+    assert (run / "best.keras").read_bytes() == before
+
+
+def test_tensorboard_gets_the_logs_and_the_grids(tmp_path):
+    pytest.importorskip("tensorboard")
+    train(tmp_path, "--tensorboard", "--epochs", 1)
+    folders = {path.parent.name for path in tmp_path.rglob("events.out*")}
+    assert folders == {"train", "images"}
+
+
+# Errors.
+
+
+def report(error):
+    """Returns what the process would print for an uncaught error."""
+    try:
+        raise error
+    except BaseException:
+        with pytest.raises(SystemExit) as exit_:
+            sys.excepthook(*sys.exc_info())
+    return exit_.value.code
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "message"),
+    [
+        (FileNotFoundError("no\nsuch pictures"), 1, "no such pictures"),
+        (OSError(28, "No space left on device"), 1, "No space left on device"),
+        (KeyboardInterrupt(), 130, "since the last checkpoint"),
+        (MemoryError(), 1, "Out of memory. Try a smaller --batch-size"),
+    ],
+)
+def test_an_error_that_the_user_can_fix_is_one_line(
+    error, status, message, capsys
+):
+    parse()
+    assert report(error) == status
+    (line,) = capsys.readouterr().err.splitlines()
+    assert message in line
+
+
+def test_data_that_cannot_be_read_is_reported_in_one_line(tmp_path, capsys):
+    parse()
+    (tmp_path / "pictures.npy").write_text("no array")
+    with pytest.raises(ValueError) as error:
+        datasets.load(tmp_path / "pictures.npy", 8)
+    with pytest.raises(SystemExit):
+        sys.excepthook(error.type, error.value, error.tb)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "pictures.npy" in line
+
+
+def test_a_mistake_in_the_code_keeps_its_traceback(capsys):
+    parse()
+    with pytest.raises(ValueError) as error:
+        keras.layers.Dense(-1)
+    sys.excepthook(error.type, error.value, error.tb)
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_a_checkpoint_that_cannot_be_written_ends_the_run(tmp_path):
+    def replace_folder(epoch, logs):
+        if epoch == 1:
+            (tmp_path / "checkpoints").rename(tmp_path / "moved")
+            (tmp_path / "checkpoints").touch()
+
+    gate = keras.callbacks.LambdaCallback(on_epoch_begin=replace_folder)
+    with pytest.raises(OSError, match="epoch_0002.keras"):
+        train(tmp_path, own=[gate])
+
+
+def test_a_full_disk_for_the_output_does_not_end_the_run(
+    tmp_path, monkeypatch, caplog
+):
+    if not os.path.exists("/dev/full"):
+        pytest.skip("needs /dev/full")
+    with open("/dev/full", "w") as full:
+        monkeypatch.setattr(sys, "stdout", full)
+        train(tmp_path)
+    assert (tmp_path / "checkpoints" / "epoch_0003.keras").exists()
+    (message,) = caplog.messages
+    assert message.startswith("Printing failed")
+
+
+# Devices.
+
+
+@pytest.mark.skipif(
+    keras.backend.backend() == "torch", reason="torch needs several processes"
+)
+def test_a_run_trains_on_the_devices_that_it_is_given(tmp_path, capsys):
+    (device, *_) = keras.distribution.list_devices()
+    train(tmp_path / "one", "--devices", device)
+    steps = [row["step"] for row in read_table(tmp_path / "one")]
+    assert steps == ["5", "10", "15"]
+    assert f"--devices {device}" in capsys.readouterr().out
+    settings = json.loads((tmp_path / "one" / "arguments.json").read_text())
+    assert "devices" not in settings  # It can be resumed on other devices.
+
+
+def test_a_batch_that_devices_cannot_share_is_refused(
+    tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setattr(devices, "count", lambda: 3)
+    assert fails(tmp_path) == 1
+    message = "--batch-size 8 is not a multiple of the 3 devices"
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.skipif(keras.backend.backend() != "torch", reason="torch only")
+@pytest.mark.every_backend
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("all", "torchrun --nproc-per-node=gpu"), ("gpu:0", "--devices all")],
+)
+def test_devices_of_torch_need_a_process_each(tmp_path, name, message, capsys):
+    assert fails(tmp_path, "--devices", name) == 1
+    assert message in capsys.readouterr().err
+
+
+# Hints.
+
+
+def test_a_large_run_without_a_gpu_suggests_smaller_settings(
+    tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setattr(devices, "has_accelerator", lambda: False)
+    settings = {"image_size": 8, "filters": 4}
+    small = {"filters": 2, "discriminator_rate": 1e-4}
+    train(tmp_path / "run", without_gpu=small, **settings)
+    text = capsys.readouterr().out
+    assert re.search(r"Training will take about \d+ seconds? here", text)
+    assert (
+        f"--filters 2 --discriminator-rate 0.0001 --output {tmp_path}" in text
+    )
+    # The measurement does not change the training.
+    train(tmp_path / "plain", **settings)
+    assert_same_variables(load(tmp_path / "run"), load(tmp_path / "plain"))
+    assert "GPU" not in capsys.readouterr().out
