@@ -9,7 +9,11 @@ import pathlib
 
 from gan_blocks._version import __version__
 from gan_blocks.cli.options import at_least
-from gan_blocks.cli.output import fail, tolerate_broken_stdout
+from gan_blocks.cli.output import (
+    fail,
+    report_errors_in_one_line,
+    tolerate_broken_stdout,
+)
 
 _FILMS = (".gif", ".webp", ".png", ".mp4")
 _MODELS = (".onnx", ".tflite", ".keras", "")
@@ -24,9 +28,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     """
     arguments = vars(_parser().parse_args(argv))
     action = arguments.pop("action")
+    report_errors_in_one_line()
     try:
         # Imported here, because `--help` must not wait for Keras.
         with _without_tensorflow_log():
+            if action in ("train", "export"):  # With any backend.
+                importlib.import_module("tensorflow")
             module = importlib.import_module(f"gan_blocks.cli.{action}")
         with tolerate_broken_stdout():
             getattr(module, action)(**arguments)

@@ -50,7 +50,7 @@ def export(run: pathlib.Path, file: pathlib.Path) -> None:
         reason = textwrap.shorten(str(error), 300, placeholder="...")
         advice = ""
         if backend != "tensorflow":
-            advice = " Try again with KERAS_BACKEND=tensorflow."
+            advice = " (Try again with KERAS_BACKEND=tensorflow.)"
         fail(f"Exporting {file} failed on {backend}: {reason}{advice}")
     print(f"{file}\n{_describe(gan)}")
 

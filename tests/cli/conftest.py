@@ -1,3 +1,5 @@
+import sys
+
 from gan_blocks import GAN
 import keras
 import pytest
@@ -19,6 +21,12 @@ def class_run(tmp_path_factory):
     (run / "checkpoints").mkdir()
     gans.compiled(gan).save(run / "checkpoints" / "epoch_0001.keras")
     return run
+
+
+@pytest.fixture(autouse=True)
+def restore_excepthook(monkeypatch):
+    """Undoes what the command does to the whole process."""
+    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
 
 
 @pytest.fixture
