@@ -13,6 +13,8 @@ from gan_blocks.cli.output import fail
 from gan_blocks.files import atomic_write
 from PIL import Image
 
+__all__ = ["animate", "check_format", "save_film"]
+
 _MINIMUM_WIDTH = 256  # Pixels. Smaller frames are enlarged.
 
 

@@ -15,6 +15,8 @@ from gan_blocks.cli.output import (
     tolerate_broken_stdout,
 )
 
+__all__ = ["main"]
+
 _FILMS = (".gif", ".webp", ".png", ".mp4")
 _MODELS = (".onnx", ".tflite", ".keras", "")
 

@@ -10,6 +10,8 @@ from gan_blocks.files import atomic_write
 from gan_blocks.runs import steps_done
 import keras
 
+__all__ = ["evaluate"]
+
 
 def evaluate(
     run: pathlib.Path,

@@ -15,6 +15,8 @@ from gan_blocks.gan.model import GAN
 import keras
 import numpy as np
 
+__all__ = ["export"]
+
 # The ending of an exported file, and Keras' name of its format.
 _FORMATS = {"": "tf_saved_model", ".onnx": "onnx", ".tflite": "litert"}
 # Packages that Keras needs for a format, which are often not installed.

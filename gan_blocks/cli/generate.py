@@ -7,6 +7,8 @@ from gan_blocks import images
 from gan_blocks.cli import loading
 from gan_blocks.cli.output import fail
 
+__all__ = ["generate"]
+
 _BATCH = 500  # Pictures in memory at a time.
 
 

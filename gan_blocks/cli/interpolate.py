@@ -7,6 +7,8 @@ from gan_blocks import images
 from gan_blocks.cli import animate, loading
 import numpy as np
 
+__all__ = ["interpolate"]
+
 _FRAMES_PER_SECOND = 20
 _FRAMES_PER_TILE = 3  # The strips show every third frame.
 

@@ -13,6 +13,14 @@ from gan_blocks.runs import RunFolder, read_manifest
 import keras
 import numpy as np
 
+__all__ = [
+    "choose_labels",
+    "find_folder",
+    "find_model",
+    "load_gan",
+    "load_pictures",
+]
+
 
 def find_model(run: pathlib.Path) -> pathlib.Path:
     """Returns the newest checkpoint of a run, or the `.keras` file itself."""

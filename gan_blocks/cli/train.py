@@ -11,6 +11,8 @@ from gan_blocks.cli.output import fail, gan_blocks_command
 from gan_blocks.cli.run import Run
 from gan_blocks.plan import Plan
 
+__all__ = ["train"]
+
 _PLAN_FIELDS = [field.name for field in dataclasses.fields(Plan)]
 # Settings of a `Run` that this action has no options for.
 _RUN_DEFAULTS = {

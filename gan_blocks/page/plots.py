@@ -4,6 +4,8 @@ from collections.abc import Iterator, Sequence
 from html import escape
 import math
 
+__all__ = ["columns", "draw", "parse_number", "position"]
+
 _Rows = Sequence[dict[str, str]]
 _Points = Sequence[tuple[float, float]]
 
