@@ -12,6 +12,8 @@ from gan_blocks.layers.normalization import (
 import keras
 
 Normalization: TypeAlias = Literal["batch", "layer", "group", "instance"] | None
+Padding: TypeAlias = Literal["same", "valid"]
+Pair: TypeAlias = int | tuple[int, int]
 NORMALIZATIONS = ("batch", "layer", "group", "instance", None)
 
 

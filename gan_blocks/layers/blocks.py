@@ -1,12 +1,17 @@
 """Blocks: a linear layer, normalization, activation and dropout."""
 
 import random
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal
 
 from gan_blocks._types import Tensor
 from gan_blocks.layers import _inner
 from gan_blocks.layers._data_format import DataFormat, Shape, channels_axis
-from gan_blocks.layers._inner import NORMALIZATIONS, Normalization
+from gan_blocks.layers._inner import (
+    NORMALIZATIONS,
+    Normalization,
+    Padding,
+    Pair,
+)
 from gan_blocks.layers.convolution import Conv2D, Conv2DTranspose
 from gan_blocks.layers.spectral import SpectralNormalization
 import keras
@@ -17,9 +22,6 @@ __all__ = [
     "StridedConvBlock",
     "TransposedConvBlock",
 ]
-
-Pair: TypeAlias = int | tuple[int, int]
-Padding: TypeAlias = Literal["same", "valid"]
 
 
 def _is_activation(name):

@@ -1,10 +1,11 @@
 """Keras' convolutions, computed faster at the two ends of a GAN.
 
 On a CPU, TensorFlow computes convolutions for 16 output channels at a time.
-Images have 1 or 3 channels, so most of the work that makes them is wasted. It
-is done in two places: the last layer of a generator, a transposed convolution,
-and the gradient of a discriminator's first convolution to its input, which is
-a transposed convolution as well. Both are computed in blocks of pixels.
+Images have 1 or 3 channels, so most of this work is wasted if the output is an
+image. GANs have two such places: the last layer of a generator, which is a
+transposed convolution, and the gradient of a discriminator's first convolution
+to its input, which is a transposed convolution too. This module computes both
+in blocks of pixels.
 
 In one dimension, a transposed convolution adds feature `i`, multiplied by the
 weight `kernel[tap]`, to the pixel
@@ -24,8 +25,9 @@ pixel `q`. In two dimensions a block has `block * block * channels` channels:
 blocks of 4x4 gray pixels or 2x2 color pixels fill the 16 channels and take
 about half of the time. A GPU gains nothing.
 
-A convolution that has a single position to look at, as at the other end of
-both networks, is a matrix product on every backend.
+At the other end of both networks, the kernel of a convolution covers the whole
+input, or a transposed convolution has an input of one pixel. Both are matrix
+products, on every backend.
 """
 
 from typing import Any

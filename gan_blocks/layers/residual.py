@@ -12,8 +12,8 @@ from gan_blocks.layers._data_format import (
     known_channels,
     standardize,
 )
-from gan_blocks.layers._inner import Normalization
-from gan_blocks.layers.blocks import Pair, StridedConvBlock
+from gan_blocks.layers._inner import Normalization, Pair
+from gan_blocks.layers.blocks import StridedConvBlock
 import keras
 
 __all__ = ["ResidualDownBlock", "ResidualUpBlock"]

@@ -3,6 +3,8 @@ import keras
 import numpy as np
 import pytest
 from support.layers import (
+    assert_close,
+    assert_equal,
     normal,
     save_and_load,
     skip_if_channels_first_is_unsupported,
@@ -46,9 +48,7 @@ def attention_in_numpy(layer, inputs):
 @pytest.mark.parametrize("channels", [17, 3])
 def test_attention_follows_its_formula(channels):
     layer, inputs = build_layer(channels), normal(2, 4, 3, channels)
-    np.testing.assert_allclose(
-        to_numpy(layer(inputs)), attention_in_numpy(layer, inputs), atol=1e-4
-    )
+    assert_close(layer(inputs), attention_in_numpy(layer, inputs), atol=1e-4)
     narrow, half = {17: (2, 8), 3: (1, 1)}[channels]
     shapes = [to_numpy(w).shape[2:] for w in layer.trainable_weights]
     assert sorted(shapes) == sorted(
@@ -59,14 +59,14 @@ def test_attention_follows_its_formula(channels):
 
 def test_attention_starts_as_the_identity_and_learns_gamma_first():
     layer, inputs = layers.SelfAttention2D(), normal(2, 4, 4, 8)
-    np.testing.assert_array_equal(to_numpy(layer(inputs)), inputs)
+    assert_equal(layer(inputs), inputs)
     outputs, _, pullback = gradients.vjp(
         lambda: (layer(inputs), None), [layer.gamma]
     )
     (gradient,) = pullback(keras.ops.ones_like(outputs))
     layer.gamma.assign(1.0)
     expected = np.sum(to_numpy(layer(inputs)) - inputs)
-    np.testing.assert_allclose(to_numpy(gradient), expected, rtol=1e-3)
+    assert_close(gradient, expected, rtol=1e-3)
 
 
 @every_backend
@@ -96,7 +96,7 @@ def test_second_derivatives_of_attention_are_correct():
             variable.assign(variable + sign * step * direction)
         values.append(to_numpy(penalty()[0]))
     difference = (values[0] - values[1]) / (2 * step)
-    np.testing.assert_allclose(difference, expected, rtol=1e-2)
+    assert_close(difference, expected, rtol=1e-2)
 
 
 def test_channels_first_equals_channels_last():
@@ -107,7 +107,7 @@ def test_channels_first_equals_channels_last():
     first.build(moved.shape)
     first.set_weights(last.get_weights())
     outputs = to_numpy(first(moved)).transpose(0, 2, 3, 1)
-    np.testing.assert_allclose(outputs, to_numpy(last(inputs)), atol=1e-4)
+    assert_close(outputs, last(inputs), atol=1e-4)
 
 
 def test_spectral_normalization_applies_to_all_kernels():
@@ -120,7 +120,7 @@ def test_spectral_normalization_applies_to_all_kernels():
     for weight in layer.trainable_weights:
         if weight is not layer.gamma:
             weight.assign(4.0 * weight)
-    np.testing.assert_allclose(to_numpy(layer(inputs)), expected, atol=1e-5)
+    assert_close(layer(inputs), expected, atol=1e-5)
     assert np.abs(expected - inputs).max() > 0.1
     assert len(layer.non_trainable_weights) == 4
 
@@ -134,7 +134,7 @@ def test_the_softmax_is_computed_in_float32(policy):
     outputs = layer(inputs)
     assert keras.backend.standardize_dtype(outputs.dtype) == policy[6:]
     expected = attention_in_numpy(layer, inputs)
-    np.testing.assert_allclose(to_numpy(outputs), expected, atol=0.06)
+    assert_close(outputs, expected, atol=0.06)
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import keras
 from keras import ops
 import numpy as np
 import pytest
-from support.layers import on_tensorflow, to_numpy
+from support.layers import assert_close, assert_equal, on_tensorflow, to_numpy
 
 every_backend = pytest.mark.every_backend
 LAYERS = [layers.DiffAugment, layers.AdaptiveAugment]
@@ -56,7 +56,7 @@ def test_color_follows_its_formulas():
         expected[i] = image
     assert 0 < chosen.sum() < chosen.size
     outputs = augment(images, "color", probability=0.6)
-    np.testing.assert_allclose(outputs, expected, atol=1e-6)
+    assert_close(outputs, expected, atol=1e-6)
 
 
 def test_each_color_operation_preserves_the_documented_means():
@@ -71,15 +71,15 @@ def test_each_color_operation_preserves_the_documented_means():
     axes = (1, 2, 3)
     assert np.ptp(change, axis=axes).max() < 1e-6 < np.ptp(change)
     means = [one.mean(-1) for one in saturated]
-    np.testing.assert_allclose(*means, atol=1e-6)
+    assert_close(*means, atol=1e-6)
     assert (np.ptp(saturated[1] / saturated[0], axis=axes) > 1e-3).all()
     means = [one.mean(axes, keepdims=True) for one in contrasted]
-    np.testing.assert_allclose(*means, atol=1e-6)
+    assert_close(*means, atol=1e-6)
     before, after = (
         one - mean for one, mean in zip(contrasted, means, strict=True)
     )
     ratio = after.std(axes, keepdims=True) / before.std(axes, keepdims=True)
-    np.testing.assert_allclose(after, ratio * before, atol=1e-5)
+    assert_close(after, ratio * before, atol=1e-5)
     assert ((0.5 <= ratio) & (ratio <= 1.5)).all()
 
 
@@ -90,7 +90,7 @@ def test_saturation_does_not_change_images_with_one_channel():
     expected = images + (brightness - 0.5).reshape(-1, 1, 1, 1)
     mean = expected.mean((1, 2, 3), keepdims=True)
     expected = mean + (expected - mean) * (contrast.reshape(-1, 1, 1, 1) + 0.5)
-    np.testing.assert_allclose(outputs, expected, atol=1e-6)
+    assert_close(outputs, expected, atol=1e-6)
 
 
 def shift(image, down, right):
@@ -114,7 +114,7 @@ def test_translation_shifts_by_up_to_an_eighth_and_fills_with_zeros(size):
     for i, limit in enumerate(limits):
         assert set(moves[i]) == set(range(-limit, limit + 1))
     for image, output, *move in zip(images, outputs, *moves, strict=True):
-        np.testing.assert_array_equal(output, shift(image, *move))
+        assert_equal(output, shift(image, *move))
 
 
 @pytest.mark.parametrize(
@@ -127,7 +127,7 @@ def test_cutout_sets_a_window_of_half_the_size_to_zero(size):
     whole = 0
     for image, output in zip(images, outputs, strict=True):
         cut = (output == 0).all(-1)
-        np.testing.assert_array_equal(output[~cut], image[~cut])
+        assert_equal(output[~cut], image[~cut])
         window = np.argwhere(cut)
         first, last = window.min(0), window.max(0)
         assert cut[first[0] : last[0] + 1, first[1] : last[1] + 1].all()
@@ -170,7 +170,7 @@ def test_images_are_flipped_then_rotated_then_shifted():
         turns = 2 * (turning[1, i] < 0.5) + (turning[2, i] < 0.5)
         image = np.rot90(image, turns)
         down, right = np.floor(moving[1:, i] * 5).astype(int) - 2
-        np.testing.assert_array_equal(together[i], shift(image, down, right))
+        assert_equal(together[i], shift(image, down, right))
 
 
 def test_channels_first_equals_channels_last():
@@ -178,9 +178,8 @@ def test_channels_first_equals_channels_last():
     last = layers.DiffAugment(OPERATIONS, seed=7)
     first = layers.DiffAugment(OPERATIONS, seed=7, data_format="channels_first")
     outputs = first(images.transpose(0, 3, 1, 2), training=True)
-    np.testing.assert_array_equal(
-        to_numpy(outputs).transpose(0, 2, 3, 1),
-        to_numpy(last(images, training=True)),
+    assert_equal(
+        to_numpy(outputs).transpose(0, 2, 3, 1), last(images, training=True)
     )
 
 
@@ -223,7 +222,7 @@ def test_each_image_and_each_call_gets_new_random_numbers():
     images = np.ones((64, 16, 16, 1), "float32")
     first, second = (to_numpy(layer(images, training=True)) for _ in range(2))
     again = layers.DiffAugment(("cutout",), seed=1)(images, training=True)
-    np.testing.assert_array_equal(first, to_numpy(again))
+    assert_equal(first, again)
     assert (first != second).any()
     assert len({one.tobytes() for one in first}) > 32
 
@@ -248,8 +247,8 @@ def test_gradients_equal_those_of_an_affine_function():
         return to_numpy(output), to_numpy(gradient)
 
     (start, gradient), (end, other) = at(images), at(images + direction)
-    np.testing.assert_array_equal(gradient, other)
-    np.testing.assert_allclose(
+    assert_equal(gradient, other)
+    assert_close(
         (cotangent * (end - start)).sum(),
         (gradient * direction).sum(),
         rtol=1e-5,
@@ -287,10 +286,8 @@ def test_second_derivatives_of_r1_are_correct():
     )
     with keras.StatelessScope():
         seen = layer(ops.convert_to_tensor(images), training=True)
-    np.testing.assert_allclose(
-        to_numpy(gradient), to_numpy(back(seen)), rtol=1e-5
-    )
-    np.testing.assert_allclose(to_numpy(slope), 2 * to_numpy(value), rtol=1e-5)
+    assert_close(gradient, back(seen), rtol=1e-5)
+    assert_close(slope, 2 * to_numpy(value), rtol=1e-5)
 
 
 @on_tensorflow
@@ -313,7 +310,7 @@ def test_compiled_gradients_equal_those_of_a_linear_function(jit_compile):
     compiled = tf.function(augment, signature, jit_compile=jit_compile)
     outputs, gradient = map(to_numpy, compiled(images))
     assert (outputs != to_numpy(images)).any()
-    np.testing.assert_allclose(
+    assert_close(
         (outputs**2).sum(), (to_numpy(images) * gradient).sum(), rtol=1e-5
     )
 
@@ -331,15 +328,15 @@ def test_the_probability_follows_the_signs_of_the_logits():
 
     assert after(-1.0, -2.0) == 0
     rising = [after(*[0.1] * 10) for _ in range(3)]
-    np.testing.assert_allclose(rising, [0.1, 0.2, 0.25], rtol=1e-6)
+    assert_close(rising, [0.1, 0.2, 0.25], rtol=1e-6)
     # 9 of 10 positive logits have a mean sign of 0.8, above the target of 0.6;
     # 7 of 10 have a mean sign of 0.4.
-    np.testing.assert_allclose(after(*[-1.0] * 5), 0.2, rtol=1e-6)
-    np.testing.assert_allclose(after(-9.0, *[0.1] * 9), 0.25, rtol=1e-6)
-    np.testing.assert_allclose(after(*[-0.1] * 3, *[9.0] * 7), 0.15, rtol=1e-6)
+    assert_close(after(*[-1.0] * 5), 0.2, rtol=1e-6)
+    assert_close(after(-9.0, *[0.1] * 9), 0.25, rtol=1e-6)
+    assert_close(after(*[-0.1] * 3, *[9.0] * 7), 0.15, rtol=1e-6)
     # All logits of a patch count for the sign, but the patch is one image.
     layer.observe(ops.ones((2, 4, 4, 1), "bfloat16"))
-    np.testing.assert_allclose(float(layer.probability), 0.17, rtol=1e-6)
+    assert_close(float(layer.probability), 0.17, rtol=1e-6)
 
 
 def build_gan(*augmentations, **options):
@@ -396,17 +393,17 @@ def test_a_gan_with_augmentation_trains_and_resumes(tmp_path):
         if isinstance(layer, layers.AdaptiveAugment)
     )
     assert float(copy.probability) == float(adaptive.probability)
-    np.testing.assert_allclose(float(copy.probability), 0.32, rtol=1e-5)
+    assert_close(float(copy.probability), 0.32, rtol=1e-5)
     assert fit(loaded) == fit(gan)
     for one, other in zip(gan.variables, loaded.variables, strict=True):
-        np.testing.assert_array_equal(to_numpy(one), to_numpy(other))
+        assert_equal(one, other)
 
 
 def test_each_discriminator_step_adapts_the_probability():
     layer = layers.AdaptiveAugment(images_to_adapt=100)
     gan = build_gan(layer, discriminator_steps=2)
     fit(gan, 9.0)
-    np.testing.assert_allclose(float(layer.probability), 0.64, rtol=1e-5)
+    assert_close(float(layer.probability), 0.64, rtol=1e-5)
     fit(gan, -9.0)
     assert float(layer.probability) < 1e-6
 
@@ -417,7 +414,7 @@ def test_the_probability_is_float32_with_mixed_precision():
     gan = build_gan(layer)
     assert np.isfinite(fit(gan, 9.0)["d_loss"]).all()
     assert layer.probability.dtype == "float32"
-    np.testing.assert_allclose(float(layer.probability), 0.32, rtol=1e-5)
+    assert_close(float(layer.probability), 0.32, rtol=1e-5)
 
 
 # Arguments -------------------------------------------------------------------

@@ -6,6 +6,8 @@ import keras
 import numpy as np
 import pytest
 from support.layers import (
+    assert_close,
+    assert_equal,
     normal,
     on_tensorflow,
     save_and_load,
@@ -152,14 +154,12 @@ def test_blocks_are_a_linear_layer_then_normalization_then_leaky_relu(
     layer.build(inputs.shape)
     expected.set_weights(layer.get_weights())
     for training in (True, False):
-        np.testing.assert_allclose(
-            to_numpy(layer(inputs, training=training)),
-            to_numpy(expected(inputs, training=training)),
+        assert_close(
+            layer(inputs, training=training),
+            expected(inputs, training=training),
             atol=1e-4,
         )
-    np.testing.assert_allclose(
-        layer.get_weights()[3], expected.get_weights()[3], atol=1e-5
-    )
+    assert_close(layer.get_weights()[3], expected.get_weights()[3], atol=1e-5)
 
 
 @pytest.mark.parametrize("block", BLOCKS)
@@ -210,8 +210,8 @@ def test_each_normalization_uses_the_documented_axes(
     else:
         parts = outputs.reshape(3, 36, groups, 48 // groups)
         parts = parts.transpose(0, 2, 1, 3).reshape(3 * groups, -1)
-    np.testing.assert_allclose(parts.mean(1), 0.0, atol=1e-4)
-    np.testing.assert_allclose(parts.std(1), 1.0, atol=1e-2)
+    assert_close(parts.mean(1), 0.0, atol=1e-4)
+    assert_close(parts.std(1), 1.0, atol=1e-2)
     assert np.abs(outputs.mean(-1)).max() > 1e-2
 
 
@@ -243,7 +243,7 @@ def test_channels_first_equals_channels_last(block):
         )
     for one, other in zip(*results, strict=True):
         atol = 1e-4 * np.abs(one).max()
-        np.testing.assert_allclose(one, other, atol=atol)
+        assert_close(one, other, atol=atol)
 
 
 @every_backend
@@ -281,14 +281,11 @@ def test_dropout_continues_from_its_saved_seed_state():
         seed_states(again), seed_states(block), strict=True
     ):
         state.assign(saved)
-    np.testing.assert_array_equal(
-        to_numpy(again(inputs, training=True)),
-        to_numpy(block(inputs, training=True)),
-    )
+    assert_equal(again(inputs, training=True), block(inputs, training=True))
 
     keras.utils.set_random_seed(0)
     again = layers.DenseBlock(64, dropout=0.5)
-    np.testing.assert_array_equal(to_numpy(again(inputs, training=True)), first)
+    assert_equal(again(inputs, training=True), first)
 
 
 def test_kernels_start_as_in_dcgan_and_differ_between_blocks():
@@ -351,9 +348,7 @@ def test_a_loaded_or_cloned_block_equals_the_original(
     save_and_load(model, inputs, tmp_path)
     cloned = keras.models.clone_model(model)
     cloned.set_weights(model.get_weights())
-    np.testing.assert_array_equal(
-        to_numpy(cloned(inputs)), to_numpy(model(inputs))
-    )
+    assert_equal(cloned(inputs), model(inputs))
     (layer,) = cloned.layers
     assert layer.get_config() == model.layers[0].get_config()
     assert layer.trainable is arguments.get("trainable", True)
@@ -369,7 +364,7 @@ def test_a_frozen_block_does_not_update_its_averages(restored):
     block(inputs, training=True)
     assert not block.trainable_variables
     (mean,) = (w for w in block.weights if w.name == "moving_mean")
-    np.testing.assert_array_equal(to_numpy(mean), 0.0)
+    assert_equal(mean, 0.0)
     block.trainable = True
     block(inputs, training=True)
     assert np.any(to_numpy(mean) != 0.0)

@@ -4,7 +4,13 @@ from gan_blocks import gradients, layers
 import keras
 import numpy as np
 import pytest
-from support.layers import normal, on_tensorflow, to_numpy
+from support.layers import (
+    assert_close,
+    assert_equal,
+    normal,
+    on_tensorflow,
+    to_numpy,
+)
 
 every_backend = pytest.mark.every_backend
 shifted = functools.partial(normal, mean=1.0, deviation=2.0)
@@ -23,13 +29,9 @@ def test_batch_normalization_in_training_follows_its_formula(shape):
     axes = tuple(range(len(shape) - 1))
     mean, variance = inputs.mean(axes), inputs.var(axes)
     expected = (inputs - mean) / np.sqrt(variance + 1e-3) * [1, 2, 3]
-    np.testing.assert_allclose(outputs, expected + [0, -1, 1], atol=2e-5)
-    np.testing.assert_allclose(
-        to_numpy(layer.moving_mean), 0.25 * mean, rtol=1e-5
-    )
-    np.testing.assert_allclose(
-        to_numpy(layer.moving_variance), 0.75 + 0.25 * variance, rtol=1e-5
-    )
+    assert_close(outputs, expected + [0, -1, 1], atol=2e-5)
+    assert_close(layer.moving_mean, 0.25 * mean, rtol=1e-5)
+    assert_close(layer.moving_variance, 0.75 + 0.25 * variance, rtol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -74,18 +76,16 @@ def test_batch_normalization_equals_keras_in_outputs_gradients_and_averages(
     for ours, theirs in zip(*results, strict=True):
         assert ours.dtype == theirs.dtype
         scale = np.abs(to_numpy(theirs)).max()
-        np.testing.assert_allclose(
-            to_numpy(ours), to_numpy(theirs), atol=tolerance * scale
-        )
+        assert_close(ours, theirs, atol=tolerance * scale)
 
 
 @every_backend
 def test_the_averages_stay_finite_for_a_single_value():
     layer = layers.BatchNormalization(momentum=0.5)
     outputs = layer(np.full((1, 1, 1, 2), 3.0, "float32"), training=True)
-    np.testing.assert_allclose(to_numpy(outputs), 0.0)
-    np.testing.assert_allclose(to_numpy(layer.moving_mean), 1.5)
-    np.testing.assert_allclose(to_numpy(layer.moving_variance), 0.5)
+    assert_close(outputs, 0.0)
+    assert_close(layer.moving_mean, 1.5)
+    assert_close(layer.moving_variance, 0.5)
 
 
 @every_backend
@@ -99,8 +99,8 @@ def test_batch_normalization_outside_training_uses_its_averages(frozen):
     inputs = shifted(3, 4, 4, 2)
     outputs = to_numpy(layer(inputs, training=frozen))
     expected = (inputs - [1, 2]) / np.sqrt(np.array([4, 9]) + 1e-3)
-    np.testing.assert_allclose(outputs, expected, atol=1e-5)
-    np.testing.assert_array_equal(to_numpy(layer.moving_mean), [1, 2])
+    assert_close(outputs, expected, atol=1e-5)
+    assert_equal(layer.moving_mean, [1, 2])
 
 
 @every_backend
@@ -114,7 +114,7 @@ def test_batch_normalization_ignores_masked_values_as_keras_does():
             keras.layers.BatchNormalization(),
         )
     )
-    np.testing.assert_allclose(ours, theirs, atol=1e-6)
+    assert_close(ours, theirs, atol=1e-6)
     assert np.abs(ours).max() > 0.5
 
 
@@ -129,7 +129,7 @@ def test_batch_normalization_accepts_the_config_and_weights_of_keras():
     ours.set_weights([np.full(3, i + 2.0) for i in range(3)])
     theirs.set_weights(ours.get_weights())
     inputs = shifted(4, 3)
-    np.testing.assert_allclose(to_numpy(ours(inputs)), to_numpy(theirs(inputs)))
+    assert_close(ours(inputs), theirs(inputs))
 
 
 @every_backend
@@ -152,7 +152,7 @@ def test_group_normalization_equals_keras(shape, axis, groups, dtype):
     ours, theirs = results
     assert ours.dtype == theirs.dtype
     tolerance = 2e-5 if dtype == "float32" else 0.1
-    np.testing.assert_allclose(to_numpy(ours), to_numpy(theirs), atol=tolerance)
+    assert_close(ours, theirs, atol=tolerance)
 
 
 # Second derivatives ----------------------------------------------------------
@@ -274,6 +274,6 @@ def test_xla_updates_the_averages_as_tensorflow_does(dtype):
         call = functools.partial(layer, inputs, training=True)
         tf.function(call, jit_compile=jit_compile)()
         averages.append(to_numpy(layer.moving_variance))
-    np.testing.assert_allclose(*averages, rtol=1e-5)
+    assert_close(*averages, rtol=1e-5)
     expected = 0.9 + 0.1 * inputs.numpy().var((0, 1, 2))
-    np.testing.assert_allclose(averages[0], expected, rtol=1e-2)
+    assert_close(averages[0], expected, rtol=1e-2)

@@ -3,6 +3,7 @@ import keras
 import numpy as np
 import pytest
 from support.layers import (
+    assert_close,
     normal,
     save_and_load,
     skip_if_channels_first_is_unsupported,
@@ -73,7 +74,7 @@ def test_a_down_block_adds_the_pooled_branch_and_input(
     # As in the paper, the convolution comes first.
     shortcut = pool(convolve(inputs, projection(block)))
     expected = pool(branch) + shortcut
-    np.testing.assert_allclose(outputs, expected, atol=1e-5)
+    assert_close(outputs, expected, atol=1e-5)
     assert outputs.shape == block.compute_output_shape(inputs.shape)
 
 
@@ -88,7 +89,7 @@ def test_an_up_block_adds_the_upsampled_branch_and_input():
     branch = convolve(upsample(relu(normalize(inputs, first))), block.first)
     branch = convolve(relu(normalize(branch, second)), block.second)
     shortcut = convolve(upsample(inputs), projection(block))
-    np.testing.assert_allclose(outputs, branch + shortcut, atol=1e-4)
+    assert_close(outputs, branch + shortcut, atol=1e-4)
     assert outputs.shape == block.compute_output_shape(inputs.shape)
     assert np.any(to_numpy(first.moving_mean) != 0.0)
     assert np.any(to_numpy(second.moving_mean) != 0.0)
@@ -102,9 +103,7 @@ def test_the_shortcut_is_the_input_if_the_shape_does_not_change(block):
     randomize(same)
     branch = convolve(np.tanh(inputs.astype("float64")), same.first)
     branch = convolve(np.tanh(branch), same.second)
-    np.testing.assert_allclose(
-        to_numpy(same(inputs)), inputs + branch, atol=1e-5
-    )
+    assert_close(same(inputs), inputs + branch, atol=1e-5)
     other = block(5, strides=1)
     assert other(inputs).shape == (2, 4, 4, 5)
     assert projection(other).linear.kernel.shape == (1, 1, 3, 5)
@@ -124,7 +123,7 @@ def test_channels_first_equals_channels_last(block, normalization):
     outputs = to_numpy(first(moved, training=True))
     assert outputs.shape == first.compute_output_shape(moved.shape)
     outputs = outputs.transpose(0, 2, 3, 1)
-    np.testing.assert_allclose(outputs, expected, atol=1e-4)
+    assert_close(outputs, expected, atol=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -140,9 +139,7 @@ def test_the_groups_of_the_first_normalization_divide_the_input_channels(
     grouped = grouped - grouped.mean((1, 2, 4), keepdims=True)
     variance = grouped.var((1, 2, 4), keepdims=True)
     expected = (grouped / np.sqrt(variance + 1e-3)).reshape(inputs.shape)
-    np.testing.assert_allclose(
-        to_numpy(block.branch[0](inputs)), expected, atol=1e-5
-    )
+    assert_close(block.branch[0](inputs), expected, atol=1e-5)
     assert block(inputs).shape == (2, 8, 8, 6)
 
 
@@ -168,7 +165,7 @@ def test_spectral_normalization_applies_to_all_three_convolutions(block):
     convolutions = (layer.first, layer.second, projection(layer))
     for one in convolutions:
         one.linear.kernel.assign(4.0 * one.linear.kernel)
-    np.testing.assert_allclose(to_numpy(layer(inputs)), expected, atol=1e-4)
+    assert_close(layer(inputs), expected, atol=1e-4)
     estimates = [w for w in layer.weights if "singular" in w.name]
     assert len(estimates) == len(convolutions)
 

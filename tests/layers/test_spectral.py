@@ -3,7 +3,13 @@ from gan_blocks.gan.model import GAN
 import keras
 import numpy as np
 import pytest
-from support.layers import normal, save_and_load, to_numpy
+from support.layers import (
+    assert_close,
+    assert_equal,
+    normal,
+    save_and_load,
+    to_numpy,
+)
 
 every_backend = pytest.mark.every_backend
 LAYERS = [
@@ -56,11 +62,11 @@ def test_the_kernel_is_divided_by_its_largest_singular_value(build):
     inner.bias.assign([1.0, 2.0, 3.0, 4.0])
     before = to_numpy(inner.kernel)
     outputs = to_numpy(layer(inputs, training=True))
-    np.testing.assert_array_equal(to_numpy(inner.kernel), before)
+    assert_equal(inner.kernel, before)
 
     largest = np.linalg.svd(matrix(inner), compute_uv=False)[0]
     inner.kernel.assign(before / largest)
-    np.testing.assert_allclose(outputs, to_numpy(inner(inputs)), atol=1e-5)
+    assert_close(outputs, inner(inputs), atol=1e-5)
     assert abs(largest - 1) > 0.1
     expected = layer.compute_output_shape(inputs.shape)
     assert outputs.shape == tuple(expected)
@@ -74,15 +80,13 @@ def test_each_training_call_adds_one_iteration_to_the_estimate():
     for training in (True, True, False, False):
         sigma, _, vector = power_iteration(kernel, vector)
         outputs = to_numpy(layer(inputs, training=training))
-        np.testing.assert_allclose(outputs, inputs @ kernel / sigma, rtol=1e-4)
+        assert_close(outputs, inputs @ kernel / sigma, rtol=1e-4)
         if not training:
             vector = to_numpy(layer.singular_vector)
-        np.testing.assert_allclose(
-            to_numpy(layer.singular_vector), vector, rtol=1e-4
-        )
+        assert_close(layer.singular_vector, vector, rtol=1e-4)
     layer.trainable = False
     layer(inputs, training=True)
-    np.testing.assert_array_equal(to_numpy(layer.singular_vector), vector)
+    assert_equal(layer.singular_vector, vector)
 
 
 @every_backend
@@ -102,10 +106,8 @@ def test_the_gradient_includes_the_singular_value_with_fixed_vectors():
     upstream = inputs.T @ direction
     expected = upstream / sigma
     expected -= np.sum(upstream * kernel) / sigma**2 * derivative
-    np.testing.assert_allclose(to_numpy(gradient), expected, atol=1e-5)
-    np.testing.assert_allclose(
-        to_numpy(layer.singular_vector), vector, rtol=1e-4
-    )
+    assert_close(gradient, expected, atol=1e-5)
+    assert_close(layer.singular_vector, vector, rtol=1e-4)
 
 
 @every_backend
@@ -124,12 +126,10 @@ def test_a_gradient_penalty_has_the_correct_gradient():
         axis=1, keepdims=True
     )  # The gradient of the outputs' sum.
     square = np.sum(slope**2)
-    np.testing.assert_allclose(to_numpy(value), square / sigma**2, rtol=1e-5)
+    assert_close(value, square / sigma**2, rtol=1e-5)
     expected = 2 * slope / sigma**2 - 2 * square / sigma**3 * derivative
-    np.testing.assert_allclose(to_numpy(gradient), expected, atol=1e-4)
-    np.testing.assert_array_equal(
-        to_numpy(layer.singular_vector), normal(3, seed=2)
-    )
+    assert_close(gradient, expected, atol=1e-4)
+    assert_equal(layer.singular_vector, normal(3, seed=2))
 
 
 @every_backend
@@ -138,8 +138,8 @@ def test_a_kernel_of_zeros_stays_and_works_once_it_changes():
     layer.layer.kernel.assign(np.zeros((5, 3)))
     before = to_numpy(layer.singular_vector)
     outputs = to_numpy(layer(normal(2, 5), training=True))
-    np.testing.assert_array_equal(outputs, 0.0)
-    np.testing.assert_array_equal(to_numpy(layer.singular_vector), before)
+    assert_equal(outputs, 0.0)
+    assert_equal(layer.singular_vector, before)
     layer.layer.kernel.assign(normal(5, 3))
     assert np.abs(to_numpy(layer(normal(2, 5), training=True))).min() > 0.0
 
@@ -165,7 +165,7 @@ def test_the_kernel_is_divided_in_float32(nested):
     kernel = normal(5, 3)
     kernel /= np.linalg.svd(kernel, compute_uv=False)[0]
     expected = to_numpy(keras.ops.cast(kernel, "bfloat16"))
-    np.testing.assert_array_equal(to_numpy(outputs), expected)
+    assert_equal(outputs, expected)
 
 
 @pytest.mark.parametrize(
@@ -193,7 +193,7 @@ def test_a_loaded_block_with_spectral_normalization_equals_the_original(
     (layer,) = save_and_load(model, inputs, tmp_path).layers
     layer.linear.kernel.assign(10 * layer.linear.kernel)
     atol = 0.02 * np.abs(expected).max()
-    np.testing.assert_allclose(to_numpy(layer(inputs)), expected, atol=atol)
+    assert_close(layer(inputs), expected, atol=atol)
 
 
 def test_configs_without_spectral_normalization_can_be_loaded():
@@ -235,7 +235,7 @@ def test_a_gan_with_spectral_normalization_trains_and_resumes(tmp_path):
     for one in (gan, loaded):
         one.fit(images, batch_size=4, verbose=0, shuffle=False)
     for a, b in zip(gan.variables, loaded.variables, strict=True):
-        np.testing.assert_array_equal(
+        assert_equal(
             keras.ops.convert_to_numpy(a), keras.ops.convert_to_numpy(b)
         )
 

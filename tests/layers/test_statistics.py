@@ -4,7 +4,14 @@ from gan_blocks import gradients, layers
 import keras
 import numpy as np
 import pytest
-from support.layers import normal, on_tensorflow, save_and_load, to_numpy
+from support.layers import (
+    assert_close,
+    assert_equal,
+    normal,
+    on_tensorflow,
+    save_and_load,
+    to_numpy,
+)
 
 every_backend = pytest.mark.every_backend
 shifted = functools.partial(normal, mean=1.0, deviation=2.0)
@@ -28,10 +35,10 @@ def test_the_new_channel_is_the_mean_deviation_of_each_group(
 ):
     inputs = shifted(batch, 3, 2, 5)
     outputs = to_numpy(layers.MinibatchStdDev(group_size)(inputs))
-    np.testing.assert_array_equal(outputs[..., :5], inputs)
+    assert_equal(outputs[..., :5], inputs)
     expected = np.zeros((batch, 3, 2))
     expected += deviations(inputs, groups)[:, None, None]
-    np.testing.assert_allclose(outputs[..., 5], expected, rtol=1e-5)
+    assert_close(outputs[..., 5], expected, rtol=1e-5)
     assert groups == 1 or np.ptp(expected) > 0.01
 
 
@@ -39,7 +46,7 @@ def test_the_new_channel_is_the_mean_deviation_of_each_group(
 def test_identical_images_have_almost_no_deviation():
     for inputs in (shifted(1, 3, 3, 2), np.ones((4, 3, 3, 2), "float32")):
         outputs = to_numpy(layers.MinibatchStdDev()(inputs))
-        np.testing.assert_allclose(outputs[..., 2], 1e-4, rtol=1e-4)
+        assert_close(outputs[..., 2], 1e-4, rtol=1e-4)
 
 
 def test_vectors_and_channels_first_have_a_deviation_too():
@@ -47,12 +54,10 @@ def test_vectors_and_channels_first_have_a_deviation_too():
     expected = to_numpy(layers.MinibatchStdDev()(inputs))
     first = layers.MinibatchStdDev(data_format="channels_first")
     outputs = first(inputs.transpose(0, 3, 1, 2))
-    np.testing.assert_allclose(
-        to_numpy(outputs).transpose(0, 2, 3, 1), expected, rtol=1e-5
-    )
+    assert_close(to_numpy(outputs).transpose(0, 2, 3, 1), expected, rtol=1e-5)
     assert first.compute_output_shape((None, 5, 3, None)) == (None, 6, 3, None)
     outputs = to_numpy(layers.MinibatchStdDev()(inputs.reshape(8, 30)))
-    np.testing.assert_allclose(outputs[:, 30], deviations(inputs, 2), rtol=1e-5)
+    assert_close(outputs[:, 30], deviations(inputs, 2), rtol=1e-5)
 
 
 @on_tensorflow
@@ -68,7 +73,7 @@ def test_graphs_accept_an_unknown_batch_size(jit_compile):
     )
     for batch in (8, 5, 1):
         inputs = shifted(batch, 3, 2, 5)
-        np.testing.assert_allclose(graph(inputs), layer(inputs), rtol=1e-5)
+        assert_close(graph(inputs), layer(inputs), rtol=1e-5)
 
 
 @every_backend
@@ -89,9 +94,7 @@ def test_a_deviation_of_zero_can_be_differentiated_twice(identical):
     value, _, pullback = gradients.vjp(penalty, [scale])
     (derivative,) = pullback(keras.ops.ones_like(value))
     # The gradient is proportional to the scale, so its square is quadratic.
-    np.testing.assert_allclose(
-        to_numpy(derivative), 2 * to_numpy(value), rtol=1e-4, atol=1e-6
-    )
+    assert_close(derivative, 2 * to_numpy(value), rtol=1e-4, atol=1e-6)
     assert (to_numpy(value) < 1e-6) == identical
 
 
@@ -99,16 +102,14 @@ def test_pixel_normalization_follows_its_formula():
     inputs = shifted(3, 4, 2, 5)
     norm = np.sqrt((inputs.astype("float64") ** 2).mean(-1, keepdims=True))
     outputs = to_numpy(layers.PixelNormalization()(inputs))
-    np.testing.assert_allclose(outputs, inputs / norm, rtol=1e-5)
+    assert_close(outputs, inputs / norm, rtol=1e-5)
     outputs = to_numpy(layers.PixelNormalization(axis=1)(inputs.swapaxes(1, 3)))
-    np.testing.assert_allclose(outputs.swapaxes(1, 3), inputs / norm, rtol=1e-5)
+    assert_close(outputs.swapaxes(1, 3), inputs / norm, rtol=1e-5)
     outputs = to_numpy(layers.PixelNormalization(epsilon=0.5)(inputs[:, 0, 0]))
     norm = np.sqrt((inputs[:, 0, 0].astype("float64") ** 2).mean(1) + 0.5)
-    np.testing.assert_allclose(
-        outputs, inputs[:, 0, 0] / norm[:, None], rtol=1e-5
-    )
+    assert_close(outputs, inputs[:, 0, 0] / norm[:, None], rtol=1e-5)
     zeros = np.zeros((2, 5), "float32")
-    np.testing.assert_array_equal(layers.PixelNormalization()(zeros), zeros)
+    assert_equal(layers.PixelNormalization()(zeros), zeros)
 
 
 @every_backend
@@ -121,9 +122,7 @@ def test_statistics_do_not_overflow_in_float16(layer):
     outputs = layer(dtype="mixed_float16")(inputs)
     assert keras.backend.standardize_dtype(outputs.dtype) == "float16"
     expected = to_numpy(layer()(inputs))
-    np.testing.assert_allclose(
-        to_numpy(outputs), expected, rtol=2e-3, atol=1e-6
-    )
+    assert_close(outputs, expected, rtol=2e-3, atol=1e-6)
 
 
 @pytest.mark.parametrize(
