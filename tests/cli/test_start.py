@@ -38,7 +38,7 @@ def build_gan(seed=None):
     discriminator = [
         keras.Input((8, 8, 1)),
         keras.layers.Flatten(),
-        keras.layers.Dropout(0.2),
+        keras.layers.Dropout(0.2, seed=0),  # Resumable on torch.
         keras.layers.Dense(1),
     ]
     gan = GAN(
@@ -182,6 +182,7 @@ def test_the_summary_uses_the_singular_for_one(tmp_path, capsys):
     assert "Training is complete: 1 epoch." in text
 
 
+@pytest.mark.every_backend
 def test_a_resumed_run_ends_like_an_uninterrupted_run(tmp_path):
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     train(whole, "--seed", 3)
@@ -232,6 +233,15 @@ def test_a_run_that_is_stopped_within_an_epoch_continues_there(
         *(("1", "5"), ("2", "7"), ("2", "9"), ("2", "10"), ("3", "15")),
     ]
     assert list_names(parts / "grids") == list_names(whole / "grids")
+
+
+def test_a_run_that_is_stopped_in_its_first_epoch_can_be_resumed(tmp_path):
+    stop = SendSignal(2, signal.SIGINT)
+    fails(tmp_path, "--epochs", 1, own=[stop])
+    names = list_names(tmp_path / "checkpoints")
+    assert names == ["epoch_0000_step_0000002.keras"]
+    train(tmp_path, "--resume")
+    assert "epoch_0001.keras" in list_names(tmp_path / "checkpoints")
 
 
 def test_a_second_signal_stops_at_once(tmp_path):
