@@ -70,7 +70,7 @@ def load_pictures(
 def choose_labels(
     gan: GAN, labels: Sequence[int] | None, number: int
 ) -> np.ndarray | None:
-    """Returns one label per image: those of `--labels`, or all, in turn."""
+    """Returns a label for each image: the given labels or all, in turn."""
     if gan.num_classes is None:
         if labels is not None:
             fail("--labels needs a GAN with classes. This GAN has none.")
