@@ -28,7 +28,7 @@ LATENT_DIM = 100  # Random numbers from which the generator makes one image.
 GENERATOR_RATE = 2e-4  # Learning rate, from the DCGAN paper.
 DISCRIMINATOR_RATE = 5e-5  # Lower, so that the generator can keep up.
 BETA_1 = 0.5  # Adam's momentum. With the default of 0.9, GANs oscillate.
-SMOOTHING = 0.1  # Real images count as 90% real: less overconfidence.
+SMOOTHING = 0.1  # Real labels are 0.9: the discriminator is less certain.
 EMA_MOMENTUM = 0.999  # Cats are drawn with averaged weights: less noise.
 # Adam moves each weight by about the learning rate. A layer with few filters
 # adds up few weights, so narrow discriminators need a higher rate.

@@ -7,9 +7,11 @@
 Both networks also get the label of each image. The generator reads it beside
 the latents (Mirza, Osindero, 2014, https://arxiv.org/abs/1411.1784), and the
 discriminator compares it with the image's features (Miyato, Koyama, 2018,
-https://arxiv.org/abs/1802.05637). An epoch of MNIST takes about a minute on two
-cores of a CPU, and most digits are right after the first. In each grid in
-runs/digits_conditional/grids, column 0 has zeros, column 1 has ones, and so on.
+https://arxiv.org/abs/1802.05637).
+
+An epoch of MNIST takes one or two minutes on two cores of a CPU. After the
+first, most images show the right digit. In runs/digits_conditional/grids, the
+first column of each grid has zeros, the second one has ones, and so on.
 """
 
 from gan_blocks.cli import start  # isort: skip (hides TensorFlow's log)
@@ -21,15 +23,16 @@ import numpy as np
 CLASSES = 10
 LATENT_DIM = 100  # Random numbers from which the generator makes one image.
 LABEL_DIM = 32  # Numbers that the generator learns for each digit.
-LEARNING_RATE = 8e-4  # Four times the DCGAN paper's: R1 keeps training stable.
+LEARNING_RATE = 8e-4  # Of both networks. High, because R1 keeps it stable.
 BETA_1 = 0.5  # Adam's momentum. With the default of 0.9, GANs oscillate.
-SMOOTHING = 0.1  # Real images count as 90% real: less overconfidence.
+SMOOTHING = 0.1  # Real labels are 0.9: the discriminator is less certain.
 EMA_MOMENTUM = 0.999  # Digits are drawn with averaged weights: less noise.
 
 
 def build_gan(seed: int | None = None) -> GAN:
     """Builds the two networks and compiles them as one `GAN`."""
-    # The generator. An embedding turns the label into numbers, like latents.
+    # The generator. An embedding turns each label into 32 numbers, which the
+    # generator reads like latents.
     images = keras.Input((28, 28, 1))
     labels = keras.Input((), dtype="int32")
     latents = keras.Input((LATENT_DIM,))
@@ -76,8 +79,8 @@ def build_gan(seed: int | None = None) -> GAN:
         seed=seed,
     )
     gan.compile(
-        keras.optimizers.Adam(LEARNING_RATE, BETA_1),
-        keras.optimizers.Adam(LEARNING_RATE, BETA_1),
+        keras.optimizers.Adam(LEARNING_RATE, BETA_1),  # for the generator
+        keras.optimizers.Adam(LEARNING_RATE, BETA_1),  # for the discriminator
         loss=losses.NonSaturating(label_smoothing=SMOOTHING),
         # Keeps the discriminator's slope small around real images. It is
         # computed in every eighth step only, to save time.

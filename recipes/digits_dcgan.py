@@ -28,10 +28,10 @@ INITIALIZER = "glorot_uniform"
 
 def build_gan(seed: int | None = None) -> GAN:
     """Builds the two networks and compiles them as one `GAN`."""
-    # Each block is a convolution, batch normalization and LeakyReLU(0.2). In
-    # the generator, strides of 2 double the size. The last block has no
-    # normalization, so that an image can have any brightness, and ends in
-    # tanh, because images are in [-1, 1].
+    # Each block is a convolution, batch normalization and LeakyReLU(0.2). The
+    # latents are one pixel with 100 channels, and strides of 2 double the size.
+    # The last block has no normalization, so that an image can have any
+    # brightness, and ends in tanh, because images are in [-1, 1].
     generator = keras.Sequential(
         [
             keras.Input((1, 1, LATENT_DIM)),
@@ -55,10 +55,10 @@ def build_gan(seed: int | None = None) -> GAN:
         ],
         name="generator",
     )
-    # The generator in reverse. Strides of 2 halve the size, and the network
-    # learns how, which pooling layers do not allow. The output is one logit:
-    # positive for real, negative for generated images. The tutorial ends in a
-    # sigmoid; here, the sigmoid is a part of the loss.
+    # The generator in reverse. Strides of 2 halve the size: unlike pooling, a
+    # convolution learns how to do this. The output is one logit: positive for
+    # real, negative for generated images. The tutorial ends in a sigmoid. Here
+    # the loss contains the sigmoid.
     discriminator = keras.Sequential(
         [
             keras.Input((28, 28, 1)),
@@ -76,8 +76,8 @@ def build_gan(seed: int | None = None) -> GAN:
         generator, discriminator, latent_distribution="uniform", seed=seed
     )
     gan.compile(
-        keras.optimizers.Adam(LEARNING_RATE, BETA_1),
-        keras.optimizers.Adam(LEARNING_RATE, BETA_1),
+        keras.optimizers.Adam(LEARNING_RATE, BETA_1),  # for the generator
+        keras.optimizers.Adam(LEARNING_RATE, BETA_1),  # for the discriminator
         loss="non_saturating",
     )
     return gan

@@ -19,8 +19,8 @@ import keras
 import numpy as np
 
 LATENT_DIM = 100  # Random numbers from which the generator makes one image.
-UNITS = 128  # Size of the hidden layers. More units train more slowly.
-LEARNING_RATE = 2e-4  # Of both networks, so that neither runs ahead.
+UNITS = 128  # Size of the one hidden layer of each network.
+LEARNING_RATE = 2e-4  # Of both networks. Adam's default of 1e-3 is unstable.
 BETA_1 = 0.5  # Adam's momentum. With the default of 0.9, GANs oscillate.
 
 
@@ -37,8 +37,8 @@ def build_gan(seed: int | None = None) -> GAN:
         name="generator",
     )
     # Images to one logit: positive for real, negative for generated images.
-    # The tutorial ends in a sigmoid. Here, the loss contains the sigmoid,
-    # which is the same function without rounding errors.
+    # The tutorial ends in a sigmoid. Here the loss contains the sigmoid, which
+    # computes the same with smaller rounding errors.
     discriminator = keras.Sequential(
         [
             keras.Input((28, 28, 1)),
@@ -51,12 +51,12 @@ def build_gan(seed: int | None = None) -> GAN:
     gan = GAN(
         generator, discriminator, latent_distribution="uniform", seed=seed
     )
-    # "non_saturating": the generator maximizes the probability that its images
-    # are taken for real. Minimizing the probability that they are recognized
-    # would give it almost no gradient at the start.
+    # "non_saturating": the generator maximizes the logarithm of the probability
+    # that its images are real. The minimax loss of the theory gives it almost
+    # no gradient while the discriminator recognizes all of them.
     gan.compile(
-        keras.optimizers.Adam(LEARNING_RATE, BETA_1),
-        keras.optimizers.Adam(LEARNING_RATE, BETA_1),
+        keras.optimizers.Adam(LEARNING_RATE, BETA_1),  # for the generator
+        keras.optimizers.Adam(LEARNING_RATE, BETA_1),  # for the discriminator
         loss="non_saturating",
     )
     return gan

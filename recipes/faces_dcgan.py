@@ -21,10 +21,10 @@ import keras
 import numpy as np
 
 LATENT_DIM = 100  # Random numbers from which the generator makes one image.
-FILTERS = 64  # Of the discriminator's first block. Other blocks have more.
+FILTERS = 64  # Of the discriminator's first block. The others have more.
 LEARNING_RATE = 2e-4  # Of both networks, from the DCGAN paper.
 BETA_1 = 0.5  # Adam's momentum. With the default of 0.9, GANs oscillate.
-SMOOTHING = 0.1  # Real images count as 90% real: less overconfidence.
+SMOOTHING = 0.1  # Real labels are 0.9: the discriminator is less certain.
 EMA_MOMENTUM = 0.999  # Faces are drawn with averaged weights: less noise.
 # CelebA's images are 178 pixels wide. The tutorial keeps the middle 108, which
 # show only the face.
@@ -35,9 +35,9 @@ SAMPLE = {"epochs": 300, "crop": 1.0}
 
 def build_gan(seed: int | None = None) -> GAN:
     """Builds the two networks and compiles them as one `GAN`."""
-    # A dense layer makes 2 x 2 pixels of the latents, and each block doubles
-    # the size. (With "valid" padding the first one makes 7 pixels, not 4.)
-    # Layers before a batch normalization need no bias: it would be subtracted.
+    # A dense layer turns the latents into 2 x 2 pixels, and each block doubles
+    # the size. (With "valid" padding, the first block makes 7 pixels, not 4.)
+    # A layer before batch normalization needs no bias: it would be subtracted.
     generator = keras.Sequential(
         [
             keras.Input((LATENT_DIM,)),
@@ -76,8 +76,8 @@ def build_gan(seed: int | None = None) -> GAN:
         seed=seed,
     )
     gan.compile(
-        keras.optimizers.Adam(LEARNING_RATE, BETA_1),
-        keras.optimizers.Adam(LEARNING_RATE, BETA_1),
+        keras.optimizers.Adam(LEARNING_RATE, BETA_1),  # for the generator
+        keras.optimizers.Adam(LEARNING_RATE, BETA_1),  # for the discriminator
         loss=losses.NonSaturating(label_smoothing=SMOOTHING),
     )
     return gan

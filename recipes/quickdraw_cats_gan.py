@@ -20,9 +20,9 @@ import keras
 import numpy as np
 
 LATENT_DIM = 100  # Random numbers from which the generator makes one image.
-LEARNING_RATE = 2e-4  # Of both networks, so that neither runs ahead.
+LEARNING_RATE = 2e-4  # Of both networks. Adam's default of 1e-3 is unstable.
 BETA_1 = 0.5  # Adam's momentum. With the default of 0.9, GANs oscillate.
-SMOOTHING = 0.1  # Real images count as 90% real: less overconfidence.
+SMOOTHING = 0.1  # Real labels are 0.9: the discriminator is less certain.
 DROPOUT = 0.3  # Keeps the discriminator from memorizing the sketches.
 TEST_SHARE = 0.25  # The source does not train on a quarter of the sketches.
 # The pixels of a dense generator flicker from step to step. Cats are drawn with
@@ -61,8 +61,8 @@ def build_gan(seed: int | None = None) -> GAN:
     )
     gan = GAN(generator, discriminator, ema_momentum=EMA_MOMENTUM, seed=seed)
     gan.compile(
-        keras.optimizers.Adam(LEARNING_RATE, BETA_1),
-        keras.optimizers.Adam(LEARNING_RATE, BETA_1),
+        keras.optimizers.Adam(LEARNING_RATE, BETA_1),  # for the generator
+        keras.optimizers.Adam(LEARNING_RATE, BETA_1),  # for the discriminator
         loss=losses.NonSaturating(label_smoothing=SMOOTHING),
     )
     return gan

@@ -88,7 +88,7 @@ def parse_options(
         description: Text for `--help`.
         defaults: The settings of the recipe.
         sample: The settings that have other defaults with `--data sample`.
-        argv: Words of the command line. Defaults to those of the process.
+        argv: Words of the command line. Defaults to `sys.argv[1:]`.
 
     Returns:
         A namespace with `output`, `resume` and `devices`, and a dictionary of

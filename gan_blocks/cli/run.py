@@ -49,7 +49,7 @@ def start(
         sample: Settings that have other defaults with `--data sample`.
         without_gpu: Smaller settings for a machine without a GPU. The user is
             told about them if the run has larger ones.
-        argv: Words of the command line. Defaults to those of the process.
+        argv: Words of the command line. Defaults to `sys.argv[1:]`.
         **settings: Defaults of other settings. Each becomes an option, for
             example `image_size=64` becomes `--image-size`.
 
@@ -125,7 +125,14 @@ class Run(runs.RunFolder):
         self._resume = resume
         self._device_names = device_names or []
         self._without_gpu = without_gpu or {}
-        self._resume_command = resume_command or self._command_to_resume()
+        self._rollback_hint = ""
+        if resume_command is None:
+            resume_command = self._command_to_resume()
+            self._rollback_hint = (
+                " Continue from the last checkpoint, and halve the learning "
+                f"rates if it happens again: {resume_command} --rollbacks 3"
+            )
+        self._resume_command = resume_command
         self._divergence = callbacks.StopOnDivergence(self.rollbacks)
         self._signal = callbacks.StopOnSignal()
         self._steps = 0
@@ -246,7 +253,7 @@ class Run(runs.RunFolder):
         a signal (exit status 128 + the signal's number).
         """
         if self._divergence.diverged:
-            output.fail(self._divergence.message)
+            output.fail(f"{self._divergence.message}{self._rollback_hint}")
         steps_done = runs.steps_done(gan)
         complete = steps_done >= self.epochs * self._steps
         if self._signal.signal and not complete:
