@@ -4,6 +4,7 @@ import shlex
 import subprocess
 import sys
 
+from gan_blocks.runs import latest_checkpoint
 import keras
 import numpy as np
 import pytest
@@ -67,7 +68,7 @@ def test_other_programs_generate_the_same_from_an_exported_file(
     folder = class_run if conditional else run.path
     exported = tmp_path / f"generator{suffix}"
     command("export", folder, exported)
-    (checkpoint, *_) = sorted((folder / "checkpoints").iterdir(), reverse=True)
+    checkpoint = latest_checkpoint(folder / "checkpoints")
     gan = keras.saving.load_model(checkpoint)
     arrays = {"latents": gan.sample_latents(5, seed=0)}
     if conditional:
