@@ -1,11 +1,11 @@
-"""Compares the step's arithmetic with what the machine can do at its best.
+"""Compares the arithmetic of a training step with the limit of the machine.
 
     python tests/benchmarks/arithmetic_rate.py [NETWORKS] [ROUNDS]
 
-Counts the multiplications and additions of the convolutions in one step of a
-`GAN` by their formulas, times the step as `fit` runs it, and in turn with it a
-product of two large float32 matrices, which is the fastest that TensorFlow
-does here. Everything in a step that is no convolution counts as lost time.
+Counts the multiplications and additions of the convolutions in one training
+step, and measures the time of the step in `fit`. In turn with it, the product
+of two large float32 matrices is measured, the fastest operation of TensorFlow.
+Everything in a step that is not a convolution counts as lost time.
 """
 
 import os
@@ -14,14 +14,13 @@ import sys
 
 os.environ["KERAS_BACKEND"] = "tensorflow"
 
+from gan_blocks import layers  # noqa: E402
 import keras  # noqa: E402
 import step_speed  # noqa: E402
 import tensorflow as tf  # noqa: E402
 import timing  # noqa: E402
 
-from gan_blocks import layers  # noqa: E402
-
-SIDE = 4096  # of the matrices
+SIDE = 4096  # Of the matrices.
 
 
 def layer_operations(layer):
@@ -30,27 +29,28 @@ def layer_operations(layer):
         layer, keras.layers.Conv2D | keras.layers.Conv2DTranspose
     ):
         return 0
-    # Each position of a convolution's output, or of a transposed one's input,
-    # meets the whole kernel.
+    # The whole kernel is applied at each position of the output, or of the
+    # input if the convolution is transposed.
     transposed = isinstance(layer, keras.layers.Conv2DTranspose)
     positions = (layer.input if transposed else layer.output).shape[1:3]
     return 2 * positions[0] * positions[1] * layer.kernel.shape.num_elements()
 
 
 def step_operations(generator, discriminator):
-    """Returns the operations of one image's share of a training step.
+    """Returns the operations of a training step, per image.
 
-    A gradient with respect to a kernel, or to a layer's input, costs as much
-    as the forward pass.
+    The gradient of a kernel or of the input of a layer costs as much as the
+    forward pass.
     """
-    ours = [layer_operations(layer) for layer in generator.layers]
-    ours = [number for number in ours if number]
-    theirs = [layer_operations(layer) for layer in discriminator.layers]
-    theirs = [number for number in theirs if number]
-    # Forward, kernels, and inputs: those of the first layer nobody needs.
-    generator_step = 3 * sum(ours) - ours[0]
-    discriminator_step = 2 * (3 * sum(theirs) - theirs[0])  # real, generated
-    through_discriminator = 2 * sum(theirs)  # forward, and back to the images
+    g, d = (
+        [n for n in map(layer_operations, network.layers) if n]
+        for network in (generator, discriminator)
+    )
+    # Forward pass, gradients of the kernels, and gradients of the inputs,
+    # which the first layer does not need.
+    generator_step = 3 * sum(g) - g[0]
+    discriminator_step = 2 * (3 * sum(d) - d[0])  # real and generated
+    through_discriminator = 2 * sum(d)  # forward and back to the images
     return generator_step + discriminator_step + through_discriminator
 
 
@@ -77,8 +77,8 @@ def main():
         )
     share = statistics.median(step / product for step, product in rates)
     print(
-        f"{name}: {operations / 1e9:.1f} GFLOP a step of {batch_size} images; "
-        f"{share:.1%} of the matrix product's rate"
+        f"{name}: {operations / 1e9:.1f} GFLOP per step ({batch_size} images); "
+        f"{share:.1%} of the rate of the matrix product"
     )
 
 

@@ -1,20 +1,19 @@
-"""Times a training step on one device against two that share the batch.
+"""Compares training steps on one device with steps on two devices.
 
     python tests/benchmarks/devices_speed.py [ROUNDS]
     python tests/benchmarks/devices_speed.py KIND
 
-On two cores of the processor, each device with one core and one thread, in
-the backend that `KERAS_BACKEND` names. KIND is one of these, which all take
-turns without it, each in processes of its own:
+Uses two CPU cores. Each device has one core and one thread. KERAS_BACKEND
+chooses the backend. Without KIND, all kinds take turns, each in new processes:
 
-- one: one device with the whole batch, on one core;
-- apart: two processes that know nothing of each other, each with half a
-  batch: the most that two cores can do;
-- devices: two logical devices, of one process, by `MirroredStrategy` on
-  TensorFlow and `DataParallel` on JAX;
+- one: one device with the whole batch, on one core.
+- apart: two independent processes, each with half of the batch. This is the
+  upper limit for two cores.
+- devices: two logical devices in one process, with `MirroredStrategy` on
+  TensorFlow and `DataParallel` on JAX.
 - processes: two processes that train together.
 
-Printed are medians, and how often the work of one device is done in that time.
+Prints the medians and the throughput relative to one device.
 """
 
 import contextlib
@@ -26,7 +25,7 @@ import subprocess
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
-from two_processes import environments  # noqa: E402
+from support.two_processes import environments  # noqa: E402
 
 CORES = sorted(os.sched_getaffinity(0))[:2]
 SHAPE = 32, 32, 3
@@ -40,18 +39,17 @@ KINDS = {
 
 
 def measure(kind):
-    """Prints the seconds of a step, in a process that is prepared for it."""
+    """Prints the seconds per step of this process."""
     import keras
 
     backend = keras.backend.backend()
     share = BATCH if kind in ("one", "devices") else BATCH // 2
     scope = globals()[f"{backend}_scope"](kind)
     if kind == "processes" and backend == "tensorflow":
-        share = BATCH  # Of which the strategy gives each process its half.
+        share = BATCH  # The strategy gives half of it to each process.
+    from gan_blocks import GAN, networks
     import peers
     import timing
-
-    from gan_blocks import GAN, networks
 
     with scope:
         gan = GAN(
@@ -115,7 +113,7 @@ def torch_scope(kind):
 
 
 def start(kind, index, pair):
-    """Starts a process on one core, or on both for two devices."""
+    """Starts a process on one core, or on two cores for two devices."""
     environment = os.environ | {
         "TF_CPP_MIN_LOG_LEVEL": "3",
         "OMP_NUM_THREADS": "1",
@@ -137,7 +135,7 @@ def start(kind, index, pair):
 
 
 def seconds(kind):
-    """Returns how long a step takes, the longest time of the processes."""
+    """Returns the seconds per step of the slowest process."""
     pair = environments()
     number = 2 if kind in ("apart", "processes") else 1
     processes = [start(kind, index, pair) for index in range(number)]

@@ -1,11 +1,11 @@
-"""Measures what single parts do for a small DCGAN on MNIST.
+"""Measures the effect of single components in a small DCGAN on MNIST.
 
     python tests/benchmarks/digits_parts.py NAME --data path/to/mnist
 
-NAME is one of the variants below, each of which changes one thing in the GAN of
-`recipes/digits_dcgan.py --modern`; `few_...` learn from 500 digits only. Each
-trains for `--steps` steps; the measurements are those of `digits_quality.py`.
-A line of JSON is printed, and a grid saved.
+NAME is one of the variants below. Each changes one thing in the GAN that
+`gan_blocks train` uses for digits. The variants `few_...` train on only 500
+digits. Each variant trains for `--steps` steps and is measured as in
+`digits_quality.py`. Prints a line of JSON and saves a grid.
 """
 
 import functools
@@ -16,9 +16,7 @@ import time
 os.environ["KERAS_BACKEND"] = "tensorflow"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-import keras  # noqa: E402
 from digits_quality import argument_parser, prepare  # noqa: E402
-
 from gan_blocks import (  # noqa: E402
     GAN,
     datasets,
@@ -29,6 +27,7 @@ from gan_blocks import (  # noqa: E402
     networks,
     penalties,
 )
+import keras  # noqa: E402
 
 FEW = 500
 SMOOTH = losses.NonSaturating(label_smoothing=0.1)
@@ -46,7 +45,7 @@ def build(
     ema_momentum=0.999,
     **block,
 ):
-    """Returns the GAN with other layers before or behind the blocks."""
+    """Returns the GAN with layers added before or after the blocks."""
     stage = functools.partial(layers.StridedConvBlock, **block)
     normalization = {} if "normalization" in block else {"normalization": None}
     discriminator = keras.Sequential(
@@ -134,27 +133,24 @@ def main():
     gan = build(arguments.seed, **VARIANTS[arguments.name]())
     start = time.perf_counter()
     logs = gan.fit(
-        datasets.batches(
-            train[: FEW if few else None], 64, arguments.seed, repeat=True
-        ),
+        datasets.batches(train[: FEW if few else None], 64, arguments.seed),
         steps_per_epoch=arguments.steps // 4,
         epochs=4,
-        shuffle=False,
         verbose=0,
     ).history
     seconds = time.perf_counter() - start
     values = metrics.Quality(test, classifier)(gan).values
     values |= {name: value[-1] for name, value in logs.items()}
-    # How sure it is of digits that it has learned from, and of others.
+    # A difference between the two shows that the discriminator overfits.
     for name, digits in (("seen", train[:FEW]), ("unseen", test[:FEW])):
-        digits = datasets.batches(digits, 100)
-        logs = gan.evaluate(digits, verbose=0, return_dict=True)
+        digits = images.from_uint8(digits)
+        logs = gan.evaluate(digits, batch_size=100, verbose=0, return_dict=True)
         values |= {f"{name}_{k}": v for k, v in logs.items() if "real" in k}
     line = {"name": arguments.name, "steps": arguments.steps}
     line |= {"seconds": round(seconds)}
     print(json.dumps(line | {k: round(v, 4) for k, v in values.items()}))
-    picture = images.grid(gan.generate(60, seed=0), 6, 10)
-    images.save_png(picture, arguments.output / f"{arguments.name}.png")
+    grid = images.grid(gan.generate(60, seed=0), 6, 10)
+    images.save_png(grid, arguments.output / f"{arguments.name}.png")
 
 
 if __name__ == "__main__":

@@ -1,25 +1,25 @@
-"""Trains GANs on MNIST and measures what they draw, while they learn.
+"""Trains GANs on MNIST and measures their images during training.
 
     python tests/benchmarks/digits_quality.py NAME --data path/to/mnist
 
 NAME is one of:
 
-- modern: `recipes/digits_dcgan.py --modern`;
-- fredriksson: `recipes/digits_dcgan.py`, sampled with batch statistics as its
-  source does (https://cfml.se/deep-convolutional-generative-adversarial-networks/);
-- keras.io: the GAN of Keras' guide on custom train steps, networks, settings
-  and step (https://keras.io/guides/custom_train_step_in_tensorflow/);
-- tutorial: TensorFlow's DCGAN tutorial, networks, settings and step
+- plan: the GAN of `gan_blocks train`.
+- fredriksson: `recipes/digits_dcgan.py`. Images are generated with batch
+  statistics, as in its source
+  (https://cfml.se/deep-convolutional-generative-adversarial-networks/).
+- keras.io: the GAN of the Keras guide to custom training steps: networks,
+  settings and step (https://keras.io/guides/custom_train_step_in_tensorflow/).
+- tutorial: the DCGAN tutorial of TensorFlow: networks, settings and step
   (https://www.tensorflow.org/tutorials/generative/dcgan).
 
-All learn from the 60,000 digits of the training set and are measured on the
-10,000 of the test set, with 10,000 generated ones, by the features of
-`metrics.train_classifier`. The time of training counts alone, without that of
-measuring. A line of JSON is printed for each measurement, and a grid saved.
+All train on the 60,000 training digits. 10,000 generated digits are compared
+with the 10,000 test digits, in the feature space of
+`metrics.train_classifier`. The time does not include the measurements. Each
+measurement prints a line of JSON and saves a grid.
 """
 
 import argparse
-import functools
 import importlib.util
 import json
 import os
@@ -30,6 +30,7 @@ os.environ["KERAS_BACKEND"] = "tensorflow"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from gan_blocks import datasets, images, metrics  # noqa: E402
+from gan_blocks.plan import Plan  # noqa: E402
 import keras  # noqa: E402
 import numpy as np  # noqa: E402
 import tensorflow as tf  # noqa: E402
@@ -47,20 +48,20 @@ def load_recipe(name):
 
 
 def argument_parser(description, names, output):
-    """Returns a parser of what all benchmarks of quality are told."""
+    """Returns a parser for the options that several benchmarks share."""
     parser = argparse.ArgumentParser(
         description=description,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("name", choices=names)
-    parser.add_argument("--data", required=True, help="the pictures to learn")
+    parser.add_argument("--data", required=True, help="images to train on")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--output", type=pathlib.Path, default=output)
     return parser
 
 
 def prepare(arguments):
-    """Begins a run; returns the digits, training and test, and a classifier."""
+    """Returns the training digits, the test digits and a classifier."""
     arguments.output.mkdir(parents=True, exist_ok=True)
     keras.utils.set_random_seed(arguments.seed)
     train, test = (
@@ -71,31 +72,14 @@ def prepare(arguments):
     return train[0], test[0], classifier
 
 
-class Recipe:
-    """The GAN of `recipes/digits_dcgan.py`, by `fit`."""
+class Ours:
+    """A `GAN`, trained with `fit`."""
 
-    def __init__(self, real_images, seed, modern):
-        recipe = load_recipe("digits_dcgan")
-        build = recipe.build_modern_gan if modern else recipe.build_gan
-        settings = recipe.MODERN if modern else recipe.SOURCE
-        self.gan = build(seed)
-        self.batches = functools.partial(
-            datasets.batches,
-            real_images,
-            settings["batch_size"],
-            seed,
-            repeat=True,
-        )
-        self.batch_statistics = not modern
-        self.chunk = 200 if modern else 20  # Each `fit` begins anew.
+    batch_statistics = False
+    chunk = 200  # Each `fit` takes some time to start.
 
     def train(self, steps):
-        self.gan.fit(
-            self.batches(skip=int(self.gan.optimizer.iterations)),
-            steps_per_epoch=steps,
-            shuffle=False,
-            verbose=0,
-        )
+        self.gan.fit(self.batches, steps_per_epoch=steps, verbose=0)
 
     def generate(self, number):
         return self.gan.generate(
@@ -103,8 +87,24 @@ class Recipe:
         )
 
 
+class Planned(Ours):
+    def __init__(self, real_images, seed):
+        plan = Plan((28, 28, 1), seed=seed)
+        self.gan = plan.build()
+        self.batches = datasets.batches(real_images, plan.batch_size, seed)
+
+
+class Fredriksson(Ours):
+    batch_statistics = True
+    chunk = 20
+
+    def __init__(self, real_images, seed):
+        self.gan = load_recipe("digits_dcgan").build_gan(seed)
+        self.batches = datasets.batches(real_images, 128, seed)
+
+
 class Loop:
-    """Two networks, and a step of somebody else's."""
+    """Two networks with their own training step."""
 
     latent_dim = 100
     chunk = 20
@@ -158,9 +158,8 @@ class KerasIO(Loop):
         )
         self.d_optimizer = keras.optimizers.Adam(3e-4)
         self.g_optimizer = keras.optimizers.Adam(3e-4)
-        self.dataset = iter(
-            datasets.batches(real_images, 64, seed, repeat=True)
-        )
+        batches = datasets.batches(real_images, 64, seed)
+        self.dataset = iter(batches.from_step(0))
 
     @staticmethod
     def to_range(pixels):
@@ -218,9 +217,8 @@ class Tutorial(Loop):
         )
         self.g_optimizer = keras.optimizers.Adam(1e-4)
         self.d_optimizer = keras.optimizers.Adam(1e-4)
-        self.dataset = iter(
-            datasets.batches(real_images, 256, seed, repeat=True)
-        )
+        batches = datasets.batches(real_images, 256, seed)
+        self.dataset = iter(batches.from_step(0))
 
     @tf.function
     def step(self, real_images):
@@ -242,8 +240,8 @@ class Tutorial(Loop):
 
 
 CANDIDATES = {
-    "modern": functools.partial(Recipe, modern=True),
-    "fredriksson": functools.partial(Recipe, modern=False),
+    "plan": Planned,
+    "fredriksson": Fredriksson,
     "keras.io": KerasIO,
     "tutorial": Tutorial,
 }
@@ -251,8 +249,10 @@ CANDIDATES = {
 
 def main():
     parser = argument_parser(__doc__, CANDIDATES, "digits_quality")
-    parser.add_argument("--seconds", type=float, default=420, help="to train")
-    parser.add_argument("--steps", type=int, help="to train, instead")
+    parser.add_argument(
+        "--seconds", type=float, default=420, help="training time"
+    )
+    parser.add_argument("--steps", type=int, help="instead of --seconds")
     parser.add_argument("--measurements", type=int, default=5)
     arguments = parser.parse_args()
     train, test, classifier = prepare(arguments)
@@ -267,14 +267,14 @@ def main():
             candidate.train(candidate.chunk)
             spent += time.perf_counter() - start
             steps += candidate.chunk
-        pictures = candidate.generate(10_000)
-        result = quality.evaluate_images(np.split(pictures, 20))
+        generated = candidate.generate(10_000)
+        result = quality.evaluate_images(np.split(generated, 20))
         values = {k: round(v, 4) for k, v in result.values.items()}
         line = {"name": arguments.name, "seed": arguments.seed}
         line |= {"steps": steps, "seconds": round(spent, 1), **values}
         print(json.dumps(line), flush=True)
         name = f"{arguments.name}_{arguments.seed}_{steps:06}.png"
-        grid = images.grid(pictures[:100], 10, 10)
+        grid = images.grid(generated[:100], 10, 10)
         images.save_png(grid, arguments.output / name)
 
 

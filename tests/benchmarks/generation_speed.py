@@ -1,10 +1,11 @@
-"""Times `GAN.generate` against the bare generator.
+"""Compares the speed of `GAN.generate` with that of the bare generator.
 
     python tests/benchmarks/generation_speed.py [NETWORKS] [ROUNDS]
 
-The bare generator runs in a compiled function, over the same latents in
-batches of the same size. Once it forgets each batch of images, and once it
-puts all into one NumPy array, as `generate` does: fresh memory costs time.
+The bare generator runs as a compiled function on the same latents in batches
+of the same size. In one variant its images are dropped. In the other they are
+collected in one NumPy array, like those of `generate`: allocating memory costs
+time.
 """
 
 import os
@@ -35,7 +36,7 @@ def main():
             for i in range(0, len(latents), batch_size):
                 yield forward(tf.constant(latents[i : i + batch_size])).numpy()
 
-        def forget(bare=bare):
+        def drop(bare=bare):
             for _ in bare():
                 pass
             return lambda: None
@@ -48,15 +49,15 @@ def main():
             gan.generate(latents=latents, batch_size=batch_size)
             return lambda: None
 
-        runs = [timing.by_calls(run) for run in (ours, forget, keep)]
+        runs = [timing.by_calls(run) for run in (ours, drop, keep)]
         table = timing.in_turn(runs, int(rounds), 3)
-        forgetting, keeping = (
+        dropping, keeping = (
             np.median([row[k] / row[0] for row in table]) for k in (1, 2)
         )
         rate = len(latents) / timing.median(table, 0)
         print(
-            f"{name}, batches of {batch_size}: {rate:.0f} images a second, "
-            f"{forgetting:.3f} of the bare generator's rate, {keeping:.3f} if "
+            f"{name}, batches of {batch_size}: {rate:.0f} images per second, "
+            f"{dropping:.3f} of the bare generator's rate, {keeping:.3f} if "
             "it keeps its images"
         )
 

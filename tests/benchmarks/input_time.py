@@ -1,11 +1,11 @@
-"""Measures how much of a training step is spent on the input, at 64 pixels.
+"""Measures the share of a training step that is spent on the input.
 
     python tests/benchmarks/input_time.py [ROUNDS] [STEPS] [FILTERS]
 
-The GAN of `recipes/cats_dcgan.py` is trained by `fit` on drawn cats, mirrored
-at random, as `datasets.batches` gives them, and in turn on one batch that is
-already a tensor. The difference is what the input costs. How long the input
-takes by itself, without a GAN to wait for, is printed too.
+Trains the GAN of `recipes/cats_dcgan.py` at 64 pixels with `fit`, in turn on
+the mirrored batches of `datasets.batches` and on one constant tensor. The
+difference is the cost of the input. The time that the batches take without a
+GAN is printed too.
 """
 
 import os
@@ -20,20 +20,19 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 sys.path.insert(0, str(pathlib.Path(__file__).parents[2] / "recipes"))
 
 import cats_dcgan  # noqa: E402
-
 from gan_blocks import datasets, samples  # noqa: E402
 
 IMAGE_SIZE = 64
-BATCH_SIZE = cats_dcgan.SOURCE["batch_size"]
+BATCH_SIZE = 64
 
 
-def seconds_a_step(gan, dataset, steps):
+def seconds_per_step(gan, dataset, steps):
     start = time.perf_counter()
     gan.fit(dataset, steps_per_epoch=steps, verbose=0, shuffle=False)
     return (time.perf_counter() - start) / steps
 
 
-def seconds_a_batch(dataset, number=300):
+def seconds_per_batch(dataset, number=300):
     batches = iter(dataset)
     next(batches)
     start = time.perf_counter()
@@ -48,29 +47,29 @@ def main():
         *(7, 20, 16)[len(sys.argv) - 1 :],
     ]
     images = samples.synthetic_cats(2000, IMAGE_SIZE)
-    real = datasets.batches(images, BATCH_SIZE, repeat=True, flip=True)
+    real = datasets.batches(images, BATCH_SIZE, flip=True).from_step(0)
     constant = real.take(1).cache().repeat()
-    alone = statistics.median(seconds_a_batch(real) for _ in range(rounds))
+    alone = statistics.median(seconds_per_batch(real) for _ in range(rounds))
     gan = cats_dcgan.build_gan(0, IMAGE_SIZE, filters)
     for dataset in (real, constant):
-        seconds_a_step(gan, dataset, 2)  # Traces, and warms up.
+        seconds_per_step(gan, dataset, 2)  # Traces and warms up.
     table = []
     for i in range(rounds):
         row = {}
         for name in ("real", "constant")[:: -1 if i % 2 else 1]:
             dataset = real if name == "real" else constant
-            row[name] = seconds_a_step(gan, dataset, steps)
+            row[name] = seconds_per_step(gan, dataset, steps)
         table.append(row)
         print(
-            f"from `batches` {1000 * row['real']:.1f} ms a step, "
-            f"one batch again {1000 * row['constant']:.1f} ms",
+            f"from `batches` {1000 * row['real']:.1f} ms per step, "
+            f"constant batch {1000 * row['constant']:.1f} ms",
             flush=True,
         )
     step = statistics.median(row["real"] for row in table)
     ratios = sorted(row["real"] / row["constant"] - 1 for row in table)
     print(
-        f"a step of {BATCH_SIZE} images: median {1000 * step:.1f} ms; "
-        f"input alone: {1000 * alone:.2f} ms a batch, {alone / step:.2%} of it"
+        f"step with {BATCH_SIZE} images: median {1000 * step:.1f} ms; "
+        f"input alone: {1000 * alone:.2f} ms per batch ({alone / step:.2%})"
     )
     print(
         f"share added by the input: median {statistics.median(ratios):.2%}, "

@@ -1,9 +1,9 @@
-"""Compares the peak memory of training with that of Keras' example.
+"""Compares the peak memory of training steps.
 
     python tests/benchmarks/memory.py [NETWORKS]
 
-Each step of `step_speed.py` trains in a process of its own, which tells the
-most memory that it had, and how much before the first step.
+Each step of `step_speed.py` trains in a new process, which prints its peak
+memory and its memory before the first step.
 """
 
 import os
@@ -21,7 +21,7 @@ def measure(candidate, name):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     run(STEPS)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    print(f"{candidate}: peak {peak // 1024} MiB, {before // 1024} at first")
+    print(f"{candidate}: peak {peak // 1024} MiB, {before // 1024} MiB before")
 
 
 def main():

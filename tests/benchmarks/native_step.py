@@ -1,23 +1,22 @@
-"""Times `GAN.fit` on JAX or torch against a step written in that framework.
+"""Compares `GAN.fit` on JAX or torch with a step written in that framework.
 
     KERAS_BACKEND=jax python tests/benchmarks/native_step.py [NETWORKS] [ROUNDS]
     KERAS_BACKEND=torch python tests/benchmarks/native_step.py ...
 
-Both train the same Keras networks with the same update: one pass of the
-generator, the discriminator's step, the generator's step. By hand that is, on
-JAX, one compiled function from state to state with `jax.grad`; on torch,
-`backward` and `torch.optim.Adam`, with nothing around it.
+Both train the same Keras networks with the same update: one forward pass of
+the generator, the discriminator step, the generator step. The hand-written
+step is one compiled function with `jax.grad` on JAX, and `backward` with
+`torch.optim.Adam` on torch.
 """
 
 import itertools
 import statistics
 import sys
 
+from gan_blocks import layers
 import keras
 import peers
 import timing
-
-from gan_blocks import layers
 
 
 def ours(networks, images):
@@ -148,7 +147,7 @@ def main():
     table = timing.in_turn(runs, int(rounds), 20)
     ratios = [hand / ours for ours, hand in table]
     print(
-        f"{backend}, {name}: ours {1000 * timing.median(table, 0):.1f} ms a "
+        f"{backend}, {name}: ours {1000 * timing.median(table, 0):.1f} ms per "
         f"step, by hand {1000 * timing.median(table, 1):.1f} ms; by hand / "
         f"ours: median {statistics.median(ratios):.3f} "
         f"({min(ratios):.3f} to {max(ratios):.3f})"

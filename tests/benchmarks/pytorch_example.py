@@ -1,8 +1,8 @@
-"""PyTorch's DCGAN example, training as many steps as each line of input says.
+"""PyTorch's DCGAN example. Each line of the input is a number of steps.
 
-The networks, initial weights, losses and order of steps of
+Networks, initial weights, losses and order of the steps are those of
 https://github.com/pytorch/examples/tree/main/dcgan, with half of the filters.
-Started by `step_speed.py`, which it tells the seconds that a step took.
+`step_speed.py` starts this script, which prints the seconds per step.
 """
 
 import sys

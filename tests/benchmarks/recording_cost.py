@@ -1,17 +1,17 @@
-"""Measures what pictures and checkpoints cost, in time and in memory.
+"""Measures the time and memory that grids and checkpoints cost.
 
     python tests/benchmarks/recording_cost.py [ROUNDS] [STEPS]
 
-Two GANs are trained by `fit`: one as small as is sensible, for which nearly
-all of a step is Keras' own work, and that of `recipes/digits_gan.py`. A grid
-of 4 x 4 pictures is saved after every 10 batches of 32, and a checkpoint after
-every epoch of 50, which is far more often than in any recipe.
+Trains two GANs with `fit`: a tiny one, whose steps consist almost only of the
+overhead of Keras, and that of `recipes/digits_gan.py`. A grid of 4 x 4 images
+is saved every 10 batches of 32, and a checkpoint after each epoch of 50
+batches. This is much more often than in the recipes.
 
-Memory (what the process has in RAM, on Linux) is sampled along STEPS steps,
-each time in a process of its own, without callbacks, with pictures and with
-checkpoints. Then each GAN is trained for some epochs in all these ways, and
-with both; they take turns, so that a machine whose speed drifts slows all
-alike, and ratios are taken round by round.
+First, the memory of the process (resident set size, Linux) is sampled over
+STEPS steps, in a new process each: without callbacks, with grids and with
+checkpoints. Then each GAN is trained for a few epochs in each of these ways,
+and with both. They take turns, and ratios are computed per round, so that a
+machine whose speed drifts slows all equally.
 """
 
 import concurrent.futures
@@ -32,17 +32,16 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 sys.path.insert(0, str(pathlib.Path(__file__).parents[2] / "recipes"))
 
 import digits_gan  # noqa: E402
+from gan_blocks import GAN, callbacks, datasets, networks  # noqa: E402
 import keras  # noqa: E402
 import numpy as np  # noqa: E402
 import timing  # noqa: E402
 
-from gan_blocks import GAN, callbacks, datasets, networks  # noqa: E402
-
 BATCH_SIZE = 32
-STEPS_PER_PICTURE = 10
+STEPS_PER_GRID = 10
 STEPS_PER_EPOCH = 50
-EPOCHS_A_TURN = 6
-VARIANTS = ("neither", "pictures", "checkpoints", "both")
+EPOCHS_PER_TURN = 6
+VARIANTS = ("neither", "grids", "checkpoints", "both")
 
 
 def tiny_gan():
@@ -58,34 +57,33 @@ def tiny_gan():
 GANS = {"tiny": tiny_gan, "digits": lambda: digits_gan.build_gan(seed=0)}
 
 
-def recorders(variant, folder):
+def callbacks_of(variant, folder):
     """Returns the callbacks of a variant."""
-    pictures = callbacks.ImageGrid(
-        f"{folder}/grids", every_n_batches=STEPS_PER_PICTURE
+    grids = callbacks.ImageGrid(
+        f"{folder}/grids", every_n_batches=STEPS_PER_GRID
     )
     checkpoints = callbacks.EpochCheckpoint(
         f"{folder}/checkpoints", every_n_epochs=1, keep=3
     )
     return {
         "neither": [],
-        "pictures": [pictures],
+        "grids": [grids],
         "checkpoints": [checkpoints],
-        "both": [pictures, checkpoints],
+        "both": [grids, checkpoints],
     }[variant]
 
 
-def train(gan, epochs, watchers):
+def train(gan, epochs, used_callbacks):
     height, width, channels = gan.discriminator.input_shape[1:]
     images = np.random.default_rng(0).integers(
         0, 256, (1000, height, width, channels), np.uint8
     )
     gan.fit(
-        datasets.batches(images, BATCH_SIZE, repeat=True),
+        datasets.batches(images, BATCH_SIZE),
         epochs=epochs,
         steps_per_epoch=STEPS_PER_EPOCH,
-        shuffle=False,
         verbose=0,
-        callbacks=watchers,
+        callbacks=used_callbacks,
     )
 
 
@@ -105,15 +103,15 @@ class Memory(keras.callbacks.Callback):
 def measure_memory(name, variant, steps):
     memory = Memory()
     with tempfile.TemporaryDirectory() as folder:
-        watchers = [*recorders(variant, folder), memory]
-        train(GANS[name](), steps // STEPS_PER_EPOCH, watchers)
+        used_callbacks = [*callbacks_of(variant, folder), memory]
+        train(GANS[name](), steps // STEPS_PER_EPOCH, used_callbacks)
     return memory.samples
 
 
 def print_memory(steps):
     marks = [n for n in (500, 1000, 2000, 4000, 8000, 16000) if n < steps]
     marks.append(steps // STEPS_PER_EPOCH * STEPS_PER_EPOCH)
-    print("memory in MB after so many steps, and growth from the second on")
+    print("memory in MB after a number of steps, and growth after the second")
     print(" " * 22 + "".join(f"{mark:8}" for mark in marks))
     with concurrent.futures.ProcessPoolExecutor(
         max_workers=1,
@@ -127,19 +125,19 @@ def print_memory(steps):
             print(
                 f"{name + ', ' + variant:22}"
                 + "".join(f"{sample:8.1f}" for sample in samples)
-                + f"{growth:+8.2f} kB a step",
+                + f"{growth:+8.2f} kB per step",
                 flush=True,
             )
 
 
 def candidate(gan, variant, folder):
-    """Makes what `timing.in_turn` takes: whole epochs, with a recorder."""
+    """Returns a candidate for `timing.in_turn` that trains whole epochs."""
 
     def run(steps):
         epochs = math.ceil(steps / STEPS_PER_EPOCH)
-        watchers = recorders(variant, folder)
+        used_callbacks = callbacks_of(variant, folder)
         start = time.perf_counter()
-        train(gan, epochs, watchers)
+        train(gan, epochs, used_callbacks)
         return (time.perf_counter() - start) / (epochs * STEPS_PER_EPOCH)
 
     return run
@@ -149,18 +147,18 @@ def print_time(name, rounds):
     gan = GANS[name]()
     with tempfile.TemporaryDirectory() as folder:
         runs = [candidate(gan, variant, folder) for variant in VARIANTS]
-        table = timing.in_turn(runs, rounds, EPOCHS_A_TURN * STEPS_PER_EPOCH)
+        table = timing.in_turn(runs, rounds, EPOCHS_PER_TURN * STEPS_PER_EPOCH)
     for column, variant in enumerate(VARIANTS):
         turns = [(row[column], row[0]) for row in table]
         ratios = sorted(with_it / without - 1 for with_it, without in turns)
         added = 1000 * statistics.median(a - b for a, b in turns)
         each = {
-            "pictures": f"{STEPS_PER_PICTURE * added:.1f} ms a picture",
-            "checkpoints": f"{STEPS_PER_EPOCH * added:.1f} ms a checkpoint",
+            "grids": f"{STEPS_PER_GRID * added:.1f} ms per grid",
+            "checkpoints": f"{STEPS_PER_EPOCH * added:.1f} ms per checkpoint",
         }
         print(
             f"{name + ', ' + variant:22}"
-            f"{1000 * timing.median(table, column):7.2f} ms a step"
+            f"{1000 * timing.median(table, column):7.2f} ms per step"
             f"{statistics.median(ratios):+8.1%}"
             f" ({ratios[0]:+.1%} to {ratios[-1]:+.1%}) "
             f"{each.get(variant, '')}".rstrip(),
@@ -171,7 +169,7 @@ def print_time(name, rounds):
 def main():
     rounds, steps = [*map(int, sys.argv[1:]), *(7, 6000)[len(sys.argv) - 1 :]]
     print_memory(steps)
-    print("\ntime, and what recording adds: median and range")
+    print("\ntime, and the share that recording adds: median and range")
     for name in GANS:
         print_time(name, rounds)
 

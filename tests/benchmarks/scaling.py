@@ -1,21 +1,20 @@
-"""Times a DCGAN's training step over image size, width and batch.
+"""Times the training step of a DCGAN for image sizes, widths and batch sizes.
 
     python tests/benchmarks/scaling.py [ROUNDS]
 
-The networks are those of `gan_blocks.networks`, with as many filters as the
-table says before the images and twice as many at each halving of their size.
-All take turns, in the backend that `KERAS_BACKEND` names, and medians are
-printed, with what a step costs of the row that the others differ from.
+The networks are those of `gan_blocks.networks`. The number of filters is that
+of the largest feature map; it doubles each time the size is halved. All rows
+take turns. Prints medians, and the time relative to the first row.
+KERAS_BACKEND chooses the backend.
 """
 
 import sys
 
+from gan_blocks import networks
 import keras
 import native_step
 import peers
 import timing
-
-from gan_blocks import networks
 
 MIDDLE = 64, 32, 64  # Side of the images, filters, batch.
 ROWS = [
@@ -49,7 +48,7 @@ def main():
     runs = [candidate(*row) for row in ROWS]
     table = timing.in_turn(runs, rounds, STEPS)
     print(f"{keras.backend.backend()}, {rounds} rounds of {STEPS} steps")
-    print("| side | filters | batch | ms a step | images/s | relative |")
+    print("| side | filters | batch | ms per step | images/s | relative |")
     print("|---|---|---|---|---|---|")
     first = timing.median(table, 0)
     for k, (side, filters, batch) in enumerate(ROWS):

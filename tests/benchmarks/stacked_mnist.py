@@ -1,21 +1,22 @@
-"""Counts how many of the 1,000 modes of Stacked MNIST a GAN draws.
+"""Counts how many of the 1,000 modes of Stacked MNIST a GAN generates.
 
     python tests/benchmarks/stacked_mnist.py NAME --data path/to/mnist
 
-Three random digits are the colours of one image: 1,000 modes, equally frequent.
-The digits of 26,000 generated images are read, colour by colour, by
-`metrics.train_classifier`; reported are the modes that occur and the
-Kullback-Leibler divergence from equal shares, as in Metz et al., 2017
+The three color channels of an image are three random digits: 1,000 modes with
+equal frequencies. `metrics.train_classifier` classifies each channel of 26,000
+generated images. Prints the number of modes that occur and the
+Kullback-Leibler divergence from equal frequencies, as in Metz et al., 2017
 (https://arxiv.org/abs/1611.02163). NAME is one of:
 
-- plain: `networks.dcgan_generator` and `dcgan_discriminator`, as in the DCGAN
-  paper: non-saturating loss, Adam at 2e-4 with beta_1 0.5;
-- modern: what `--modern` selects in `recipes/digits_dcgan.py`;
-- relativistic: the plain networks, the discriminator without normalization,
-  with `losses.RelativisticPairing`, `penalties.R1` and `R2`, as in R3GAN
-  (https://arxiv.org/abs/2501.05441), and an average of the generator.
+- plain: `networks.dcgan_generator` and `dcgan_discriminator`, trained as in the
+  DCGAN paper: non-saturating loss, Adam at 2e-4 with beta_1 0.5.
+- plan: the settings that `gan_blocks train` uses for digits.
+- relativistic: the networks of `plain` without normalization in the
+  discriminator, with `losses.RelativisticPairing`, `penalties.R1` and `R2`, as
+  in R3GAN (https://arxiv.org/abs/2501.05441), and a moving average of the
+  generator.
 
-A line of JSON is printed for each measurement, and a grid saved.
+Each measurement prints a line of JSON and saves a grid.
 """
 
 import functools
@@ -26,10 +27,7 @@ import time
 os.environ["KERAS_BACKEND"] = "tensorflow"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-import keras  # noqa: E402
-import numpy as np  # noqa: E402
-from digits_quality import argument_parser, load_recipe, prepare  # noqa: E402
-
+from digits_quality import argument_parser, prepare  # noqa: E402
 from gan_blocks import (  # noqa: E402
     GAN,
     datasets,
@@ -39,6 +37,9 @@ from gan_blocks import (  # noqa: E402
     networks,
     penalties,
 )
+from gan_blocks.plan import Plan  # noqa: E402
+import keras  # noqa: E402
+import numpy as np  # noqa: E402
 
 SHAPE = (28, 28, 3)
 SAMPLES = 26_000
@@ -58,8 +59,8 @@ def plain(seed):
     return gan
 
 
-def modern(seed):
-    return load_recipe("digits_dcgan").build_modern_gan(seed, image_shape=SHAPE)
+def plan(seed):
+    return Plan(SHAPE, base_filters=32, learning_rate=8e-4, seed=seed).build()
 
 
 def relativistic(seed):
@@ -83,16 +84,16 @@ def relativistic(seed):
 
 
 def stacked(digits, number, seed):
-    """Returns images whose colours are digits drawn at random."""
+    """Returns images whose color channels are random digits."""
     chosen = np.random.default_rng(seed).integers(0, len(digits), (number, 3))
     return np.concatenate([digits[chosen[:, i]] for i in range(3)], axis=3)
 
 
-def modes(pictures, extract):
-    """Returns the modes of images, integers from 0 to 999."""
+def modes(generated, extract):
+    """Returns the modes of images: integers from 0 to 999."""
     read = [
-        extract(pictures[..., colour : colour + 1])[1].argmax(axis=1)
-        for colour in range(3)
+        extract(generated[..., channel : channel + 1])[1].argmax(axis=1)
+        for channel in range(3)
     ]
     return read[0] * 100 + read[1] * 10 + read[2]
 
@@ -100,7 +101,7 @@ def modes(pictures, extract):
 def main():
     candidates = {
         "plain": plain,
-        "modern": modern,
+        "plan": plan,
         "relativistic": relativistic,
     }
     parser = argument_parser(__doc__, candidates, "stacked_mnist")
@@ -120,27 +121,24 @@ def main():
                 real_images,
                 batch_size=64,
                 seed=arguments.seed,
-                repeat=True,
-                skip=measurement * steps,
             ),
             steps_per_epoch=steps,
-            shuffle=False,
             verbose=0,
         )
         seconds += time.perf_counter() - start
         latents = gan.sample_latents(SAMPLES, seed=0)
-        drawn = []
+        found = []
         for i in range(0, SAMPLES, CHUNK):
-            pictures = gan.generate(latents=latents[i : i + CHUNK])
-            drawn.append(modes(pictures, extract))
-        found, divergence = metrics.mode_coverage(np.concatenate(drawn), 1000)
+            generated = gan.generate(latents=latents[i : i + CHUNK])
+            found.append(modes(generated, extract))
+        count, divergence = metrics.mode_coverage(np.concatenate(found), 1000)
         line = {"name": arguments.name, "seed": arguments.seed}
         line |= {"steps": (measurement + 1) * steps, "seconds": round(seconds)}
-        line |= {"modes": found, "kl": round(divergence, 4)}
+        line |= {"modes": count, "kl": round(divergence, 4)}
         print(json.dumps(line), flush=True)
         name = f"{arguments.name}_{arguments.seed}_{line['steps']:06}.png"
-        picture = images.grid(pictures[:100], 10, 10)
-        images.save_png(picture, arguments.output / name)
+        grid = images.grid(generated[:100], 10, 10)
+        images.save_png(grid, arguments.output / name)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,9 @@
-"""Measures what passes from the command of a recipe to its first step.
+"""Measures the time from the start of a recipe to its first training step.
 
     python tests/benchmarks/start_time.py [ROUNDS]
 
-`recipes/digits_dcgan.py` is started in a process of its own, does what its
-`main` does, on its sample, and tells when it has come how far. Medians are
-printed. Set `KERAS_BACKEND` for another backend than TensorFlow.
+Runs `recipes/digits_dcgan.py` on its sample data in a new process and prints
+the median time of each part. KERAS_BACKEND chooses the backend.
 """
 
 import os
@@ -20,50 +19,44 @@ RECIPES = pathlib.Path(__file__).parents[2] / "recipes"
 
 
 def start(begin):
-    """Does as the recipe does, and prints the seconds since `begin`."""
+    """Runs the recipe and prints the seconds since `begin`."""
 
-    def tell(what):
-        print(f"+ {what}: {time.time() - begin:.3f}", flush=True)
+    def report(part):
+        print(f"+ {part}: {time.time() - begin:.3f}", flush=True)
 
-    tell("Python")
+    report("Python")
     import keras
 
-    tell("import keras, with its backend")
-    import gan_blocks  # noqa: F401
-
-    tell("import gan_blocks")
+    report("import keras, with its backend")
     sys.path.insert(0, str(RECIPES))
     import digits_dcgan
+    from gan_blocks.cli import Run
 
-    from gan_blocks import cli
+    report("import gan_blocks and the recipe")
 
-    build_gan, load_images = digits_dcgan.build_gan, digits_dcgan.load_images
-
-    def telling(what, function):
-        def told(*arguments):
+    def reporting(part, function):
+        def call(*arguments):
             result = function(*arguments)
-            tell(what)
+            report(part)
             return result
 
-        return told
+        return call
 
-    class FirstStep(keras.callbacks.Callback):
+    class FirstSteps(keras.callbacks.Callback):
         def on_train_begin(self, logs=None):
-            tell("fit is ready")
+            report("fit is ready")
 
         def on_train_batch_end(self, batch, logs=None):
-            tell(("first step", "second step")[batch])
+            report(("first step", "second step")[batch])
 
+    digits_dcgan.build_gan = reporting("build", digits_dcgan.build_gan)
+    digits_dcgan.load_images = reporting("load", digits_dcgan.load_images)
+    callbacks = Run.callbacks
+    Run.callbacks = lambda *all: [*callbacks(*all), FirstSteps()]
     with tempfile.TemporaryDirectory() as output:
         sys.argv = ["recipe", "--output", output, "--data", "sample"]
         sys.argv += ["--epochs", "1", "--steps-per-epoch", "2"]
-        tell("import the recipe")
-        cli.run(
-            cli.parse_arguments(digits_dcgan.__doc__, digits_dcgan.SOURCE),
-            telling("build the GAN", build_gan),
-            telling("load the images", load_images),
-            lambda output: [FirstStep()],
-        )
+        digits_dcgan.main()
 
 
 def main():
@@ -80,13 +73,13 @@ def main():
         ).stdout.splitlines()
         before = 0.0
         for line in lines:
-            told = re.fullmatch(r"\+ (.*): ([0-9.]+)", line)
-            if told:
-                what, seconds = told[1], float(told[2])
-                parts.setdefault(what, []).append(seconds - before)
+            match = re.fullmatch(r"\+ (.*): ([0-9.]+)", line)
+            if match:
+                part, seconds = match[1], float(match[2])
+                parts.setdefault(part, []).append(seconds - before)
                 before = seconds
-    for what, seconds in parts.items():
-        print(f"{statistics.median(seconds):6.3f} s  {what}")
+    for part, seconds in parts.items():
+        print(f"{statistics.median(seconds):6.3f} s  {part}")
 
 
 if __name__ == "__main__":

@@ -1,27 +1,27 @@
-"""Times the training step against those of others, on the same networks.
+"""Compares the training step with those of other projects, on equal networks.
 
     python tests/benchmarks/step_speed.py [NETWORKS] [ROUNDS] [STEPS]
 
-NETWORKS is `digits` (the default), `dcgan` or `tiny`: see `peers.py`. The
+NETWORKS is `digits` (the default), `dcgan` or `tiny`, see `peers.py`. The
 candidates, on TensorFlow:
 
-- ours: `GAN.fit`;
-- hand-written: the same update as ours in a bare `tf.function`, with no logs
-  and no trainer around it: the least that ours can cost;
-- keras.io: the step of Keras' DCGAN examples, by `fit`: generate, train the
-  discriminator on real and generated images in one batch, generate again,
-  train the generator (https://keras.io/examples/generative/dcgan_overriding_train_step/);
-- tutorial: TensorFlow's DCGAN tutorial: one pass of the generator, both
-  gradients from the same discriminator, then both updates, in its own loop
-  (https://www.tensorflow.org/tutorials/generative/dcgan);
-- PyTorch: the step of its DCGAN example, eager, in a process of its own, where
-  torch is installed and the networks are `dcgan`
+- ours: `GAN.fit`.
+- hand_written: the same update in a bare `tf.function`, without logs or a
+  trainer. This is the lower limit for ours.
+- keras_io: the step of the DCGAN examples of Keras, with `fit`: generate, train
+  the discriminator on real and generated images in one batch, generate again,
+  train the generator (https://keras.io/examples/generative/dcgan_overriding_train_step/).
+- tutorial: the DCGAN tutorial of TensorFlow: one forward pass of the generator,
+  both gradients from the same discriminator, then both updates, in its own loop
+  (https://www.tensorflow.org/tutorials/generative/dcgan).
+- pytorch: the eager step of PyTorch's DCGAN example, in a process of its own,
+  if torch is installed and the networks are `dcgan`
   (https://github.com/pytorch/examples/tree/main/dcgan).
 
-Those of others are made of `keras.layers`, ours of `gan_blocks.layers`, which
-have the same variables and results. They take turns, so that a machine whose
-speed drifts slows all alike; ratios are taken round by round, and their medians
-printed.
+The other projects use `keras.layers`, ours uses `gan_blocks.layers` with the
+same variables and results. The candidates take turns, and ratios are computed
+per round, so that a machine whose speed drifts slows all equally. Prints
+medians.
 """
 
 import importlib.util
@@ -34,12 +34,11 @@ import sys
 os.environ["KERAS_BACKEND"] = "tensorflow"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+from gan_blocks import layers  # noqa: E402
 import keras  # noqa: E402
 import peers  # noqa: E402
 import tensorflow as tf  # noqa: E402
 import timing  # noqa: E402
-
-from gan_blocks import layers  # noqa: E402
 
 
 def cross_entropy(label, logits):
@@ -51,7 +50,7 @@ def cross_entropy(label, logits):
 
 
 def setting(name):
-    """Returns the networks, the batch size and batches without end."""
+    """Returns the networks, the batch size and endless batches."""
     networks, shape = peers.NETWORKS[name]
     images = tf.random.stateless_uniform(shape, (1, 2), -1, 1)
     return networks, shape[0], tf.data.Dataset.from_tensors(images).repeat()
@@ -104,7 +103,7 @@ def hand_written(networks, batch_size, dataset):
 
 
 class KerasIO(keras.Model):
-    """Keras' example."""
+    """The model of the Keras example."""
 
     def __init__(self, generator, discriminator):
         super().__init__()
@@ -177,7 +176,7 @@ def tutorial(networks, batch_size, dataset):
 
 
 def pytorch(networks, batch_size, dataset):
-    """Starts PyTorch's example, which trains when it is told to."""
+    """Starts the PyTorch example in a process that waits for numbers."""
     script = pathlib.Path(__file__).with_name("pytorch_example.py")
     process = subprocess.Popen(
         [sys.executable, script, str(batch_size)],

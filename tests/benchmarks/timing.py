@@ -1,7 +1,8 @@
-"""Times candidates in turn, so that a machine that drifts slows all alike.
+"""Times several candidates in turn.
 
-A candidate is a function `run(steps)` that makes so many steps, and returns
-the seconds that one of them took.
+A machine whose speed drifts then slows all candidates equally. A candidate is
+a function `run(steps)` that makes `steps` steps and returns the seconds of one
+step.
 """
 
 import statistics
@@ -11,7 +12,7 @@ import keras
 
 
 def by_calls(call):
-    """Makes a candidate of a function that makes one step.
+    """Returns a candidate for a function that makes one step.
 
     `call()` returns a function that waits until the step is done.
     """
@@ -28,24 +29,24 @@ def by_calls(call):
 
 
 class Clock(keras.callbacks.Callback):
-    """Takes the time from the end of `fit`'s first step to that of its last.
+    """Measures the time from the end of the first step to that of the last.
 
-    What `fit` does before the first is done once, not at every step.
+    The work of `fit` before the first step is not counted.
     """
 
     def on_train_batch_end(self, batch, logs=None):
-        # Keras has waited for the logs, and so for the step.
+        # The logs are available, so the step is done.
         self.end = time.perf_counter()
         if batch == 0:
             self.start = self.end
 
     def seconds(self, steps):
-        """Returns how long one of so many steps took."""
+        """Returns the seconds of one step."""
         return (self.end - self.start) / steps
 
 
 def by_fit(model, batches):
-    """Makes a candidate of a model's training on batches without end."""
+    """Returns a candidate that trains a model on endless batches."""
 
     def run(steps):
         clock = Clock()
@@ -62,13 +63,13 @@ def by_fit(model, batches):
 
 
 def in_turn(runs, rounds, steps):
-    """Returns a row for each round, of the seconds that a step of each took."""
+    """Returns one row per round: the seconds per step of each candidate."""
     for run in runs:
-        run(2)  # Compiles, and warms up.
+        run(2)  # Compiles and warms up.
     table = []
     for i in range(rounds):
         row = [0.0] * len(runs)
-        for j in range(len(runs)):  # Another one goes first each time.
+        for j in range(len(runs)):  # The first candidate changes.
             k = (i + j) % len(runs)
             row[k] = runs[k](steps)
         table.append(row)
