@@ -18,6 +18,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 def __getattr__(name):
     # Imported on first use: `gan_blocks --help` must not wait for Keras.
     if name in __all__:
-        output.import_quietly("keras", "tensorflow")
-        return getattr(importlib.import_module("gan_blocks.cli.run"), name)
+        with output.hide_tensorflow_log():
+            importlib.import_module("tensorflow")  # `Batches` uses it later.
+            run = importlib.import_module("gan_blocks.cli.run")
+        return getattr(run, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,16 +1,15 @@
 """The command `gan_blocks`: trains GANs and uses trained ones."""
 
 import argparse
-from collections.abc import Callable, Iterator, Sequence
-import contextlib
+from collections.abc import Callable, Sequence
 import importlib
-import os
 import pathlib
 
 from gan_blocks._version import __version__
 from gan_blocks.cli.options import at_least
 from gan_blocks.cli.output import (
     fail,
+    hide_tensorflow_log,
     report_errors_in_one_line,
     tolerate_broken_stdout,
 )
@@ -33,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     report_errors_in_one_line()
     try:
         # Imported here, because `--help` must not wait for Keras.
-        with _without_tensorflow_log():
+        with hide_tensorflow_log():
             if action in ("train", "export"):  # With any backend.
                 importlib.import_module("tensorflow")
             module = importlib.import_module(f"gan_blocks.cli.{action}")
@@ -41,24 +40,6 @@ def main(argv: Sequence[str] | None = None) -> None:
             getattr(module, action)(**arguments)
     except KeyboardInterrupt:
         fail("Interrupted.", status=130)
-
-
-@contextlib.contextmanager
-def _without_tensorflow_log() -> Iterator[None]:
-    """Drops what TensorFlow prints before it reads TF_CPP_MIN_LOG_LEVEL."""
-    if os.environ.get("TF_CPP_MIN_LOG_LEVEL") != "3":
-        yield
-        return
-    # TensorFlow writes to the file descriptor, not to `sys.stderr`.
-    stderr = os.dup(2)
-    null = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(null, 2)
-    os.close(null)
-    try:
-        yield
-    finally:
-        os.dup2(stderr, 2)
-        os.close(stderr)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 import contextlib
-import importlib
 import logging
 import os
 import pathlib
@@ -18,7 +17,7 @@ __all__ = [
     "TolerantStream",
     "fail",
     "gan_blocks_command",
-    "import_quietly",
+    "hide_tensorflow_log",
     "option",
     "plural",
     "python_command",
@@ -50,22 +49,16 @@ def fail(message: object, status: int = 1) -> NoReturn:
     raise SystemExit(status)
 
 
-def import_quietly(*modules: str) -> None:
-    """Imports modules without the log of TensorFlow.
-
-    `TF_CPP_MIN_LOG_LEVEL=3` hides the log, except for lines that TensorFlow
-    writes while it is imported. These are removed here. Set the variable to a
-    lower number to see everything.
-    """
-    with contextlib.ExitStack() as stack:
-        if os.environ.get("TF_CPP_MIN_LOG_LEVEL") == "3":
-            stack.enter_context(_hide_log_lines())
-        for module in modules:
-            importlib.import_module(module)
-
-
 @contextlib.contextmanager
-def _hide_log_lines():
+def hide_tensorflow_log() -> Iterator[None]:
+    """Hides the lines that TensorFlow logs while it is imported.
+
+    `TF_CPP_MIN_LOG_LEVEL=3` hides the rest of the log, but not these lines.
+    With a lower level, this context manager does nothing.
+    """
+    if os.environ.get("TF_CPP_MIN_LOG_LEVEL") != "3":
+        yield
+        return
     # C++ code writes to file descriptor 2. Replacing `sys.stderr` has no
     # effect on it.
     try:
