@@ -1,26 +1,15 @@
 from gan_blocks import runs
 from gan_blocks.callbacks import EpochCheckpoint, StopOnDivergence
-from gan_blocks.gan.model import GAN
 import keras
 from keras import ops
 import numpy as np
 import pytest
+from support import gans
 from support.small_model import make_data, make_model, train
 
 
 def make_gan():
-    generator = keras.Sequential(
-        [
-            keras.Input((4,)),
-            keras.layers.Dense(4),
-            keras.layers.BatchNormalization(),
-            keras.layers.Reshape((2, 2, 1)),
-        ]
-    )
-    discriminator = keras.Sequential(
-        [keras.Input((2, 2, 1)), keras.layers.Flatten(), keras.layers.Dense(1)]
-    )
-    gan = GAN(generator, discriminator, ema_momentum=0.9, seed=0)
+    gan = gans.small_gan(ema_momentum=0.9)
     gan.compile(keras.optimizers.Adam(0.01), keras.optimizers.SGD(0.1))
     return gan
 
@@ -31,10 +20,10 @@ def fit(gan, real_images, *callbacks, **options):
 
 
 def make_images(*bad_batches):
-    images = np.random.default_rng(0).uniform(-1, 1, (16, 2, 2, 1))
+    images = gans.images(16)
     for batch in bad_batches:
         images[4 * batch] = np.nan
-    return images.astype("float32")
+    return images
 
 
 def state(gan):
@@ -43,7 +32,7 @@ def state(gan):
     for optimizer in gan.optimizer.optimizers:
         rate = optimizer.learning_rate
         variables += [v for v in optimizer.variables if v is not rate]
-    return [ops.convert_to_numpy(v).copy() for v in variables]
+    return gans.values(variables)
 
 
 def rates(gan):
@@ -67,18 +56,11 @@ class Watch(keras.callbacks.Callback):
 @pytest.mark.every_backend
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_training_stops_at_the_batch_that_diverges(value, caplog):
-    class Seen(keras.callbacks.Callback):
-        batches = ()
-
-        def on_train_batch_end(self, batch, logs=None):
-            self.batches = (*self.batches, batch)
-
     x, y = make_data(6)
     y[2 * 4] = value
-    stop, seen = StopOnDivergence(), Seen()
-    model = make_model()
-    train(model, stop, seen, data=(x, y), initial_epoch=2, epochs=5)
-    assert seen.batches == (0, 1, 2, 3, 4)
+    stop, model = StopOnDivergence(), make_model()
+    train(model, stop, data=(x, y), initial_epoch=2, epochs=5)
+    assert runs.steps_done(model) == 5
     assert model.stop_training and stop.diverged
     assert "at epoch 3, batch 5: `loss` is" in stop.message
     assert caplog.messages == [stop.message]
@@ -147,8 +129,7 @@ def test_a_rollback_restores_the_beginning_of_the_epoch(caplog):
     fit(gan, make_images(), stop, watch)
     fit(gan, make_images(2), stop, watch, initial_epoch=1, epochs=2)
     begin, (_, second, third, fourth) = watch.epoch, watch.batches
-    for one, two in zip(begin, third, strict=True):
-        np.testing.assert_array_equal(one, two)
+    gans.assert_same(begin, third)
     assert any((a != b).any() for a, b in zip(begin, second, strict=True))
     assert any((a != b).any() for a, b in zip(begin, fourth, strict=True))
     assert rates(gan) == pytest.approx([0.005, 0.05])

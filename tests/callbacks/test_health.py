@@ -50,11 +50,9 @@ def test_a_lasting_problem_is_logged_once(problem, caplog):
     ("steps", "epochs", "first_step"),
     [
         (5000, 2, 0),
-        (100, 2, 0),
         (99, 3, 0),
         (12, 17, 0),  # 800 images: at step 204 of the run.
         (12, 9, 5000),
-        (50, 2, 5000),
         (1, 100, 5000),
     ],
 )
@@ -99,20 +97,13 @@ def test_the_message_disappears_with_the_problem(caplog):
 
 
 @pytest.mark.parametrize(
-    ("real_accuracy", "fake_accuracy"),
-    [(1.0, 0.0), (0.0, 1.0), (0.0, 0.0), (0.5, 0.5)],
+    ("real", "fake"), [(1.0, 0.0), (0.0, 1.0), (0.0, 0.0), (0.5, 0.5)]
 )
-def test_a_discriminator_with_one_answer_is_at_chance(
-    real_accuracy, fake_accuracy, caplog
-):
-    logs = {
-        "spread": 1.0,
-        "real_accuracy": real_accuracy,
-        "fake_accuracy": fake_accuracy,
-    }
+def test_a_discriminator_with_one_answer_is_at_chance(real, fake, caplog):
+    logs = {"spread": 1.0, "real_accuracy": real, "fake_accuracy": fake}
     (message,) = feed(caplog, *[logs] * 4)
     assert "discriminator at chance" in message
-    assert f"right about {real_accuracy:.0%} of real" in message
+    assert f"right about {real:.0%} of real" in message
 
 
 def test_each_of_several_problems_is_logged(caplog):
@@ -151,12 +142,6 @@ def test_nan_is_not_a_mode_collapse(caplog):
             {"spread": 0.03},
             1,
             "Too early to tell, but possibly mode collapse: spread 0.03.",
-        ),
-        (
-            {"real_accuracy": 1.0, "fake_accuracy": 1.0},
-            2,
-            "Discriminator dominates: the discriminator is right about 100% of "
-            "real and 100% of generated images.",
         ),
         (
             {"real_accuracy": 0.9, "fake_accuracy": 0.9},

@@ -1,13 +1,6 @@
 import numpy as np
 import pytest
-from support.gans import (
-    LOGS,
-    assert_same,
-    compiled,
-    images,
-    small_gan,
-    values,
-)
+from support.gans import LOGS, assert_same, compiled, images, small_gan, values
 
 pytestmark = pytest.mark.every_backend
 

@@ -4,11 +4,7 @@ import keras
 from keras import ops
 import numpy as np
 import pytest
-from support.gans import (
-    assert_same,
-    discriminator,
-    generator,
-)
+from support.gans import assert_same, discriminator, generator
 
 pytestmark = pytest.mark.every_backend
 
@@ -75,9 +71,6 @@ def test_a_closed_path_returns_to_the_first_latent_without_repeating_it():
     closed = gan.interpolate_latents(latents, 5, closed=True)
     back = gan.interpolate_latents(latents[[2, 0]], 5)
     assert_same([back[:-1]], [closed[10:]])
-    full_circle = np.concatenate([closed, closed[:1]])
-    turned = angles(full_circle).reshape(3, 5)
-    np.testing.assert_allclose(turned, turned[:, :1].repeat(5, 1), rtol=1e-3)
 
 
 def test_normal_latents_are_joined_in_steps_of_equal_angle_and_length():
@@ -142,28 +135,11 @@ def test_opposite_normal_latents_are_joined_around_zero(factor):
         np.testing.assert_allclose(angles(path), np.pi / 6, rtol=1e-3)
 
 
-def test_images_on_a_path_change_gradually():
-    gan = drawing_gan()
-    latents = gan.sample_latents(3, seed=0)
-    frames = gan.generate(
-        latents=gan.interpolate_latents(latents, 20, closed=True)
-    )
-    assert frames.shape == (60, 4, 4, 1)
-    np.testing.assert_allclose(
-        frames[::20], gan.generate(latents=latents), atol=1e-6
-    )
-    changes = np.abs(frames - np.roll(frames, -1, axis=0)).mean(axis=(1, 2, 3))
-    between = np.abs(frames[20] - frames[0]).mean()
-    assert 0 < changes.min() and changes.max() < between / 5
-
-
 @pytest.mark.parametrize(
     "latents, steps, message",
     [
         (np.zeros((1, 6)), 5, r"at least 2.*\(1, 6\)"),
-        (np.zeros((0, 6)), 5, r"at least 2.*\(0, 6\)"),
         (np.zeros((3, 7)), 5, r"\('number', 6\).*\(3, 7\)"),
-        (np.zeros((6,)), 5, r"\('number', 6\).*\(6,\)"),
         (np.zeros((3, 6)), 0, "`steps`.*steps=0"),
     ],
 )

@@ -86,17 +86,14 @@ class Count(keras.callbacks.Callback):
         self.batches += 1
 
 
-@pytest.mark.parametrize("kind", ["one", "list", "CallbackList"])
-def test_fit_takes_callbacks_in_every_form(kind):
+@pytest.mark.parametrize("kind", ["callback", "CallbackList"])
+def test_fit_takes_one_callback_or_a_callback_list(kind):
     gan = compiled()
-    count = Count()
-    callbacks = {
-        "one": count,
-        "list": [count],
-        "CallbackList": keras.callbacks.CallbackList(
+    callbacks = count = Count()
+    if kind == "CallbackList":
+        callbacks = keras.callbacks.CallbackList(
             [count], add_history=True, model=gan
-        ),
-    }[kind]
+        )
     with pytest.warns(UserWarning, match="Scale the images"):
         gan.fit(images() * 9, batch_size=8, verbose=0, callbacks=callbacks)
     assert count.batches == 4
@@ -135,14 +132,6 @@ def test_fit_evaluates_validation_data():
     assert {"d_loss", "val_d_loss", "val_fake_score"} <= set(logs.history)
 
 
-def test_summary_counts_both_networks(capsys):
-    gan = compiled()
-    lines = []
-    gan.summary(print_fn=lines.append)
-    count = gan.generator.count_params() + gan.discriminator.count_params()
-    assert gan.count_params() == count
-
-
 class Subclassed(keras.Model):
     """A model whose shapes Keras does not know by itself."""
 
@@ -160,8 +149,6 @@ class Subclassed(keras.Model):
 
 def test_subclassed_models_can_be_used_after_they_are_built():
     network = Subclassed(16, (4, 4, 1))
-    with pytest.raises(ValueError, match="must be built"):
-        GAN(network, discriminator())
     network.build((None, 6))
     gan = compiled(GAN(network, discriminator(), ema_momentum=0.9))
     gan.fit(images(), verbose=0)

@@ -1,34 +1,25 @@
-import gan_blocks
-from gan_blocks import GAN, layers, losses, penalties
+from gan_blocks import GAN, losses, penalties
 import keras
 from keras import ops
 import numpy as np
 import pytest
-from support.gans import images, state
+from support.gans import (
+    assert_same,
+    assert_same_state,
+    discriminator,
+    generator,
+    images,
+    values,
+)
 
 
-def build(ema_momentum=0.9):
-    generator = keras.Sequential(
-        [
-            keras.Input((6,)),
-            layers.DenseBlock(32),
-            keras.layers.Dense(16, activation="tanh"),
-            keras.layers.Reshape((4, 4, 1)),
-        ]
+def build():
+    network = keras.Sequential(
+        # Without a seed, dropout uses the global generator of torch.
+        [keras.Input((4, 4, 1)), keras.layers.Dropout(0.3, seed=7)]
+        + [discriminator()]
     )
-    discriminator = keras.Sequential(
-        [
-            keras.Input((4, 4, 1)),
-            # Without a seed it uses the global generator of torch.
-            keras.layers.Dropout(0.3, seed=7),
-            layers.StridedConvBlock(8),
-            keras.layers.Flatten(),
-            keras.layers.Dense(1),
-        ]
-    )
-    return GAN(
-        generator, discriminator, "uniform", ema_momentum=ema_momentum, seed=1
-    )
+    return GAN(generator(), network, "uniform", ema_momentum=0.9, seed=1)
 
 
 def compiled(**options):
@@ -52,11 +43,6 @@ def train(gan, *callbacks, data=None, epochs=2):
     )
 
 
-def assert_same_bits(gan, other):
-    for one, two in zip(state(gan), state(other), strict=True):
-        np.testing.assert_array_equal(one, two)
-
-
 @pytest.mark.parametrize(
     "by",
     [pytest.param("save", marks=pytest.mark.every_backend), "save_weights"],
@@ -78,10 +64,10 @@ def test_a_loaded_gan_continues_like_the_saved_one(tmp_path, by):
         gan.save_weights(tmp_path / "gan.weights.h5")
         again = make()
         again.load_weights(tmp_path / "gan.weights.h5")
-    assert_same_bits(gan, again)
+    assert_same_state(gan, again)
     train(gan)
     train(again)
-    assert_same_bits(gan, again)
+    assert_same_state(gan, again)
     np.testing.assert_array_equal(
         gan.generate(5, seed=0), again.generate(5, seed=0)
     )
@@ -118,7 +104,7 @@ def test_loading_restores_the_loss_scale_of_float16(tmp_path):
     gan.save(tmp_path / "gan.keras")
     keras.config.set_dtype_policy("float32")
     again = keras.saving.load_model(tmp_path / "gan.keras")
-    assert_same_bits(gan, again)
+    assert_same_state(gan, again)
     scale = again.optimizer.discriminator_optimizer.dynamic_scale
     assert float(ops.convert_to_numpy(scale)) == 2.0**15 / 2**4
 
@@ -151,10 +137,7 @@ def test_a_second_compile_with_other_penalties_can_be_saved(tmp_path):
     again = keras.saving.load_model(tmp_path / "gan.keras")
     train(gan)
     train(again)
-    for one, two in zip(gan.weights, again.weights, strict=True):
-        np.testing.assert_array_equal(
-            ops.convert_to_numpy(one), ops.convert_to_numpy(two)
-        )
+    assert_same(values(gan.weights), values(again.weights))
 
 
 class Crash(keras.callbacks.Callback):
@@ -183,22 +166,15 @@ def crashed(crash, **options):
     return keras.callbacks.BackupAndRestore(**options)
 
 
-@pytest.mark.parametrize("damaged", [False, True])
-def test_backup_and_restore_restores_both_optimizers(tmp_path, damaged):
+def test_backup_and_restore_restores_both_optimizers(tmp_path):
     keras.utils.set_random_seed(0)
     whole = compiled()
     train(whole, epochs=4)
     keras.utils.set_random_seed(0)
-    backup = crashed(
-        Crash(1), backup_dir=tmp_path / "backup", double_checkpoint=damaged
-    )
-    if damaged:
-        # A truncated file: Keras takes the one before it.
-        path = tmp_path / "backup" / "latest.weights.h5"
-        path.write_bytes(path.read_bytes()[:1000])
+    backup = crashed(Crash(1), backup_dir=tmp_path / "backup")
     resumed = compiled()
     train(resumed, backup, epochs=4)
-    assert_same_bits(whole, resumed)
+    assert_same_state(whole, resumed)
 
 
 def test_backup_and_restore_within_an_epoch_repeats_the_epoch(tmp_path):
@@ -213,7 +189,7 @@ def test_backup_and_restore_within_an_epoch_repeats_the_epoch(tmp_path):
     train(resumed, backup, epochs=4)
     # Keras restores the weights of the batch but repeats the epoch.
     assert int(resumed.optimizer.iterations) == 4 * 4 + 2
-    assert_same_bits(expected, resumed)
+    assert_same_state(expected, resumed)
 
 
 @pytest.mark.parametrize(
@@ -238,17 +214,7 @@ def test_checkpoints_of_keras_continue_in_the_middle_of_an_epoch(
         again.load_weights(tmp_path / "1_3.weights.h5")
     assert int(again.optimizer.iterations) == 3
     train(again, data=images()[24:], epochs=1)
-    assert_same_bits(gan, again)
-
-
-def test_a_saved_gan_can_be_moved_and_renamed(tmp_path):
-    gan = compiled(run_eagerly=True)
-    train(gan, epochs=1)
-    keras.saving.save_model(gan, str(tmp_path / "gan.keras"))
-    (tmp_path / "elsewhere").mkdir()
-    path = tmp_path / "elsewhere" / "other name.keras"
-    (tmp_path / "gan.keras").rename(path)
-    assert_same_bits(gan, keras.saving.load_model(path))
+    assert_same_state(gan, again)
 
 
 def test_learning_rates_set_by_callbacks_are_restored(tmp_path):
@@ -265,39 +231,17 @@ def test_learning_rates_set_by_callbacks_are_restored(tmp_path):
     gan.save(tmp_path / "gan.keras")
     again = keras.saving.load_model(tmp_path / "gan.keras")
     assert rates(again) == rates(gan)
-    halve = keras.callbacks.LearningRateScheduler(lambda epoch, rate: rate / 2)
-    train(again, halve, epochs=1)
-    np.testing.assert_allclose(rates(again), [1e-3 / 4, 2e-3 / 4])
 
 
-def with_layer(layer):
-    generator = keras.Sequential(
-        [keras.Input((4,)), layer, keras.layers.Reshape((2, 2, 1))]
-    )
-    discriminator = keras.Sequential(
-        [keras.Input((2, 2, 1)), keras.layers.Flatten(), keras.layers.Dense(1)]
-    )
-    return GAN(generator, discriminator)
-
-
-def test_code_in_a_file_is_loaded_only_with_safe_mode_off(tmp_path):
-    gan = with_layer(keras.layers.Lambda(lambda x: 0.5 * x))
-    gan.save(tmp_path / "layer.keras")
-    lambda_penalty = lambda discriminator, real, fake: 0.0  # noqa: E731
-    gan.compile("adam", "adam", penalty=lambda_penalty)
+def test_a_lambda_penalty_is_loaded_only_with_safe_mode_off(tmp_path):
+    gan = compiled(penalty=lambda discriminator, real, fake: 0.0)
     with pytest.warns(UserWarning, match="includes a `lambda`"):
-        gan.save(tmp_path / "both.keras")
-    gan = compiled(penalty=lambda_penalty)
-    with pytest.warns(UserWarning, match="includes a `lambda`"):
-        gan.save(tmp_path / "penalty.keras")
-    for name in ("layer", "penalty"):
-        with pytest.raises(ValueError, match="safe_mode=False"):
-            keras.saving.load_model(tmp_path / f"{name}.keras")
-    again = keras.saving.load_model(tmp_path / "both.keras", safe_mode=False)
+        gan.save(tmp_path / "gan.keras")
+    with pytest.raises(ValueError, match="safe_mode=False"):
+        keras.saving.load_model(tmp_path / "gan.keras")
+    again = keras.saving.load_model(tmp_path / "gan.keras", safe_mode=False)
     with pytest.warns(UserWarning, match="includes a `lambda`"):
         assert again.get_compile_config()["penalty"]
-    latents = np.ones((1, 4), "float32")
-    np.testing.assert_array_equal(again.generate(latents=latents), 0.5)
 
 
 class Unregistered(penalties.Penalty):
@@ -305,33 +249,18 @@ class Unregistered(penalties.Penalty):
         return self.weight * ops.mean(discriminator(real_images))
 
 
-class Doubled(keras.layers.Layer):
-    def call(self, inputs):
-        return 2.0 * inputs
-
-
-def test_unregistered_classes_must_be_passed_to_load_model(tmp_path):
-    compiled(penalty=Unregistered(2.0)).save(tmp_path / "penalty.keras")
+def test_an_unregistered_penalty_must_be_passed_to_load_model(tmp_path):
+    path = tmp_path / "gan.keras"
+    compiled(penalty=Unregistered(2.0)).save(path)
     with pytest.raises(TypeError, match="Could not locate class 'Unregist"):
-        keras.saving.load_model(tmp_path / "penalty.keras")
-    again = keras.saving.load_model(
-        tmp_path / "penalty.keras", {"Unregistered": Unregistered}
-    )
+        keras.saving.load_model(path)
+    again = keras.saving.load_model(path, {"Unregistered": Unregistered})
     config = again.get_compile_config()
     assert config["penalty"][0]["config"]["weight"] == 2.0
-
-    with_layer(Doubled()).save(tmp_path / "layer.keras")
-    with pytest.raises(TypeError, match="'class_name': 'Doubled'"):
-        keras.saving.load_model(tmp_path / "layer.keras")
-    again = keras.saving.load_model(
-        tmp_path / "layer.keras", {"Doubled": Doubled}
-    )
-    latents = np.ones((1, 4), "float32")
-    np.testing.assert_array_equal(again.generate(latents=latents), 2.0)
 
 
 @pytest.mark.every_backend
 def test_saved_classes_are_registered_under_the_package():
-    for part in (gan_blocks.GAN, losses.Hinge, penalties.R1):
+    for part in (GAN, losses.Hinge, penalties.R1):
         name = keras.saving.get_registered_name(part)
         assert name.startswith("gan_blocks>")

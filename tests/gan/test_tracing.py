@@ -1,9 +1,12 @@
 """The training step and the generator are compiled, and compiled once."""
 
-from gan_blocks import GAN, networks
+import functools
+
+from gan_blocks import GAN
 import keras
 import numpy as np
 import pytest
+from support.gans import discriminator, generator, small_gan
 
 tensorflow_only = pytest.mark.skipif(
     keras.backend.backend() != "tensorflow",
@@ -24,30 +27,23 @@ class Count:
 
 def counted_gan(**options):
     count = Count()
-    gan = GAN(
-        networks.mlp_generator((4, 4, 1), latent_dim=4, units=(8,)),
-        networks.mlp_discriminator((4, 4, 1), units=(8,)),
-        ema_momentum=0.9,
-    )
+    gan = small_gan(ema_momentum=0.9)
     gan.compile("adam", "adam", penalty=count, **options)
     return gan, count
 
 
 def batches(*sizes):
     """Returns a dataset of batches of the given sizes."""
-    import tensorflow as tf
+    from tensorflow.data import Dataset
 
-    images = np.zeros((max(sizes), 4, 4, 1), "float32")
-    dataset = tf.data.Dataset.from_tensors(images[: sizes[0]])
-    for size in sizes[1:]:
-        other = tf.data.Dataset.from_tensors(images[:size])
-        dataset = dataset.concatenate(other)
-    return dataset
+    images = [np.zeros((size, 4, 4, 1), "float32") for size in sizes]
+    return functools.reduce(
+        Dataset.concatenate, map(Dataset.from_tensors, images)
+    )
 
 
-def fit(gan, *sizes, **options):
-    options = {"verbose": 0, "shuffle": False} | options
-    gan.fit(batches(*sizes), **options)
+def fit(gan, *sizes, epochs=1):
+    gan.fit(batches(*sizes), epochs=epochs, shuffle=False, verbose=0)
 
 
 @tensorflow_only
@@ -70,18 +66,11 @@ def test_a_short_last_batch_needs_at_most_one_more_trace():
 
 
 @tensorflow_only
-def test_steps_per_execution_traces_each_step_once_and_trains_the_same():
-    results = []
-    for executed in (1, 4):
-        keras.utils.set_random_seed(0)
-        gan, count = counted_gan(steps_per_execution=executed)
-        fit(gan, *[8] * 8)
-        fit(gan, *[8] * 8)
-        # Each of the four steps is traced once.
-        assert count.times <= executed
-        results.append([v.numpy() for v in gan.variables])
-    for one, two in zip(*results, strict=True):
-        np.testing.assert_allclose(one, two, atol=1e-6)
+def test_each_of_several_steps_per_execution_is_traced_once():
+    gan, count = counted_gan(steps_per_execution=4)
+    fit(gan, *[8] * 8)
+    fit(gan, *[8] * 8)
+    assert count.times <= 4
 
 
 @pytest.mark.skipif(keras.backend.backend() != "jax", reason="JAX only")
@@ -108,10 +97,8 @@ class CountingLayer(keras.layers.Layer):
 @tensorflow_only
 def test_images_are_generated_by_at_most_two_graphs():
     count = CountingLayer()
-    network = networks.mlp_generator((4, 4, 1), latent_dim=4, units=(8,))
-    generator = keras.Sequential([keras.Input((4,)), count, network])
-    discriminator = networks.mlp_discriminator((4, 4, 1), units=(8,))
-    gan = GAN(generator, discriminator)
+    network = keras.Sequential([keras.Input((6,)), count, generator()])
+    gan = GAN(network, discriminator())
     before = count.times
     for number in (5, 16, 70, 3, 128):
         gan.generate(number)

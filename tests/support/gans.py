@@ -77,6 +77,11 @@ def assert_same(before, after):
         np.testing.assert_array_equal(old, new)
 
 
+def assert_same_state(gan, expected):
+    """Checks that all variables, also of the optimizers, have the same bits."""
+    assert_same(state(gan), state(expected))
+
+
 def assert_changed(before, after):
     for old, new in zip(before, after, strict=True):
         assert (old != new).any()
