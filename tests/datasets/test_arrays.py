@@ -1,10 +1,16 @@
-import gzip
 import warnings
 
 from gan_blocks import datasets
 import numpy as np
 import pytest
-from support.image_sources import BLUE, RED, encode_idx, is_color, noise
+from support.image_sources import (
+    BLUE,
+    RED,
+    encode_idx,
+    is_color,
+    noise,
+    write_mnist,
+)
 
 
 @pytest.mark.parametrize("shape", [(5, 12, 12), (5, 12, 12, 1), (5, 144)])
@@ -26,7 +32,6 @@ def test_a_matching_npy_file_is_memory_mapped(tmp_path):
 @pytest.mark.parametrize(
     ("scale", "offset", "dtype"),
     [
-        (1 / 255, 0, "float32"),
         (1 / 255, 0, "float64"),
         (2 / 255, -1, "float32"),
         (1, 0, "float32"),
@@ -51,12 +56,6 @@ def test_numbers_outside_all_ranges_raise_an_error(worst):
     array = np.array([[[0.0, worst]]])
     with pytest.raises(ValueError, match="`source` must hold pixels in"):
         datasets.load(array, 2)
-
-
-@pytest.mark.parametrize("shape", [(5,), (5, 143), (5, 3, 12, 12), (0, 4, 4)])
-def test_arrays_of_other_shapes_raise_an_error(shape):
-    with pytest.raises(ValueError, match="`source` must hold numbers in an"):
-        datasets.load(np.zeros(shape, "uint8"), 12)
 
 
 def test_arrays_are_resized_and_converted_to_gray_or_color():
@@ -87,22 +86,6 @@ def test_objects_are_never_unpickled(tmp_path, name):
         datasets.load(tmp_path / name, 8)
 
 
-@pytest.mark.parametrize("name", ["a.npy", "a.npz", "a.zip", "a-idx3-ubyte"])
-@pytest.mark.parametrize("content", [b"", b"hello", b"PK\3\4" + bytes(50)])
-def test_damaged_files_raise_an_error(tmp_path, name, content):
-    (tmp_path / name).write_bytes(content)
-    with pytest.raises(ValueError, match="`source` must be a valid"):
-        datasets.load(tmp_path / name, 8)
-
-
-def test_a_truncated_npy_file_raises_an_error(tmp_path):
-    np.save(tmp_path / "a.npy", noise(5, 12, 12))
-    whole = (tmp_path / "a.npy").read_bytes()
-    (tmp_path / "a.npy").write_bytes(whole[:-10])
-    with pytest.raises(ValueError, match="`source` must be a valid NumPy file"):
-        datasets.load(tmp_path / "a.npy", 12)
-
-
 def test_arrays_of_an_npz_file_are_found_by_name_and_split(tmp_path):
     train, test = noise(5, 8, 8), noise(3, 8, 8, seed=1)
     labels = np.zeros(5)
@@ -127,13 +110,7 @@ def test_arrays_of_an_npz_file_are_found_by_name_and_split(tmp_path):
 
 def test_a_folder_of_mnist_files_has_a_train_and_a_test_split(tmp_path):
     train, test = noise(6, 28, 28), noise(4, 28, 28, seed=1)
-    for name, array in {
-        "train-images-idx3-ubyte.gz": train,
-        "train-labels-idx1-ubyte.gz": noise(6),
-        "t10k-images-idx3-ubyte.gz": test,
-        "t10k-labels-idx1-ubyte.gz": noise(4),
-    }.items():
-        (tmp_path / name).write_bytes(gzip.compress(encode_idx(array)))
+    write_mnist(tmp_path, train, test, noise(6), noise(4))
     # A file may be present both compressed and uncompressed.
     (tmp_path / "train-images-idx3-ubyte").write_bytes(encode_idx(train))
     found = datasets.load(tmp_path, 28, channels=1)
@@ -148,31 +125,3 @@ def test_a_folder_of_mnist_files_has_a_train_and_a_test_split(tmp_path):
     )
     with pytest.raises(ValueError, match="rank 1: labels"):
         datasets.load(tmp_path / "t10k-labels-idx1-ubyte.gz", 28)
-
-
-@pytest.mark.parametrize(
-    "damage",
-    [
-        lambda content: content[:-1],
-        lambda content: content + b"\0",
-        lambda content: content[:9],
-        lambda content: b"\1" + content[1:],
-        lambda content: content[:2] + b"\x0d" + content[3:],
-        lambda content: content[:4] + b"\xff" * 12 + content[16:],
-    ],
-)
-def test_a_damaged_idx_file_raises_an_error(tmp_path, damage):
-    path = tmp_path / "train-images.idx3-ubyte"
-    content = encode_idx(noise(6, 8, 8))
-    path.write_bytes(content)
-    assert datasets.load(path, 8).shape == (6, 8, 8, 3)
-    path.write_bytes(damage(content))
-    with pytest.raises(ValueError, match="`source` must be a valid idx file"):
-        datasets.load(path, 8)
-
-
-def test_a_truncated_gz_file_raises_an_error(tmp_path):
-    path = tmp_path / "train-images-idx3-ubyte.gz"
-    path.write_bytes(gzip.compress(encode_idx(noise(6, 8, 8)))[:-20])
-    with pytest.raises(ValueError, match="`source` must be a valid idx file"):
-        datasets.load(path, 8)

@@ -1,7 +1,5 @@
 import itertools
 import pickle
-import subprocess
-import sys
 import time
 
 from gan_blocks import datasets, images, replicas
@@ -109,14 +107,8 @@ def test_without_shuffling_images_keep_their_order():
 def test_the_order_is_the_same_in_every_release():
     batches = datasets.batches(numbered(5), 2, seed=3)
     assert indices(batches.from_step(0), 4) == [[4, 2], [1, 3], [1, 4], [0, 2]]
-
-
-def test_the_order_depends_on_the_seed():
-    def order(seed):
-        return indices(datasets.batches(numbered(50), 10, seed=seed), 5)
-
-    assert order(3) == order(3)
-    assert order(3) != order(4)
+    another_seed = datasets.batches(numbered(5), 2, seed=4)
+    assert indices(another_seed, 2) != [[4, 2], [1, 3]]
 
 
 def test_batches_can_be_indexed_like_a_sequence():
@@ -137,37 +129,13 @@ def test_epochs_and_from_step_give_the_same_batches():
     np.testing.assert_array_equal(first(batches.from_step(0), 9), expected)
 
 
-def test_reading_from_a_step_never_ends():
-    batches = datasets.batches(numbered(10), 3)
-    assert int(batches.from_step(2).cardinality()) == -1  # infinite
-
-
 def test_reading_can_start_at_any_step():
     batches = datasets.batches(noise(11, 6, 5, 3), 3, seed=7, flip=True)
     expected = first(batches.from_step(0), 10)
     for step in range(10):
         rest = first(batches.from_step(step), 10 - step)
         np.testing.assert_array_equal(rest, expected[step:])
-
-
-RESUMED = """
-import sys
-import numpy as np
-from gan_blocks import datasets
-images = np.random.default_rng(0).integers(0, 256, (11, 6, 5, 3), "uint8")
-batches = datasets.batches(images, 3, seed=7, flip=True)
-rest = [batch.numpy() for batch in batches.from_step(4).take(6)]
-np.save(sys.argv[1], np.stack(rest))
-"""
-
-
-@pytest.mark.slow
-def test_another_process_continues_with_the_same_batches(tmp_path):
-    batches = datasets.batches(noise(11, 6, 5, 3), 3, seed=7, flip=True)
-    path = tmp_path / "rest.npy"
-    subprocess.run([sys.executable, "-c", RESUMED, str(path)], check=True)
-    expected = first(batches.from_step(0), 10)[4:]
-    np.testing.assert_array_equal(np.load(path), expected)
+    assert int(batches.from_step(2).cardinality()) == -1  # infinite
 
 
 def test_starting_at_a_large_step_reads_no_images_before_it():
@@ -240,8 +208,6 @@ def test_the_number_of_torch_processes_must_divide_the_batch_size(monkeypatch):
         ("images", [[1, 2]]),
         ("batch_size", 0),
         ("batch_size", 11),
-        ("batch_size", 2.0),
-        ("seed", -1),
         ("seed", None),
         ("labels", list(range(10))),
     ],
@@ -266,16 +232,10 @@ class Recorder(keras.Model):
 
     def __init__(self):
         super().__init__()
-        self.scale = self.add_weight(shape=(), initializer="zeros")
-        self.step = self.add_weight(
-            shape=(), initializer="zeros", dtype="int32", trainable=False
-        )
-        self.images = self.add_weight(
-            shape=(8, 5), initializer="zeros", trainable=False
-        )
-        self.labels = self.add_weight(
-            shape=(8, 5), initializer="zeros", trainable=False
-        )
+        self.scale = self.add_weight((), "zeros")
+        self.step = self.add_weight((), "zeros", "int32", trainable=False)
+        self.images = self.add_weight((8, 5), "zeros", trainable=False)
+        self.labels = self.add_weight((8, 5), "zeros", trainable=False)
         self.built = True
         self.compile(optimizer=keras.optimizers.SGD(0.0))
 

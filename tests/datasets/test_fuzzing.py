@@ -1,24 +1,19 @@
 """Fuzzing: for any bytes, a reader returns images or raises a `ValueError`.
 
 The readers get arbitrary bytes and damaged copies of valid files. As a test,
-the examples are few and always the same. This command searches new examples
-for several minutes, with at most 3 GiB of memory, and prints statistics:
+the examples are few and always the same. `FUZZING_EXAMPLES` searches that many
+new examples for each reader; this also limits their memory and time:
 
-    python tests/datasets/test_fuzzing.py MINUTES [READER ...]
+    (ulimit -v 16000000; FUZZING_EXAMPLES=5000 python -m pytest -m slow \\
+        -o faulthandler_timeout=3600 tests/datasets/test_fuzzing.py)
 """
 
-import faulthandler
 import gzip
-import io
-import itertools
 import os
 import pathlib
 import re
 import struct
-import subprocess
-import sys
 import tempfile
-import time
 import warnings
 import zipfile
 
@@ -34,64 +29,52 @@ from hypothesis import strategies as st  # noqa: E402
 import numpy as np  # noqa: E402
 from PIL import Image  # noqa: E402
 import pytest  # noqa: E402
+from support.bad_files import npy, zipped  # noqa: E402
+from support.image_sources import encode, encode_idx, noise  # noqa: E402
 
-MEMORY = 3 * 1024**3  # bytes
-TIMEOUT = 120  # seconds for one example of the command
-IMAGES = np.random.default_rng(0).integers(0, 256, (3, 9, 9), "uint8")
+IMAGES = noise(3, 9, 9)
 
 # Valid files, to be damaged
 
 
-def encode(image, format, **options):
-    stream = io.BytesIO()
-    image.save(stream, format, **options)
-    return stream.getvalue()
-
-
 def valid_images():
-    noise = Image.fromarray(IMAGES.reshape(9, 9, 3))
-    rotated, gray = Image.Exif(), noise.convert("L")
+    color = Image.fromarray(IMAGES.reshape(9, 9, 3))
+    rotated, gray = Image.Exif(), color.convert("L")
     rotated[0x0112] = 6
-    yield encode(noise, "PNG")
-    yield encode(noise.quantize(), "PNG", transparency=1)
+    yield encode(color, "PNG")
+    yield encode(color.quantize(), "PNG", transparency=1)
     yield encode(gray.convert("I;16"), "PNG")
-    yield encode(noise, "PNG", save_all=True, append_images=[noise])
-    yield encode(noise, "JPEG", exif=rotated)
-    yield encode(noise, "JPEG", progressive=True)
-    yield encode(noise.convert("CMYK"), "JPEG")
-    yield encode(noise, "GIF", save_all=True, append_images=[gray])
+    yield encode(color, "PNG", save_all=True, append_images=[color])
+    yield encode(color, "JPEG", exif=rotated)
+    yield encode(color, "JPEG", progressive=True)
+    yield encode(color.convert("CMYK"), "JPEG")
+    yield encode(color, "GIF", save_all=True, append_images=[gray])
     for options in ({}, {"lossless": True}, {"save_all": True}):
-        yield encode(noise.convert("RGBA"), "WEBP", **options)
+        yield encode(color.convert("RGBA"), "WEBP", **options)
     for compression in (None, "tiff_lzw", "jpeg", "tiff_deflate", "packbits"):
-        yield encode(noise, "TIFF", compression=compression)
+        yield encode(color, "TIFF", compression=compression)
     yield encode(gray.convert("1"), "TIFF", compression="group4")
-    yield encode(noise.convert("RGBA"), "BMP")
-    yield encode(noise.quantize(), "BMP")
-    yield encode(noise, "PPM")
+    yield encode(color.convert("RGBA"), "BMP")
+    yield encode(color.quantize(), "BMP")
+    yield encode(color, "PPM")
     yield b"P3 3 1 255 1 2 3 4 5 6 7 8 9 "
-    yield encode(noise.convert("RGBA"), "TGA", compression="tga_rle")
+    yield encode(color.convert("RGBA"), "TGA", compression="tga_rle")
     for format in ("AVIF", "JPEG2000"):
         if format in Image.SAVE:
-            yield encode(noise, format)
+            yield encode(color, format)
 
 
 def valid_npys():
-    for array in (
-        IMAGES,
-        np.asfortranarray(IMAGES[..., None]),
-        IMAGES / np.float32(255),
-        IMAGES.reshape(3, 81).astype(">i8"),
-        IMAGES > 99,
-    ):
-        stream = io.BytesIO()
-        np.save(stream, array)
-        yield stream.getvalue()
+    yield npy(IMAGES)
+    yield npy(np.asfortranarray(IMAGES[..., None]))
+    yield npy(IMAGES / np.float32(255))
+    yield npy(IMAGES.reshape(3, 81).astype(">i8"))
+    yield npy(IMAGES > 99)
 
 
 def valid_idxs():
-    for shape in ((3, 9, 9), (1, 9, 9, 3)):
-        header = struct.pack(f">BBBB{len(shape)}I", 0, 0, 8, len(shape), *shape)
-        yield header + IMAGES.tobytes()
+    yield encode_idx(IMAGES)
+    yield encode_idx(IMAGES[:1, ..., None].repeat(3, axis=-1))
 
 
 def valid_landmarks():
@@ -99,12 +82,9 @@ def valid_landmarks():
     yield b"9\n" + b"\t1e2 +7" * 9 + b"\r\n"
 
 
-def zip_files(*contents, ending, method=zipfile.ZIP_DEFLATED):
-    stream = io.BytesIO()
-    with zipfile.ZipFile(stream, "w", method) as archive:
-        for number, content in enumerate(contents):
-            archive.writestr(f"{number}{ending}", content)
-    return stream.getvalue()
+def zip_files(*contents, ending, **options):
+    files = {f"{i}{ending}": content for i, content in enumerate(contents)}
+    return zipped(files, **options)
 
 
 # Damages
@@ -223,82 +203,20 @@ def check_landmarks(landmarks):
     assert (np.abs(landmarks) <= 1e6).all()
 
 
-def fuzz(folder, reader, check=check, **settings):
-    """Returns a function that checks many examples for a reader."""
-    name, contents = READERS[reader]
-    settings = hypothesis.settings(
-        database=None,
-        deadline=None,
-        suppress_health_check=list(hypothesis.HealthCheck),
-        **settings,
-    )
-    search = hypothesis.given(contents)(lambda x: check(folder, name, x))
-    return settings(search)
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("reader", READERS)
 def test_readers_return_images_or_raise_a_value_error(
     reader, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 2**20)  # Saves time.
-    fuzz(tmp_path, reader, derandomize=True, max_examples=60)()
-
-
-# The command
-
-
-def main(minutes, *chosen):
-    chosen = chosen or list(READERS)
-    codes = [
-        subprocess.run(
-            [sys.executable, __file__, "--one", reader, str(seconds)]
-        ).returncode
-        for reader in chosen
-        for seconds in [60 * float(minutes) / len(chosen)]
-    ]
-    return max(map(abs, codes))
-
-
-def run_reader(reader, seconds):
-    import resource
-
-    used = int(pathlib.Path("/proc/self/statm").read_text().split()[0])
-    limit = used * resource.getpagesize() + MEMORY
-    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-    count, slowest = 0, 0.0
-
-    def check_and_count(*arguments):
-        nonlocal count, slowest
-        faulthandler.dump_traceback_later(TIMEOUT, exit=True)
-        start = time.monotonic()
-        check(*arguments)
-        count, slowest = count + 1, max(slowest, time.monotonic() - start)
-
-    end = time.monotonic() + float(seconds)
-    with tempfile.TemporaryDirectory() as folder:
-        first = int(time.time()) % 10**6 * 1000
-        for number in itertools.count(first):
-            search = fuzz(
-                folder,
-                reader,
-                check_and_count,
-                derandomize=False,
-                max_examples=300,
-            )
-            hypothesis.seed(number)(search)()
-            if time.monotonic() > end:
-                break
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(
-        f"{reader}: {count} examples, the slowest took {slowest:.1f} s; "
-        f"peak memory {peak:.0f} MiB",
-        flush=True,
+    name, contents = READERS[reader]
+    examples = os.environ.get("FUZZING_EXAMPLES")
+    settings = hypothesis.settings(
+        database=None,
+        deadline=None,
+        suppress_health_check=list(hypothesis.HealthCheck),
+        derandomize=examples is None,
+        max_examples=int(examples or 60),
     )
-
-
-if __name__ == "__main__":
-    if sys.argv[1] == "--one":
-        run_reader(*sys.argv[2:])
-    else:
-        sys.exit(main(*sys.argv[1:]))
+    search = hypothesis.given(contents)(lambda x: check(tmp_path, name, x))
+    settings(search)()

@@ -1,5 +1,3 @@
-import gzip
-
 from gan_blocks import datasets
 import numpy as np
 import pytest
@@ -14,21 +12,16 @@ from support.image_sources import (
     numbered,
     plain,
     write_folder,
+    write_mnist,
     write_tfds,
     write_zip,
 )
 
 
-def test_labels_of_mnist_come_from_the_file_next_to_the_images(tmp_path):
+def test_labels_of_mnist_belong_to_the_split(tmp_path):
     train, test = noise(6, 28, 28), noise(4, 28, 28, seed=1)
     labels = {"train": [5, 0, 4, 1, 9, 255], "test": [7, 2, 1, 0]}
-    for name, array in {
-        "train-images-idx3-ubyte.gz": train,
-        "train-labels-idx1-ubyte.gz": np.uint8(labels["train"]),
-        "t10k-images-idx3-ubyte.gz": test,
-        "t10k-labels-idx1-ubyte.gz": np.uint8(labels["test"]),
-    }.items():
-        (tmp_path / name).write_bytes(gzip.compress(encode_idx(array)))
+    write_mnist(tmp_path, train, test, labels["train"], labels["test"])
     for split, expected in labels.items():
         for size in (28, 14):
             plain = datasets.load(tmp_path, size, split=split)
@@ -38,16 +31,18 @@ def test_labels_of_mnist_come_from_the_file_next_to_the_images(tmp_path):
             np.testing.assert_array_equal(found, plain)
             assert found_labels.tolist() == expected
             assert found_labels.dtype == np.int32
-    (tmp_path / "dots").mkdir()
-    single = tmp_path / "dots" / "t10k-images.idx3-ubyte"
-    single.write_bytes(encode_idx(test))
+
+
+def test_labels_of_an_idx_file_come_from_the_file_next_to_it(tmp_path):
+    single = tmp_path / "t10k-images.idx3-ubyte"
+    single.write_bytes(encode_idx(noise(4, 28, 28)))
     with pytest.raises(ValueError, match="folder.*t10k-labels.idx1-ubyte "):
         datasets.load(single, 28, labels=True)
     beside = single.with_name("t10k-labels.idx1-ubyte")
-    beside.write_bytes(encode_idx(np.uint8(labels["test"])))
-    _, found_labels = datasets.load(single, 28, labels=True)
-    assert found_labels.tolist() == labels["test"]
-    beside.write_bytes(encode_idx(test))
+    beside.write_bytes(encode_idx(np.uint8([7, 2, 1, 0])))
+    _, labels = datasets.load(single, 28, labels=True)
+    assert labels.tolist() == [7, 2, 1, 0]
+    beside.write_bytes(single.read_bytes())
     with pytest.raises(ValueError, match="idx file of labels.*has rank 3"):
         datasets.load(single, 28, labels=True)
 
@@ -141,18 +136,16 @@ def test_sources_without_labels_raise_an_error_that_names_others(tmp_path):
         datasets.load(tmp_path / "a.npz", 8, labels=True)
 
 
-INVALID_LABELS = [
-    np.arange(4),
-    np.arange(6),
-    np.arange(5.0),
-    np.arange(5) - 1,
-    np.arange(5) + 2**31,
-    np.eye(5, dtype=int),
-    np.array(list("abcde")),
-]
-
-
-@pytest.mark.parametrize("labels", INVALID_LABELS)
+@pytest.mark.parametrize(
+    "labels",
+    [
+        pytest.param(np.arange(4), id="too few"),
+        pytest.param(np.arange(5.0), id="floats"),
+        pytest.param(np.arange(5) - 1, id="negative"),
+        pytest.param(np.arange(5) + 2**31, id="beyond int32"),
+        pytest.param(np.eye(5, dtype=int), id="one-hot"),
+    ],
+)
 def test_labels_that_do_not_match_the_images_raise_an_error(tmp_path, labels):
     path = tmp_path / "a.npz"
     np.savez(path, images=numbered(5), labels=labels)

@@ -14,39 +14,7 @@ def test_landmarks_are_read_as_points(tmp_path):
     assert landmarks[8].tolist() == [10.5, -3]
 
 
-@pytest.mark.parametrize(
-    ("text", "received"),
-    [
-        ("", "an empty file"),
-        ("9", "'9' and 0 numbers"),
-        ("8 " + "1 " * 16, "'8' and 16 numbers"),
-        ("10 " + "1 " * 18, "'10' and 18 numbers"),
-        ("9 " + "1 " * 17, "'9' and 17 numbers"),
-        ("9 " + "1 " * 19, "'9' and 19 numbers"),
-        ("9 " + "1 " * 17 + "one", "words that are not numbers"),
-        ("9 " + "1 " * 17 + "nan", "not finite"),
-        ("9 " + "1 " * 17 + "inf", "not finite"),
-        ("\ufffd\x00 binary", "not numbers"),
-    ],
-)
-def test_damaged_landmarks_are_refused_with_the_reason(
-    text, received, tmp_path
-):
-    path = tmp_path / "tom.jpg.cat"
-    path.write_text(text, encoding="utf-8")
-    with pytest.raises(ValueError, match="tom.jpg.cat must hold 9") as error:
-        faces.read_landmarks(path)
-    assert received in str(error.value)
-
-
-def test_binary_landmarks_are_refused(tmp_path):
-    path = tmp_path / "tom.jpg.cat"
-    path.write_bytes(bytes(range(128, 256)))
-    with pytest.raises(ValueError, match="tom.jpg.cat must hold 9"):
-        faces.read_landmarks(path)
-
-
-@pytest.mark.parametrize("degrees", range(-180, 180, 15))
+@pytest.mark.parametrize("degrees", range(-180, 180, 45))
 def test_a_rotated_face_becomes_upright_and_centered(degrees):
     landmarks = place((150, 145), degrees=degrees)
     image = draw(landmarks, (300, 290))
@@ -55,8 +23,9 @@ def test_a_rotated_face_becomes_upright_and_centered(degrees):
     check_positions(face, 64 / SIDE)
 
 
-@pytest.mark.parametrize("image_size", [32, 64, 99, 128])
-@pytest.mark.parametrize("scale", [1.3, 2.0, 4.7])
+@pytest.mark.parametrize(
+    ("scale", "image_size"), [(1.3, 128), (2.0, 64), (4.7, 32), (4.7, 128)]
+)
 def test_a_face_gets_the_given_size(scale, image_size):
     landmarks = place((330.4, 321.7), scale, degrees=20)
     image = draw(landmarks, (680, 660), radius=4 * scale)
@@ -161,9 +130,8 @@ def test_eyes_at_the_same_position_are_refused():
     [
         (FACE[:8], 64, r"`landmarks` must be finite and of shape \(9, 2\)"),
         (FACE * np.nan, 64, "`landmarks` must be finite"),
+        (FACE * 1e300, 64, "`landmarks` must be finite"),
         (FACE, 0, "`image_size` must be a positive integer"),
-        (FACE, 64.0, "`image_size` must be a positive integer"),
-        (FACE, (64, 64), "`image_size` must be a positive integer"),
     ],
 )
 def test_wrong_arguments_are_refused(landmarks, image_size, message):

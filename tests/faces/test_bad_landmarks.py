@@ -4,7 +4,6 @@ import os
 import re
 
 from gan_blocks import datasets, faces
-import numpy as np
 import pytest
 from support.bad_files import (
     dangling_link,
@@ -22,16 +21,14 @@ LANDMARKS = {
     "binary": (bytes(range(256)), "not numbers"),
     "not UTF-8": (b"9 \xe9\xff" + VALID[2:], "not numbers"),
     "too few": (VALID[:-3], "17 numbers"),
+    "a word": (VALID.replace(b"140", b"one"), "words that are not numbers"),
     "too many": (VALID + b" 1", "19 numbers"),
     "another count": (b"8" + VALID[1:], "'8' and 18 numbers"),
-    "negative count": (b"-9" + VALID[1:], "'-9' and 18 numbers"),
     "count of 5000 digits": (b"9" * 5000 + VALID[1:], "'99999999999999999999'"),
     "NaN": (VALID.replace(b"140", b"nan"), "not finite"),
     "infinite": (VALID.replace(b"140", b"-inf"), "not finite"),
     "beyond all images": (VALID.replace(b"140", b"1e300"), "beyond 1e"),
-    "coordinate of 5000 digits": (
-        *(VALID.replace(b"140", b"9" * 5000), "not finite"),
-    ),
+    "5000 digits": (VALID.replace(b"140", b"9" * 5000), "not finite"),
     "huge": (VALID + b" " * 10_000, "more than 10000 bytes"),
 }
 
@@ -81,38 +78,38 @@ def test_landmarks_that_are_not_a_file_are_skipped(make, reason, tmp_path):
     check_skipped(tmp_path, "bad.png", reason)
 
 
-def test_landmarks_without_permission_are_skipped(tmp_path):
-    for name in ("good.png", "secret.png"):
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("secret.png", "damaged landmarks: .*Permission denied"),
+        ("secret/", "unreadable: PermissionError"),
+    ],
+)
+def test_files_and_folders_without_permission_are_skipped(
+    name, reason, tmp_path
+):
+    write_image(tmp_path / "cats" / "good.png", VALID)
+    if name == "secret/":
+        (tmp_path / "cats" / name).mkdir()
+    else:
         write_image(tmp_path / "cats" / name, VALID)
     with no_permission():
-        check_skipped(tmp_path, "secret.png", "damaged .*Permission denied")
-
-
-def test_a_folder_without_permission_is_skipped(tmp_path):
-    write_image(tmp_path / "cats" / "good.png", VALID)
-    (tmp_path / "cats" / "secret").mkdir()
-    with no_permission():
-        check_skipped(tmp_path, "secret/", "unreadable: PermissionError")
+        check_skipped(tmp_path, name, reason)
 
 
 @pytest.mark.parametrize(
-    "source", ["~nobody-of-this-name/a", "a\0b", "a" * 5000]
+    "source",
+    [
+        "~nobody-of-this-name/a",
+        "a\0b",
+        "a" * 5000,
+        pytest.param("loop", marks=needs_posix),
+    ],
 )
-def test_impossible_folders_raise_an_error(source, tmp_path):
+def test_impossible_folders_raise_an_error(source, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    if source == "loop":
+        link_to_itself(tmp_path / source)
     assert not faces.has_landmarks(source)
     with pytest.raises(ValueError, match="`source` must be a folder"):
         faces.prepare(source, tmp_path / "faces", 32)
-
-
-@needs_posix
-def test_a_broken_link_is_not_a_folder_of_faces(tmp_path):
-    link_to_itself(tmp_path / "loop")
-    assert not faces.has_landmarks(tmp_path / "loop")
-    with pytest.raises(ValueError, match="`source` must be a folder"):
-        faces.prepare(tmp_path / "loop", tmp_path / "faces", 32)
-
-
-def test_landmarks_too_large_for_floats_raise_an_error():
-    landmarks = np.full((9, 2), 1e300)
-    with pytest.raises(ValueError, match="`landmarks` must be finite"):
-        faces.align(plain(RED), landmarks, 8)

@@ -43,12 +43,6 @@ def test_labels_match_the_digits():
     assert (nearest == labels[::10]).mean() > 0.85
 
 
-def test_digits_without_scikit_learn_say_what_to_install(monkeypatch):
-    monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
-    with pytest.raises(ImportError, match=r"gan-blocks\[samples\]"):
-        samples.digits()
-
-
 def test_faces_are_gray_in_three_channels():
     faces = samples.faces()
     assert faces.shape == (100, 28, 28, 3)
@@ -83,7 +77,13 @@ def test_faces_need_no_network(monkeypatch):
     assert len(samples.faces()) == 100
 
 
-def test_faces_without_scikit_image_say_what_to_install(monkeypatch):
-    monkeypatch.setitem(sys.modules, "skimage.data", None)
+@pytest.mark.parametrize(
+    ("load", "module"),
+    [(samples.digits, "sklearn.datasets"), (samples.faces, "skimage.data")],
+)
+def test_a_missing_package_is_an_error_that_says_what_to_install(
+    load, module, monkeypatch
+):
+    monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(ImportError, match=r"gan-blocks\[samples\]"):
-        samples.faces()
+        load()

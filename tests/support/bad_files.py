@@ -91,10 +91,10 @@ def idx(shape, pixels):
     return bytes((0, 0, 8, len(shape))) + sizes + pixels
 
 
-def zipped(files):
+def zipped(files, **options):
     """Returns the content of a zip archive."""
     stream = io.BytesIO()
-    write_zip(stream, files)
+    write_zip(stream, files, **options)
     return stream.getvalue()
 
 

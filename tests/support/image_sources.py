@@ -1,5 +1,6 @@
 """Small images, and sources of images in every format that can be loaded."""
 
+import gzip
 import io
 import struct
 import zipfile
@@ -40,6 +41,17 @@ def encode_idx(array):
     """Returns the content of an idx file, the format of MNIST."""
     header = struct.pack(">BBBB", 0, 0, 8, array.ndim)
     return header + struct.pack(f">{array.ndim}I", *array.shape) + bytes(array)
+
+
+def write_mnist(folder, train, test, train_labels, test_labels):
+    """Writes the four files of MNIST."""
+    for name, array in {
+        "train-images-idx3-ubyte.gz": train,
+        "train-labels-idx1-ubyte.gz": np.uint8(train_labels),
+        "t10k-images-idx3-ubyte.gz": test,
+        "t10k-labels-idx1-ubyte.gz": np.uint8(test_labels),
+    }.items():
+        (folder / name).write_bytes(gzip.compress(encode_idx(array)))
 
 
 def image_files():
