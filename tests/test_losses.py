@@ -1,3 +1,4 @@
+import itertools
 from typing import get_args
 
 from gan_blocks import losses
@@ -67,14 +68,7 @@ def test_the_shape_of_the_logits_does_not_change_the_loss(name):
 def test_large_logits_give_finite_losses(name, dtype):
     loss = losses.get(name)
     large, zeros = 1e4 * ops.ones((3, 1), dtype), ops.zeros((3, 1), dtype)
-    for real, fake in (
-        (large, zeros),
-        (zeros, large),
-        (large, -large),
-        (-large, zeros),
-        (zeros, -large),
-        (-large, large),
-    ):
+    for real, fake in itertools.permutations((large, zeros, -large), 2):
         for method in (loss.discriminator, loss.generator):
             assert np.isfinite(float(method(real, fake)))
 
@@ -106,13 +100,11 @@ def test_non_saturating_smooths_only_the_real_label():
 def test_the_keras_loss_smooths_only_the_real_label():
     loss = losses.LabelSmoothedBinaryCrossentropy(label_smoothing=0.1)
     real, fake = np.float32(REAL), np.float32(FAKE)
-    on_real = -(0.9 * log_sigmoid(REAL) + 0.1 * log_sigmoid(-REAL))
-    on_fake = -log_sigmoid(-FAKE)
-    assert float(loss(np.ones_like(real), real)) == pytest.approx(
-        on_real.mean(), rel=1e-6
-    )
-    assert float(loss(np.zeros_like(fake), fake)) == pytest.approx(
-        on_fake.mean(), rel=1e-6
+    on_real = -(0.9 * log_sigmoid(REAL) + 0.1 * log_sigmoid(-REAL)).mean()
+    on_fake = -log_sigmoid(-FAKE).mean()
+    found = loss(np.ones_like(real), real), loss(np.zeros_like(fake), fake)
+    np.testing.assert_allclose(
+        [float(value) for value in found], [on_real, on_fake], rtol=1e-6
     )
 
 
@@ -132,32 +124,15 @@ def test_the_keras_loss_supports_the_reductions_of_keras():
     assert float(summed(labels, logits)) == pytest.approx(found.sum(), rel=1e-5)
 
 
-def test_the_keras_loss_trains_a_plain_keras_model():
-    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
-    model.compile("sgd", losses.LabelSmoothedBinaryCrossentropy())
-    images = np.random.default_rng(0).normal(size=(32, 4)).astype("float32")
-    labels = (images[:, :1] > 0).astype("float32")
-    history = model.fit(images, labels, epochs=3, verbose=0).history["loss"]
-    assert history[-1] < history[0]
-
-
 @pytest.mark.parametrize(
-    ("loss", "arguments"),
-    [
-        (losses.NonSaturating(0.25), {"label_smoothing": 0.25}),
-        (
-            losses.LabelSmoothedBinaryCrossentropy(0.25),
-            {"label_smoothing": 0.25},
-        ),
-        (losses.RelativisticPairing(), {}),
-    ],
+    "kind", [losses.NonSaturating, losses.LabelSmoothedBinaryCrossentropy]
 )
-def test_losses_are_restored_from_their_config(loss, arguments):
-    config = keras.saving.serialize_keras_object(loss)
+def test_losses_are_restored_from_their_config(kind):
+    config = keras.saving.serialize_keras_object(kind(0.25))
     restored = keras.saving.deserialize_keras_object(config)
-    assert type(restored) is type(loss)
-    assert restored.get_config() == loss.get_config()
-    assert arguments.items() <= restored.get_config().items()
+    assert type(restored) is kind
+    assert restored.get_config() == kind(0.25).get_config()
+    assert restored.label_smoothing == 0.25
 
 
 def test_get_accepts_names_losses_and_configs():
@@ -168,7 +143,7 @@ def test_get_accepts_names_losses_and_configs():
     assert restored.label_smoothing == 0.1
 
 
-@pytest.mark.parametrize("identifier", ["Hinge", "mse", None, 3, losses.Hinge])
+@pytest.mark.parametrize("identifier", ["Hinge", None, losses.Hinge])
 def test_get_lists_the_names_if_the_identifier_is_unknown(identifier):
     with pytest.raises(ValueError, match="relativistic_pairing"):
         losses.get(identifier)

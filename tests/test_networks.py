@@ -1,10 +1,15 @@
 import functools
-import re
 
 from gan_blocks import layers, networks
 import keras
 import numpy as np
 import pytest
+from support.layers import (
+    assert_equal,
+    normal,
+    skip_if_channels_first_is_unsupported,
+    to_numpy,
+)
 
 every_backend = pytest.mark.every_backend
 
@@ -17,13 +22,10 @@ def channels_first():
     keras.config.set_image_data_format(data_format)
 
 
-def call(model, inputs):
-    try:
-        return model(inputs)
-    except Exception as error:
-        if "NHWC" not in str(error):
-            raise
-        pytest.skip("TensorFlow has no channels-first convolution on this CPU")
+def small(family, part, **options):
+    """Builds a small network for images of 8 x 8 pixels."""
+    options |= {"base_filters": 2} if family == "dcgan" else {"units": (4,)}
+    return getattr(networks, f"{family}_{part}")((8, 8, 1), **options)
 
 
 def shapes(model):
@@ -39,7 +41,6 @@ def shapes(model):
     [
         ((8, 8), (4, 4), 1),
         ((28, 28), (7, 7), 2),
-        ((64, 64), (4, 4), 4),
         ((96, 96), (6, 6), 4),
         ((128, 128), (4, 4), 5),
         ((48, 64), (6, 8), 3),
@@ -72,14 +73,8 @@ def test_dcgan_doubles_the_size_starting_from_4_to_7_pixels(
 def test_dcgan_for_64_pixels_has_the_filters_of_the_paper():
     kernel = 4 * 4
     generator = networks.dcgan_generator((64, 64, 3))
-    assert [shape[-1] for shape in shapes(generator)[1:-1]] == [
-        1024,
-        512,
-        256,
-        128,
-        3,
-    ]
     hidden = [1024, 512, 256, 128]
+    assert [shape[-1] for shape in shapes(generator)[1:-1]] == [*hidden, 3]
     expected = 100 * kernel * 1024 + sum(4 * n for n in hidden)
     expected += sum(kernel * n * n // 2 for n in hidden[:-1])
     assert generator.count_params() == expected + kernel * 128 * 3 + 3
@@ -132,60 +127,14 @@ def test_an_unsupported_size_is_an_error_with_the_nearest_sizes(size, nearest):
             build((*size, 1))
 
 
-@functools.cache
-def is_supported(height, width):
-    """Builds a discriminator of pooling layers, which is fast."""
-    model = networks.dcgan_discriminator(
-        (height, width, 1),
-        block=lambda filters: keras.layers.AveragePooling2D(2),
-        first_block=lambda filters, normalization: (
-            keras.layers.AveragePooling2D(2)
-        ),
-    )
-    small = model.layers[-3].output.shape[1:3]
-    doublings = len(model.layers) - 2
-    assert 4 <= min(small) <= 7
-    assert (height, width) == tuple(n << doublings for n in small)
-    return True
-
-
-@pytest.mark.parametrize("height", [1, 7, 8, 15, 24, 33, 40, 71, 79])
-def test_the_error_for_an_unsupported_size_lists_supported_sizes(height):
-    for width in range(1, 80, 3):
-        try:
-            assert is_supported(height, width)
-        except ValueError as error:
-            sizes = re.findall(r"(\d+) x (\d+)", str(error))[:-1]
-            assert sizes
-            for size in sizes:
-                assert is_supported(*map(int, size))
-
-
-class Double(keras.layers.Layer):
-    """A custom block that has only the argument `filters`."""
-
+class Double(keras.layers.Conv2DTranspose):
     def __init__(self, filters):
-        super().__init__()
-        self.convolution = keras.layers.Conv2D(4 * filters, 1)
-
-    def build(self, input_shape):
-        self.convolution.build(input_shape)
-
-    def call(self, inputs):
-        outputs = self.convolution(inputs)
-        batch, height, width, channels = outputs.shape
-        outputs = keras.ops.reshape(
-            outputs, (-1, height, width, 2, 2, channels // 4)
-        )
-        outputs = keras.ops.transpose(outputs, (0, 1, 3, 2, 4, 5))
-        return keras.ops.reshape(
-            outputs, (-1, 2 * height, 2 * width, channels // 4)
-        )
+        super().__init__(filters, 2, strides=2)
 
 
 class Halve(keras.layers.Conv2D):
     def __init__(self, filters):
-        super().__init__(filters, 2, strides=2, activation="relu")
+        super().__init__(filters, 2, strides=2)
 
 
 def test_a_custom_block_needs_only_the_argument_filters():
@@ -251,34 +200,22 @@ def test_mlps_accept_a_custom_block():
         assert layer.normalization == "batch"
 
 
-@pytest.mark.parametrize(
-    "build",
-    [
-        functools.partial(networks.mlp_generator, (2,), 4, units=(8,)),
-        functools.partial(
-            networks.dcgan_generator, (8, 8, 1), 4, base_filters=2
-        ),
-    ],
-)
-def test_only_the_output_activation_limits_the_outputs(build):
-    latents = np.random.default_rng(0).normal(size=(64, 4)) * 1e4
-    outputs = keras.ops.convert_to_numpy(build()(latents))
-    assert np.abs(outputs).max() <= 1.0
-    model = build(output_activation=None)
+@pytest.mark.parametrize("family", ["dcgan", "mlp"])
+def test_only_the_output_activation_limits_the_outputs(family):
+    latents = normal(64, 100, deviation=1e4)
+    model = small(family, "generator")
+    assert np.abs(to_numpy(model(latents))).max() <= 1.0
+    model = small(family, "generator", output_activation=None)
     model.set_weights([w * 100 for w in model.get_weights()])
-    outputs = keras.ops.convert_to_numpy(model(latents))
-    assert np.abs(outputs).max() > 1.0
+    assert np.abs(to_numpy(model(latents))).max() > 1.0
 
 
 @every_backend
 @pytest.mark.parametrize("family", ["dcgan", "mlp"])
 def test_images_and_logits_are_float32_under_mixed_precision(family):
     keras.config.set_dtype_policy("mixed_bfloat16")
-    small = {"base_filters": 2} if family == "dcgan" else {"units": (4,)}
-    generator = getattr(networks, f"{family}_generator")((8, 8, 1), **small)
-    discriminator = getattr(networks, f"{family}_discriminator")(
-        (8, 8, 1), **small
-    )
+    generator = small(family, "generator")
+    discriminator = small(family, "discriminator")
     assert generator.layers[1].compute_dtype == "bfloat16"
     assert discriminator.layers[1].compute_dtype == "bfloat16"
     images = generator(np.ones((2, 100), "float32"))
@@ -293,36 +230,27 @@ def test_dcgan_uses_the_image_data_format_of_keras(channels_first):
     discriminator = networks.dcgan_discriminator((3, 8, 12), base_filters=2)
     assert shapes(generator)[1] == (4, 4, 6)
     assert generator.output_shape == (None, 3, 8, 12)
-    images = call(generator, np.ones((2, 100), "float32"))
+    skip_if_channels_first_is_unsupported()
+    images = generator(np.ones((2, 100), "float32"))
     assert tuple(images.shape) == (2, 3, 8, 12)
     assert tuple(discriminator(images).shape) == (2, 1)
 
 
 @every_backend
-@pytest.mark.parametrize(
-    "build",
-    [
-        functools.partial(networks.dcgan_generator, (8, 8, 1), base_filters=2),
-        functools.partial(
-            networks.dcgan_discriminator, (8, 8, 1), base_filters=2
-        ),
-        functools.partial(networks.mlp_generator, (2,), units=(4,)),
-        functools.partial(networks.mlp_discriminator, (2,), units=(4,)),
-    ],
-)
-def test_saved_and_cloned_networks_return_the_same_outputs(build, tmp_path):
-    model = build()
-    inputs = np.random.default_rng(0).normal(size=(3, *model.input_shape[1:]))
-    expected = keras.ops.convert_to_numpy(model(inputs))
+@pytest.mark.parametrize("part", ["generator", "discriminator"])
+@pytest.mark.parametrize("family", ["dcgan", "mlp"])
+def test_saved_and_cloned_networks_return_the_same_outputs(
+    family, part, tmp_path
+):
+    model = small(family, part)
+    inputs = normal(3, *model.input_shape[1:])
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
     cloned = keras.models.clone_model(model)
     cloned.set_weights(model.get_weights())
     for other in (loaded, cloned):
         assert other.name == model.name
-        np.testing.assert_array_equal(
-            keras.ops.convert_to_numpy(other(inputs)), expected
-        )
+        assert_equal(other(inputs), model(inputs))
 
 
 @pytest.mark.parametrize(
@@ -332,7 +260,6 @@ def test_saved_and_cloned_networks_return_the_same_outputs(build, tmp_path):
         ("dcgan_discriminator", {"image_shape": (None, 28, 1)}, "be .*None"),
         ("mlp_generator", {"image_shape": ()}, "must be"),
         ("dcgan_generator", {"latent_dim": 0}, "must be .*latent_dim=0"),
-        ("mlp_generator", {"latent_dim": 1.5}, "must be .*latent_dim=1.5"),
         ("dcgan_discriminator", {"base_filters": 0}, "must be"),
         ("dcgan_generator", {"max_filters": -1}, "must be"),
         ("mlp_discriminator", {"units": (4, 0)}, ""),

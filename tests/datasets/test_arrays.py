@@ -1,6 +1,5 @@
 import warnings
 
-from gan_blocks import datasets
 import numpy as np
 import pytest
 from support.image_sources import (
@@ -11,6 +10,8 @@ from support.image_sources import (
     noise,
     write_mnist,
 )
+
+from gan_blocks import datasets
 
 
 @pytest.mark.parametrize("shape", [(5, 12, 12), (5, 12, 12, 1), (5, 144)])

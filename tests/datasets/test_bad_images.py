@@ -4,12 +4,11 @@ import os
 import re
 import warnings
 import zipfile
+from unittest import mock
 
-from gan_blocks import datasets
-from gan_blocks.datasets import sources
 import numpy as np
-from PIL import Image
 import pytest
+from PIL import Image
 from support.bad_files import (
     PNG,
     dangling_link,
@@ -32,32 +31,32 @@ from support.image_sources import (
     write_zip,
 )
 
+from gan_blocks import datasets
+from gan_blocks.datasets import sources
+
 JPEG = encode(Image.effect_noise((64, 64), 99), "JPEG")
 ANIMATION = {"save_all": True, "append_images": [plain(BLUE)]}
 
 
-@pytest.mark.parametrize(
-    ("content", "color"),
-    [
-        pytest.param(encode(plain(RED), "GIF", **ANIMATION), RED, id="GIF"),
-        pytest.param(encode(plain(RED), **ANIMATION), RED, id="APNG"),
-        pytest.param(
-            encode(plain(RED), "WEBP", lossless=True, **ANIMATION),
-            RED,
-            id="animated WebP",
-        ),
-        pytest.param(encode(plain(RED).quantize()), RED, id="palette"),
-        pytest.param(encode(plain(90, mode="L")), (90, 90, 90), id="gray"),
-        pytest.param(PNG, RED, id="PNG called JPEG"),
-        pytest.param(encode(plain(RED, (4000, 1))), RED, id="long and thin"),
-        pytest.param(
-            encode(plain(RED), "JPEG", quality=95, exif=b"Exif\0\0II*\0\xff"),
-            RED,
-            id="warning of Pillow",
-        ),
-    ],
-)
-def test_an_image_of_an_unusual_kind_is_loaded(content, color, tmp_path):
+# Content of the file, and the color in its first frame.
+UNUSUAL = {
+    "GIF": (encode(plain(RED), "GIF", **ANIMATION), RED),
+    "APNG": (encode(plain(RED), **ANIMATION), RED),
+    "WebP": (encode(plain(RED), "WEBP", lossless=True, **ANIMATION), RED),
+    "palette": (encode(plain(RED).quantize()), RED),
+    "gray": (encode(plain(90, mode="L")), (90, 90, 90)),
+    "PNG called JPEG": (PNG, RED),
+    "long and thin": (encode(plain(RED, (4000, 1))), RED),
+    "damaged EXIF": (
+        encode(plain(RED), "JPEG", quality=95, exif=b"Exif\0\0II*\0\xff"),
+        RED,
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", UNUSUAL)
+def test_an_image_of_an_unusual_kind_is_loaded(kind, tmp_path):
+    content, color = UNUSUAL[kind]
     (tmp_path / "image.jpg").write_bytes(content)
     assert is_color(datasets.load(tmp_path, 8), color, tolerance=4)
 
@@ -80,44 +79,33 @@ def check_skipped(source, name, reason):
     assert name in str(error.value) and str(source) in str(error.value)
 
 
-@pytest.mark.parametrize(
-    ("content", "reason"),
-    [
-        pytest.param(b"", "UnidentifiedImageError", id="empty"),
-        pytest.param(b"not an image", "UnidentifiedImageError", id="text"),
-        pytest.param(PNG[:45] + b"\xff\xff" + PNG[47:], "Error", id="corrupt"),
-        pytest.param(PNG[:50], "truncated", id="truncated PNG"),
-        pytest.param(JPEG[: len(JPEG) // 2], "truncated", id="truncated JPEG"),
-        pytest.param(
-            b"\0\0\0\x0cjP  \r\n\x87\n\xff\xff\xff\0jp2h",
-            "Error",
-            id="JPEG 2000 with a chunk of 4 GB",
-        ),
-        # Pillow starts a program to open PostScript.
-        pytest.param(
-            encode(plain(RED), "EPS"), "UnidentifiedImageError", id="EPS"
-        ),
-        pytest.param(
-            encode(plain(0.5, mode="F"), "TIFF"), "are floats", id="floats"
-        ),
-        pytest.param(
-            png_of_size(40000, 40000), "DecompressionBomb", id="PNG bomb"
-        ),
-        pytest.param(
-            png_of_size(2**22, 2**22), "DecompressionBomb", id="16 terapixels"
-        ),
-        pytest.param(
-            jpeg_of_size(65000, 65000), "DecompressionBomb", id="JPEG bomb"
-        ),
-        pytest.param(png_of_size(0, 0), "Error", id="no pixels"),
-    ],
-)
-def test_an_unusable_image_is_skipped_and_named(content, reason, tmp_path):
+# Content of the file, and the reason in the warning.
+UNUSABLE = {
+    "empty": (b"", "UnidentifiedImageError"),
+    "text": (b"not an image", "UnidentifiedImageError"),
+    # Pillow starts a program to open PostScript.
+    "PostScript": (encode(plain(RED), "EPS"), "UnidentifiedImageError"),
+    "corrupt": (PNG[:45] + b"\xff\xff" + PNG[47:], "Error"),
+    "truncated PNG": (PNG[:50], "truncated"),
+    "truncated JPEG": (JPEG[: len(JPEG) // 2], "truncated"),
+    "JPEG 2000 with a chunk of 4 GB": (
+        b"\0\0\0\x0cjP  \r\n\x87\n\xff\xff\xff\0jp2h",
+        "Error",
+    ),
+    "floats": (encode(plain(0.5, mode="F"), "TIFF"), "pixels are floats"),
+    "PNG bomb": (png_of_size(40000, 40000), "DecompressionBomb"),
+    "JPEG bomb": (jpeg_of_size(65000, 65000), "DecompressionBomb"),
+    "no pixels": (png_of_size(0, 0), "Error"),
+}
+
+
+@pytest.mark.parametrize("kind", UNUSABLE)
+def test_an_unusable_image_is_skipped_and_named(kind, tmp_path):
+    content, reason = UNUSABLE[kind]
     files = {"bad.png": content, "good.png": PNG}
     with little_memory():
-        check_skipped(
-            write_folder(tmp_path / "folder", files), "bad.png", reason
-        )
+        folder = write_folder(tmp_path / "folder", files)
+        check_skipped(folder, "bad.png", reason)
         check_skipped(write_zip(tmp_path / "a.zip", files), "bad.png", reason)
 
 
@@ -201,11 +189,10 @@ def test_file_names_that_cannot_be_printed_are_escaped(name, shown, tmp_path):
 def test_too_little_memory_is_an_error_and_skips_no_image(
     tmp_path, monkeypatch
 ):
-    def fail(*args, **options):
-        raise MemoryError
-
     (tmp_path / "good.png").write_bytes(PNG)
-    monkeypatch.setattr(Image.Image, "resize", fail)
+    monkeypatch.setattr(
+        Image.Image, "resize", mock.Mock(side_effect=MemoryError)
+    )
     with pytest.raises(MemoryError, match="too little memory for an image"):
         datasets.load(tmp_path, 8)
 

@@ -23,14 +23,15 @@ os.environ.setdefault(
     os.path.join(tempfile.gettempdir(), "hypothesis_of_gan_blocks"),
 )
 
-from gan_blocks import datasets, faces  # noqa: E402
 import hypothesis  # noqa: E402
-from hypothesis import strategies as st  # noqa: E402
 import numpy as np  # noqa: E402
-from PIL import Image  # noqa: E402
 import pytest  # noqa: E402
+from hypothesis import strategies as st  # noqa: E402
+from PIL import Image  # noqa: E402
 from support.bad_files import npy, zipped  # noqa: E402
 from support.image_sources import encode, encode_idx, noise  # noqa: E402
+
+from gan_blocks import datasets, faces  # noqa: E402
 
 IMAGES = noise(3, 9, 9)
 
@@ -91,40 +92,37 @@ def zip_files(*contents, ending, **options):
 
 NUMBERS = [0, 1, 2, 3, 9, 10, 127, 255, 256, 2**14, 2**15, 2**16 - 1, 2**24]
 NUMBERS += [2**31 - 1, 2**31, 2**32 - 1, 2**32, 2**63 - 1, 2**63, 2**64 - 1]
-DAMAGES = ["flip", "cut", "insert", "splice", "number", "word"]
 WORDS = ["-1", "nan", "-inf", "1e308", "'O'", "()", "None", "9" * 5000, "\0"]
+
+
+packed_numbers = st.builds(
+    lambda order, kind, number: struct.pack(
+        order + kind, number % 256 ** struct.calcsize(kind)
+    ),
+    st.sampled_from("<>"),
+    st.sampled_from("BHIQ"),
+    st.sampled_from(NUMBERS),
+)
+words = st.sampled_from([*map(str, NUMBERS), *WORDS]).map(str.encode)
 
 
 @st.composite
 def damaged(draw, contents):
+    """Replaces parts of a file by bytes, numbers, words or its own end."""
     content = draw(st.sampled_from(contents))
     for _ in range(draw(st.integers(1, 3))):
         length = len(content)
         places = st.integers(0, min(length, 64)) | st.integers(0, length)
         start = draw(places)
         end = start + draw(st.integers(0, 8) | st.integers(0, length))
-        before, part, after = content[:start], content[start:end], content[end:]
-        damage = draw(st.sampled_from(DAMAGES))
-        if damage == "flip":
-            part = bytes([draw(st.integers(0, 255))]) + content[start + 1 : end]
-        elif damage == "cut":
-            part = b""
-        elif damage == "insert":
-            part = draw(st.binary(max_size=9)) + part
-        elif damage == "splice":
-            after = content[draw(places) :]
-        elif damage == "number":
-            kind = draw(st.sampled_from("BHIQ"))
-            size = struct.calcsize(kind)
-            number = draw(st.sampled_from(NUMBERS)) % 256**size
-            part = struct.pack(draw(st.sampled_from("<>")) + kind, number)
-            after = content[start + size :]
-        elif found := list(re.finditer(rb"[0-9]+|True|False", content[:9999])):
-            here = draw(st.sampled_from(found))
-            before, after = content[: here.start()], content[here.end() :]
-            word = draw(st.sampled_from([*map(str, NUMBERS), *WORDS]))
-            part = word.encode()
-        content = before + part + after
+        new = draw(st.binary(max_size=9) | packed_numbers | words)
+        found = list(re.finditer(rb"[0-9]+|True|False", content[:9999]))
+        if found and draw(st.booleans()):  # A value in a header.
+            start, end = draw(st.sampled_from(found)).span()
+            new = draw(words)
+        elif draw(st.booleans()):
+            end = draw(places)  # Repeats or leaves out what is between.
+        content = content[:start] + new + content[end:]
     return content
 
 

@@ -1,4 +1,3 @@
-from gan_blocks import datasets
 import numpy as np
 import pytest
 from support.image_sources import (
@@ -16,6 +15,8 @@ from support.image_sources import (
     write_tfds,
     write_zip,
 )
+
+from gan_blocks import datasets
 
 
 def test_labels_of_mnist_belong_to_the_split(tmp_path):

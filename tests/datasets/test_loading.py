@@ -1,10 +1,8 @@
 import sys
 
-from gan_blocks import datasets
-from gan_blocks.datasets import loading
 import numpy as np
-from PIL import Image
 import pytest
+from PIL import Image
 from support.image_sources import (
     BLUE,
     GREEN,
@@ -16,6 +14,9 @@ from support.image_sources import (
     plain,
     write_folder,
 )
+
+from gan_blocks import datasets
+from gan_blocks.datasets import loading
 
 
 def load_one(tmp_path, content, name="a.png", **kwargs):

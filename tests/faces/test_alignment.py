@@ -1,8 +1,9 @@
-from gan_blocks import faces
 import numpy as np
-from PIL import Image
 import pytest
+from PIL import Image
 from support.cats import FACE, SIDE, check_positions, draw, place
+
+from gan_blocks import faces
 
 
 def test_landmarks_are_read_as_points(tmp_path):

@@ -3,7 +3,6 @@
 import os
 import re
 
-from gan_blocks import datasets, faces
 import pytest
 from support.bad_files import (
     dangling_link,
@@ -12,6 +11,8 @@ from support.bad_files import (
     no_permission,
 )
 from support.image_sources import RED, plain
+
+from gan_blocks import datasets, faces
 
 VALID = b"9 80 90 120 90 100 130 60 80 65 50 80 60 120 60 135 50 140 80"
 

@@ -1,13 +1,15 @@
 import json
 import threading
 import time
+from unittest import mock
 
-from gan_blocks import datasets, faces
 import keras
 import numpy as np
-from PIL import Image
 import pytest
+from PIL import Image
 from support.cats import SIDE, check_positions, place, save_cat
+
+from gan_blocks import datasets, faces
 
 
 def names(folder):
@@ -202,10 +204,7 @@ def test_a_failed_preparation_leaves_nothing_and_can_be_repeated(
 
 def test_a_memory_error_stops_the_preparation(tmp_path, monkeypatch):
     save_cat(tmp_path / "cats" / "tom.jpg")
-
-    def fail(*args, **options):
-        raise MemoryError
-
+    fail = mock.Mock(side_effect=MemoryError)
     monkeypatch.setattr(Image.Image, "transform", fail)
     with pytest.raises(MemoryError):
         faces.prepare(tmp_path / "cats", tmp_path / "faces", 64, verbose=False)

@@ -1,7 +1,8 @@
-from gan_blocks import metrics
 import keras
 import numpy as np
 import pytest
+
+from gan_blocks import metrics
 
 
 @pytest.mark.slow

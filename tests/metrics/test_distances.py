@@ -1,8 +1,9 @@
-from gan_blocks import metrics
 import numpy as np
 import pytest
 import scipy.linalg
 from scipy.spatial.distance import cdist
+
+from gan_blocks import metrics
 
 
 def correlated(number, features, seed):

@@ -1,8 +1,11 @@
-from gan_blocks import metrics
+from unittest import mock
+
 import keras
 import numpy as np
 import pytest
 from support.features import pooling_model, random_images
+
+from gan_blocks import metrics
 
 
 @pytest.mark.every_backend
@@ -44,9 +47,7 @@ def test_a_model_that_returns_feature_maps_is_an_error():
 def test_the_error_without_inception_weights_suggests_another_model(
     monkeypatch,
 ):
-    def fail(**arguments):
-        raise OSError("no network")
-
+    fail = mock.Mock(side_effect=OSError("no network"))
     monkeypatch.setattr(keras.applications, "InceptionV3", fail)
     with pytest.raises(RuntimeError, match="your own Keras model.*no network"):
         metrics.Quality(random_images(8))

@@ -1,12 +1,13 @@
 import json
 
-from gan_blocks import callbacks, metrics, networks
-from gan_blocks.gan.model import GAN
 import keras
 import numpy as np
 import pytest
 from support.features import pooling_model, random_images
 from support.models import assert_same_variables
+
+from gan_blocks import callbacks, metrics, networks
+from gan_blocks.gan.model import GAN
 
 
 def build_gan():

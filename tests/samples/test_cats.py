@@ -1,10 +1,11 @@
 import math
 
+import numpy as np
+import pytest
+
 from gan_blocks import samples
 from gan_blocks.samples.cat_attributes import cat_attributes
 from gan_blocks.samples.cats import draw_cat
-import numpy as np
-import pytest
 
 ATTRIBUTES = samples.CAT_ATTRIBUTES
 CONTINUOUS = {

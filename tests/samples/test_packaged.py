@@ -1,11 +1,13 @@
 import socket
 import sys
+from unittest import mock
 
-from gan_blocks import samples
 import numpy as np
 import pytest
 from skimage.data import lfw_subset
 from sklearn.datasets import load_digits
+
+from gan_blocks import samples
 
 
 def test_digits_have_the_format_of_mnist():
@@ -70,10 +72,7 @@ def test_faces_are_the_first_half_of_the_subset():
 
 
 def test_faces_need_no_network(monkeypatch):
-    def refuse(*_, **__):
-        raise OSError("No network")
-
-    monkeypatch.setattr(socket, "socket", refuse)
+    monkeypatch.setattr(socket, "socket", mock.Mock(side_effect=OSError))
     assert len(samples.faces()) == 100
 
 
