@@ -1,4 +1,3 @@
-from gan_blocks import gradients, layers
 import keras
 import numpy as np
 import pytest
@@ -6,10 +5,11 @@ from support.layers import (
     assert_close,
     assert_equal,
     normal,
-    save_and_load,
-    skip_if_channels_first_is_unsupported,
+    squared_gradient,
     to_numpy,
 )
+
+from gan_blocks import gradients, layers
 
 every_backend = pytest.mark.every_backend
 
@@ -26,14 +26,10 @@ def build_layer(channels, gamma=0.7, **arguments):
 def attention_in_numpy(layer, inputs):
     batch, height, width, channels = inputs.shape
     positions = inputs.astype("float64").reshape(batch, -1, channels)
+    names = ("query", "key", "value", "projection")
+    convolutions = [getattr(layer, name) for name in names]
     query, key, value, projection = (
-        to_numpy(convolution.kernel)[0, 0]
-        for convolution in (
-            layer.query,
-            layer.key,
-            layer.value,
-            layer.projection,
-        )
+        to_numpy(convolution.kernel)[0, 0] for convolution in convolutions
     )
     scores = np.einsum(
         "bqc,bkc->bqk", positions @ query, positions @ key, optimize=True
@@ -74,14 +70,8 @@ def test_second_derivatives_of_attention_are_correct():
     # Smaller steps of the finite differences are too inaccurate in float32.
     layer, inputs, step = build_layer(4, gamma=0.5), normal(2, 2, 2, 4), 3e-3
     inputs = keras.ops.convert_to_tensor(0.5 * inputs)
-
-    def penalty():
-        gradient = gradients.input_gradient(layer, inputs)
-        return keras.ops.sum(gradient**2), None
-
     variables = layer.trainable_variables
-    value, _, pullback = gradients.vjp(penalty, variables)
-    derivatives = pullback(keras.ops.ones_like(value))
+    _, derivatives = squared_gradient(layer, inputs, variables)
     directions = [
         normal(*variable.shape, seed=10 + i)
         for i, variable in enumerate(variables)
@@ -94,35 +84,10 @@ def test_second_derivatives_of_attention_are_correct():
     for sign in (1, -2):
         for variable, direction in zip(variables, directions, strict=True):
             variable.assign(variable + sign * step * direction)
-        values.append(to_numpy(penalty()[0]))
+        value, _ = squared_gradient(layer, inputs, variables)
+        values.append(to_numpy(value))
     difference = (values[0] - values[1]) / (2 * step)
     assert_close(difference, expected, rtol=1e-2)
-
-
-def test_channels_first_equals_channels_last():
-    skip_if_channels_first_is_unsupported()
-    last, inputs = build_layer(8), normal(2, 4, 3, 8)
-    first = layers.SelfAttention2D(data_format="channels_first")
-    moved = inputs.transpose(0, 3, 1, 2)
-    first.build(moved.shape)
-    first.set_weights(last.get_weights())
-    outputs = to_numpy(first(moved)).transpose(0, 2, 3, 1)
-    assert_close(outputs, last(inputs), atol=1e-4)
-
-
-def test_spectral_normalization_applies_to_all_kernels():
-    layer = layers.SelfAttention2D(spectral_normalization=True)
-    inputs = normal(2, 4, 4, 8)
-    layer.build(inputs.shape)
-    layer.gamma.assign(1.0)
-    layer(inputs, training=True)
-    expected = to_numpy(layer(inputs))
-    for weight in layer.trainable_weights:
-        if weight is not layer.gamma:
-            weight.assign(4.0 * weight)
-    assert_close(layer(inputs), expected, atol=1e-5)
-    assert np.abs(expected - inputs).max() > 0.1
-    assert len(layer.non_trainable_weights) == 4
 
 
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
@@ -135,43 +100,3 @@ def test_the_softmax_is_computed_in_float32(policy):
     assert keras.backend.standardize_dtype(outputs.dtype) == policy[6:]
     expected = attention_in_numpy(layer, inputs)
     assert_close(outputs, expected, atol=0.06)
-
-
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        {"name": "attention"},
-        {"spectral_normalization": True, "dtype": "mixed_bfloat16"},
-        {"trainable": False, "data_format": "channels_last"},
-    ],
-)
-def test_a_loaded_layer_equals_the_original(arguments, tmp_path):
-    inputs = normal(2, 4, 4, 8)
-    layer = layers.SelfAttention2D(**arguments)
-    model = keras.Sequential([keras.Input((None, None, 8)), layer])
-    layer.gamma.assign(0.5)
-    model(inputs, training=True)
-    save_and_load(model, inputs, tmp_path)
-    assert model.output_shape == (None, None, None, 8)
-
-
-@pytest.mark.parametrize(
-    "build, message",
-    [
-        (
-            lambda: layers.SelfAttention2D(data_format="first"),
-            "`data_format` must be 'channels_last'.*'first'",
-        ),
-        (
-            lambda: layers.SelfAttention2D().build((None, 4, 4, None)),
-            "channels must be known",
-        ),
-        (
-            lambda: layers.SelfAttention2D()(np.zeros((2, 8))),
-            "expected ndim=4, found ndim=2",
-        ),
-    ],
-)
-def test_invalid_arguments_and_inputs_are_errors(build, message):
-    with pytest.raises(ValueError, match=message):
-        build()

@@ -1,13 +1,19 @@
-from gan_blocks import gradients, layers, penalties
-from gan_blocks.gan.model import GAN
 import keras
-from keras import ops
 import numpy as np
 import pytest
-from support.layers import assert_close, assert_equal, on_tensorflow, to_numpy
+from keras import ops
+from support.layers import (
+    assert_close,
+    assert_equal,
+    on_tensorflow,
+    squared_gradient,
+    to_numpy,
+)
+
+from gan_blocks import gradients, layers, penalties
+from gan_blocks.gan.model import GAN
 
 every_backend = pytest.mark.every_backend
-LAYERS = [layers.DiffAugment, layers.AdaptiveAugment]
 OPERATIONS = ("color", "flip", "rotation", "translation", "cutout")
 
 
@@ -37,8 +43,9 @@ def augment(images, *policy, probability=1.0):
 
 
 @every_backend
-def test_color_follows_its_formulas():
-    images = random_images(16, 5, 6, 3)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_color_follows_its_formulas(channels):
+    images = random_images(16, 5, 6, channels)
     expected = images.astype("float64")
     chances, amounts = np.stack(draws(16, 3))[:, :2].swapaxes(0, 1)
     chosen = chances < 0.6
@@ -50,46 +57,11 @@ def test_color_follows_its_formulas():
             gray = image.mean(-1, keepdims=True)
             image = gray + (image - gray) * (2 * amounts[1, i])
         if chosen[2, i]:
-            image = image.mean() + (image - image.mean()) * (
-                amounts[2, i] + 0.5
-            )
+            mean = image.mean()
+            image = mean + (image - mean) * (amounts[2, i] + 0.5)
         expected[i] = image
     assert 0 < chosen.sum() < chosen.size
     outputs = augment(images, "color", probability=0.6)
-    assert_close(outputs, expected, atol=1e-6)
-
-
-def test_each_color_operation_preserves_the_documented_means():
-    images = random_images(64, 6, 6, 3)
-    chosen = np.stack(draws(64, 3))[:, 0] < 0.4
-    outputs = augment(images, "color", probability=0.4)
-    brighter, saturated, contrasted = (
-        (images[alone], outputs[alone])
-        for alone in (chosen & (chosen.sum(0) == 1))
-    )
-    change = brighter[1] - brighter[0]
-    axes = (1, 2, 3)
-    assert np.ptp(change, axis=axes).max() < 1e-6 < np.ptp(change)
-    means = [one.mean(-1) for one in saturated]
-    assert_close(*means, atol=1e-6)
-    assert (np.ptp(saturated[1] / saturated[0], axis=axes) > 1e-3).all()
-    means = [one.mean(axes, keepdims=True) for one in contrasted]
-    assert_close(*means, atol=1e-6)
-    before, after = (
-        one - mean for one, mean in zip(contrasted, means, strict=True)
-    )
-    ratio = after.std(axes, keepdims=True) / before.std(axes, keepdims=True)
-    assert_close(after, ratio * before, atol=1e-5)
-    assert ((0.5 <= ratio) & (ratio <= 1.5)).all()
-
-
-def test_saturation_does_not_change_images_with_one_channel():
-    images = random_images(32, 4, 4, 1)
-    outputs = augment(images, "color")
-    brightness, _, contrast = np.stack(draws(32, 3))[:, 1]
-    expected = images + (brightness - 0.5).reshape(-1, 1, 1, 1)
-    mean = expected.mean((1, 2, 3), keepdims=True)
-    expected = mean + (expected - mean) * (contrast.reshape(-1, 1, 1, 1) + 0.5)
     assert_close(outputs, expected, atol=1e-6)
 
 
@@ -173,16 +145,6 @@ def test_images_are_flipped_then_rotated_then_shifted():
         assert_equal(together[i], shift(image, down, right))
 
 
-def test_channels_first_equals_channels_last():
-    images = random_images(8, 16, 16, 3)
-    last = layers.DiffAugment(OPERATIONS, seed=7)
-    first = layers.DiffAugment(OPERATIONS, seed=7, data_format="channels_first")
-    outputs = first(images.transpose(0, 3, 1, 2), training=True)
-    assert_equal(
-        to_numpy(outputs).transpose(0, 2, 3, 1), last(images, training=True)
-    )
-
-
 # Probability and random numbers ----------------------------------------------
 
 
@@ -259,7 +221,7 @@ def test_gradients_equal_those_of_an_affine_function():
 def test_second_derivatives_of_r1_are_correct():
     # For the discriminator w x^2 / 2, the penalty is the squared norm of the
     # transposed augmentation of w x. No other layer can hide an error.
-    images = random_images(4, 8, 8, 3)
+    images = ops.convert_to_tensor(random_images(4, 8, 8, 3))
     layer = layers.DiffAugment(OPERATIONS, 0.7, seed=7)
 
     class Square(keras.layers.Layer):
@@ -270,22 +232,15 @@ def test_second_derivatives_of_r1_are_correct():
             return self.scale * ops.sum(inputs**2, (1, 2, 3)) / 2
 
     network = keras.Sequential([keras.Input((8, 8, 3)), layer, Square()])
-    scale = network.trainable_variables
-
-    def penalty():
-        gradient = gradients.input_gradient(
-            network, ops.convert_to_tensor(images)
-        )
-        return ops.sum(gradient**2), gradient
-
-    value, gradient, pullback = gradients.vjp(penalty, scale)
-    (slope,) = pullback(ops.ones(()))
+    value, (slope,) = squared_gradient(
+        network, images, network.trainable_variables
+    )
+    gradient = gradients.input_gradient(network, images)
     _, back = gradients.input_vjp(
-        lambda inputs: layer(inputs, training=True),
-        ops.convert_to_tensor(images),
+        lambda inputs: layer(inputs, training=True), images
     )
     with keras.StatelessScope():
-        seen = layer(ops.convert_to_tensor(images), training=True)
+        seen = layer(images, training=True)
     assert_close(gradient, back(seen), rtol=1e-5)
     assert_close(slope, 2 * to_numpy(value), rtol=1e-5)
 
@@ -357,12 +312,7 @@ def build_gan(*augmentations, **options):
         ]
     )
     gan = GAN(generator, discriminator, seed=1)
-    gan.compile(
-        keras.optimizers.Adam(1e-3),
-        keras.optimizers.Adam(1e-3),
-        penalty=penalties.R1(1.0),
-        **options,
-    )
+    gan.compile("adam", "adam", penalty=penalties.R1(1.0), **options)
     return gan
 
 
@@ -387,11 +337,7 @@ def test_a_gan_with_augmentation_trains_and_resumes(tmp_path):
         gan.discriminator.layers, loaded.discriminator.layers, strict=True
     ):
         assert one.get_config() == other.get_config()
-    (copy,) = (
-        layer
-        for layer in loaded.discriminator.layers
-        if isinstance(layer, layers.AdaptiveAugment)
-    )
+    copy = loaded.discriminator.layers[1]
     assert float(copy.probability) == float(adaptive.probability)
     assert_close(float(copy.probability), 0.32, rtol=1e-5)
     assert fit(loaded) == fit(gan)
@@ -399,55 +345,12 @@ def test_a_gan_with_augmentation_trains_and_resumes(tmp_path):
         assert_equal(one, other)
 
 
-def test_each_discriminator_step_adapts_the_probability():
-    layer = layers.AdaptiveAugment(images_to_adapt=100)
+def test_each_discriminator_step_adapts_the_probability_in_float32():
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    layer = layers.AdaptiveAugment(("flip", "cutout"), images_to_adapt=100)
     gan = build_gan(layer, discriminator_steps=2)
-    fit(gan, 9.0)
+    assert np.isfinite(fit(gan, 9.0)["d_loss"]).all()
+    assert layer.probability.dtype == "float32"
     assert_close(float(layer.probability), 0.64, rtol=1e-5)
     fit(gan, -9.0)
     assert float(layer.probability) < 1e-6
-
-
-def test_the_probability_is_float32_with_mixed_precision():
-    keras.config.set_dtype_policy("mixed_bfloat16")
-    layer = layers.AdaptiveAugment(OPERATIONS, images_to_adapt=100)
-    gan = build_gan(layer)
-    assert np.isfinite(fit(gan, 9.0)["d_loss"]).all()
-    assert layer.probability.dtype == "float32"
-    assert_close(float(layer.probability), 0.32, rtol=1e-5)
-
-
-# Arguments -------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("kind", LAYERS)
-@pytest.mark.parametrize("policy", [(), "color", ("color", "blur")])
-def test_unknown_operations_are_errors(kind, policy):
-    with pytest.raises(ValueError, match="`policy` must be a tuple of one or"):
-        kind(policy)
-
-
-@pytest.mark.parametrize(
-    ("kind", "arguments"),
-    [
-        (layers.DiffAugment, {"probability": 1.1}),
-        (layers.DiffAugment, {"probability": -0.1}),
-        (layers.DiffAugment, {"data_format": "first"}),
-        (layers.AdaptiveAugment, {"target": 1}),
-        (layers.AdaptiveAugment, {"target": -1}),
-        (layers.AdaptiveAugment, {"maximum": 1.1}),
-        (layers.AdaptiveAugment, {"images_to_adapt": 0}),
-    ],
-)
-def test_arguments_out_of_range_are_errors(kind, arguments):
-    (name,) = arguments
-    with pytest.raises(ValueError, match=f"`{name}` must .*{name}="):
-        kind(**arguments)
-
-
-def test_rotation_requires_square_images():
-    images = random_images(2, 8, 6, 1)
-    with pytest.raises(ValueError, match="height 8 and width 6"):
-        layers.AdaptiveAugment()(images, training=True)
-    policy = ("color", "flip", "translation")
-    assert layers.AdaptiveAugment(policy)(images, training=True).shape

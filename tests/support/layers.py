@@ -1,12 +1,21 @@
 """Helpers for the tests of layers."""
 
+import functools
+
 import keras
 import numpy as np
 import pytest
 
+from gan_blocks import gradients
+
 on_tensorflow = pytest.mark.skipif(
     keras.backend.backend() != "tensorflow", reason="TensorFlow only"
 )
+
+
+def readable(value):
+    """Returns the name of a parametrized test's argument."""
+    return getattr(value, "__name__", str(value))
 
 
 def to_numpy(values):
@@ -19,6 +28,12 @@ def assert_close(actual, expected, **tolerance):
     )
 
 
+def assert_close_to_scale(actual, expected, tolerance):
+    """Allows errors relative to the largest expected value."""
+    scale = np.abs(to_numpy(expected)).max()
+    assert_close(actual, expected, atol=tolerance * scale)
+
+
 def assert_equal(actual, expected):
     np.testing.assert_array_equal(to_numpy(actual), to_numpy(expected))
 
@@ -26,6 +41,20 @@ def assert_equal(actual, expected):
 def normal(*shape, seed=0, mean=0.0, deviation=1.0, dtype="float32"):
     generator = np.random.default_rng(seed)
     return generator.normal(mean, deviation, shape).astype(dtype)
+
+
+shifted = functools.partial(normal, mean=1.0, deviation=2.0)
+
+
+def squared_gradient(network, inputs, variables):
+    """Returns the square of the input gradient, and its own gradients."""
+
+    def square():
+        gradient = gradients.input_gradient(network, inputs)
+        return keras.ops.sum(gradient**2), None
+
+    value, _, pullback = gradients.vjp(square, variables)
+    return value, pullback(keras.ops.ones_like(value))
 
 
 def skip_if_channels_first_is_unsupported():
@@ -39,18 +68,3 @@ def skip_if_channels_first_is_unsupported():
         if "NHWC" not in str(error):
             raise
         pytest.skip("TensorFlow on this CPU convolves channels-last only")
-
-
-def save_and_load(model, inputs, folder):
-    """Returns the loaded model, after a check of its outputs and layers."""
-    model.save(folder / "model.keras")
-    loaded = keras.saving.load_model(folder / "model.keras")
-    expected = model(inputs)
-    assert_equal(loaded(inputs), expected)
-    shape = model.compute_output_shape(inputs.shape)
-    assert tuple(expected.shape) == tuple(shape)
-    for layer, other in zip(model.layers, loaded.layers, strict=True):
-        assert other.get_config() == layer.get_config()
-        assert other.trainable is layer.trainable
-        assert len(other.variables) == len(layer.variables)
-    return loaded
