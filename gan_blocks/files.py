@@ -1,12 +1,12 @@
 """Atomic writes, and best-effort writes that do not stop training."""
 
-from collections.abc import Iterator
 import contextlib
 import logging
 import os
 import pathlib
 import shutil
 import tempfile
+from collections.abc import Iterator
 
 from gan_blocks._types import PathLike
 

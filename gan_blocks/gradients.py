@@ -7,9 +7,10 @@ functions.
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import keras
+
 from gan_blocks import backend, replicas
 from gan_blocks._types import Tensor
-import keras
 
 __all__ = [
     "apply",

@@ -1,16 +1,17 @@
 """Converts images, lays them out in grids, saves PNG files and animations."""
 
-from collections.abc import Iterable, Iterator, Sequence
 import math
 import os
 import pathlib
+from collections.abc import Iterable, Iterator, Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike
+from PIL import Image
 
 from gan_blocks import files
 from gan_blocks._checks import check_positive_integer
 from gan_blocks._types import PathLike
-import numpy as np
-from numpy.typing import ArrayLike
-from PIL import Image
 
 __all__ = ["from_uint8", "grid", "save_animation", "save_png", "to_uint8"]
 

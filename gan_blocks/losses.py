@@ -8,10 +8,11 @@ them, computed in float32 under mixed precision.
 
 from typing import Any, Literal, cast
 
-from gan_blocks._configurable import Configurable
-from gan_blocks._types import Tensor
 import keras
 from keras import ops
+
+from gan_blocks._configurable import Configurable
+from gan_blocks._types import Tensor
 
 __all__ = [
     "AdversarialLoss",

@@ -1,7 +1,9 @@
 """Generators and discriminators as plain Keras models."""
 
-from collections.abc import Callable, Sequence
 import math
+from collections.abc import Callable, Sequence
+
+import keras
 
 from gan_blocks._checks import check_positive_integer
 from gan_blocks.layers import (
@@ -9,7 +11,6 @@ from gan_blocks.layers import (
     StridedConvBlock,
     TransposedConvBlock,
 )
-import keras
 
 __all__ = [
     "dcgan_discriminator",

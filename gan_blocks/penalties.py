@@ -1,11 +1,12 @@
 """Gradient penalties, which keep the discriminator smooth."""
 
+import keras
+from keras import ops
+
 from gan_blocks import gradients
 from gan_blocks._checks import check_positive_integer
 from gan_blocks._configurable import Configurable
 from gan_blocks._types import Tensor
-import keras
-from keras import ops
 
 __all__ = ["GradientPenalty", "Penalty", "R1", "R2"]
 

@@ -3,11 +3,12 @@
 import dataclasses
 from typing import Any
 
+import keras
+
 from gan_blocks import losses, networks, penalties
 from gan_blocks._checks import check_positive_integer
 from gan_blocks.gan.model import GAN
 from gan_blocks.layers import ProjectionHead, StridedConvBlock
-import keras
 
 __all__ = ["Plan"]
 

@@ -6,12 +6,13 @@ of `torch.distributed`. JAX needs no replicas: one step sees the whole batch,
 on all devices.
 """
 
-from collections.abc import Iterator, Sequence
 import contextlib
+from collections.abc import Iterator, Sequence
+
+import keras
 
 from gan_blocks import backend
 from gan_blocks._types import Tensor
-import keras
 
 __all__ = [
     "all_reduce_mean",

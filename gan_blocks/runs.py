@@ -5,8 +5,8 @@ import json
 import logging
 import pathlib
 import re
-from typing import Any
 import zipfile
+from typing import Any
 
 from gan_blocks._types import PathLike
 from gan_blocks._version import __version__

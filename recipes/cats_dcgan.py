@@ -19,10 +19,11 @@ the positions of eyes and ears. Its faces are turned upright and cut out first.
 """
 
 from gan_blocks.cli import Run, start  # isort: skip (hides TensorFlow's log)
-from gan_blocks import GAN, datasets, faces, layers, losses, samples
-from gan_blocks.callbacks import EpochCheckpoint, ImageGrid
 import keras
 import numpy as np
+
+from gan_blocks import GAN, datasets, faces, layers, losses, samples
+from gan_blocks.callbacks import EpochCheckpoint, ImageGrid
 
 LATENT_DIM = 100  # Random numbers from which the generator makes one image.
 GENERATOR_RATE = 2e-4  # Learning rate, from the DCGAN paper.

@@ -15,10 +15,11 @@ first column of each grid has zeros, the second one has ones, and so on.
 """
 
 from gan_blocks.cli import start  # isort: skip (hides TensorFlow's log)
-from gan_blocks import GAN, datasets, layers, losses, penalties, samples
-from gan_blocks.callbacks import EpochCheckpoint, ImageGrid
 import keras
 import numpy as np
+
+from gan_blocks import GAN, datasets, layers, losses, penalties, samples
+from gan_blocks.callbacks import EpochCheckpoint, ImageGrid
 
 CLASSES = 10
 LATENT_DIM = 100  # Random numbers from which the generator makes one image.

@@ -13,10 +13,11 @@ first epoch; the tutorial trains for 20. runs/digits_dcgan/grids has a grid of
 """
 
 from gan_blocks.cli import start  # isort: skip (hides TensorFlow's log)
-from gan_blocks import GAN, datasets, layers, samples
-from gan_blocks.callbacks import EpochCheckpoint, ImageGrid
 import keras
 import numpy as np
+
+from gan_blocks import GAN, datasets, layers, samples
+from gan_blocks.callbacks import EpochCheckpoint, ImageGrid
 
 LATENT_DIM = 100  # Random numbers from which the generator makes one image.
 LEARNING_RATE = 2e-4  # Of both networks, from the DCGAN paper.

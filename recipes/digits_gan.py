@@ -13,10 +13,11 @@ epoch.
 """
 
 from gan_blocks.cli import start  # isort: skip (hides TensorFlow's log)
-from gan_blocks import GAN, datasets, samples
-from gan_blocks.callbacks import EpochCheckpoint, ImageGrid
 import keras
 import numpy as np
+
+from gan_blocks import GAN, datasets, samples
+from gan_blocks.callbacks import EpochCheckpoint, ImageGrid
 
 LATENT_DIM = 100  # Random numbers from which the generator makes one image.
 UNITS = 128  # Size of the one hidden layer of each network.

@@ -15,10 +15,11 @@ Faces of other sizes: `gan_blocks train path/to/faces`.
 """
 
 from gan_blocks.cli import start  # isort: skip (hides TensorFlow's log)
-from gan_blocks import GAN, datasets, layers, losses, samples
-from gan_blocks.callbacks import EpochCheckpoint, ImageGrid
 import keras
 import numpy as np
+
+from gan_blocks import GAN, datasets, layers, losses, samples
+from gan_blocks.callbacks import EpochCheckpoint, ImageGrid
 
 LATENT_DIM = 100  # Random numbers from which the generator makes one image.
 FILTERS = 64  # Of the discriminator's first block. The others have more.

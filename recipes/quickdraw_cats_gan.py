@@ -14,10 +14,11 @@ grid of 10 x 10 cats for the first epoch and for every 20th.
 """
 
 from gan_blocks.cli import start  # isort: skip (hides TensorFlow's log)
-from gan_blocks import GAN, datasets, layers, losses, samples
-from gan_blocks.callbacks import EpochCheckpoint, ImageGrid
 import keras
 import numpy as np
+
+from gan_blocks import GAN, datasets, layers, losses, samples
+from gan_blocks.callbacks import EpochCheckpoint, ImageGrid
 
 LATENT_DIM = 100  # Random numbers from which the generator makes one image.
 LEARNING_RATE = 2e-4  # Of both networks. Adam's default of 1e-3 is unstable.

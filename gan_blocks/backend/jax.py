@@ -5,8 +5,9 @@ A function that reads or assigns Keras variables becomes pure inside a
 collected as values, which the caller assigns.
 """
 
-from gan_blocks.backend.scope import NestedScope
 import jax
+
+from gan_blocks.backend.scope import NestedScope
 
 # Gradients.
 

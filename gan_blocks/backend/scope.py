@@ -2,8 +2,9 @@
 
 from collections.abc import Iterable
 
-from gan_blocks._types import Tensor
 import keras
+
+from gan_blocks._types import Tensor
 
 
 class NestedScope(keras.StatelessScope):

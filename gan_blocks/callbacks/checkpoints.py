@@ -5,11 +5,12 @@ import logging
 import pathlib
 from typing import Any
 
+import keras
+
 from gan_blocks import files, replicas, runs
 from gan_blocks._checks import check_positive_integer
 from gan_blocks._types import PathLike
 from gan_blocks.callbacks.divergence import is_finite
-import keras
 
 __all__ = ["EpochCheckpoint"]
 

@@ -4,8 +4,9 @@ import logging
 import math
 from typing import Any
 
-from gan_blocks._checks import check_positive_integer
 import keras
+
+from gan_blocks._checks import check_positive_integer
 
 __all__ = ["StopOnDivergence"]
 

@@ -3,8 +3,9 @@
 import logging
 from typing import Any
 
-from gan_blocks import runs
 import keras
+
+from gan_blocks import runs
 
 __all__ = ["WarnOnTrouble"]
 

@@ -4,9 +4,10 @@ import csv
 import pathlib
 from typing import Any
 
+import keras
+
 from gan_blocks import files, replicas, runs
 from gan_blocks._types import PathLike
-import keras
 
 __all__ = ["HistoryTable"]
 

@@ -3,11 +3,12 @@
 import pathlib
 from typing import Any
 
+import keras
+import numpy as np
+
 from gan_blocks import files, images, replicas, runs
 from gan_blocks._checks import check_positive_integer
 from gan_blocks._types import PathLike
-import keras
-import numpy as np
 
 __all__ = ["ImageGrid"]
 

@@ -8,9 +8,10 @@ import sys
 import time
 from typing import Any
 
+import keras
+
 from gan_blocks import backend, files, replicas
 from gan_blocks._checks import check_positive_integer
-import keras
 
 __all__ = ["ProgressLine"]
 

@@ -3,8 +3,9 @@
 from collections.abc import Callable
 from typing import Any
 
-from gan_blocks._checks import check_positive_integer
 import keras
+
+from gan_blocks._checks import check_positive_integer
 
 __all__ = ["QualityMonitor"]
 

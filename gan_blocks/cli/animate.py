@@ -1,17 +1,18 @@
 """The action `animate`: a film of the grids of a run."""
 
-from collections.abc import Iterator, Sequence
 import contextlib
 import math
 import pathlib
 import shutil
 import subprocess
+from collections.abc import Iterator, Sequence
+
+from PIL import Image
 
 from gan_blocks import images
 from gan_blocks.cli import loading
 from gan_blocks.cli.output import fail
 from gan_blocks.files import atomic_write
-from PIL import Image
 
 __all__ = ["animate", "check_format", "save_film"]
 

@@ -1,9 +1,9 @@
 """The command `gan_blocks`: trains GANs and uses trained ones."""
 
 import argparse
-from collections.abc import Callable, Sequence
 import importlib
 import pathlib
+from collections.abc import Callable, Sequence
 
 from gan_blocks._version import __version__
 from gan_blocks.cli.options import at_least

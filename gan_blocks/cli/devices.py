@@ -1,12 +1,13 @@
 """The option `--devices`: training on several devices or processes."""
 
-from collections.abc import Sequence
 import contextlib
 import os
+from collections.abc import Sequence
+
+import keras
 
 from gan_blocks import replicas
 from gan_blocks.cli.output import fail
-import keras
 
 __all__ = ["count", "has_accelerator", "scope"]
 

@@ -3,12 +3,13 @@
 import json
 import pathlib
 
+import keras
+
 from gan_blocks import metrics
 from gan_blocks.cli import loading
 from gan_blocks.cli.output import fail
 from gan_blocks.files import atomic_write
 from gan_blocks.runs import steps_done
-import keras
 
 __all__ = ["evaluate"]
 

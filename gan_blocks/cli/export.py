@@ -1,19 +1,20 @@
 """The action `export`: the generator for other programs."""
 
-from collections.abc import Iterator
 import contextlib
 import importlib.util
 import logging
 import pathlib
 import textwrap
-from typing import Any
 import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+import numpy as np
 
 from gan_blocks.cli import loading
 from gan_blocks.cli.output import fail, python_command
 from gan_blocks.gan.model import GAN
-import keras
-import numpy as np
 
 __all__ = ["export"]
 

@@ -1,7 +1,7 @@
 """The action `generate`: new pictures from a trained GAN."""
 
-from collections.abc import Sequence
 import pathlib
+from collections.abc import Sequence
 
 from gan_blocks import images
 from gan_blocks.cli import loading

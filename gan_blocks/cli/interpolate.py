@@ -1,11 +1,12 @@
 """The action `interpolate`: a film along a path through the latents."""
 
-from collections.abc import Sequence
 import pathlib
+from collections.abc import Sequence
+
+import numpy as np
 
 from gan_blocks import images
 from gan_blocks.cli import animate, loading
-import numpy as np
 
 __all__ = ["interpolate"]
 

@@ -1,17 +1,17 @@
 """Loads trained GANs and pictures, with one-line errors."""
 
-from collections.abc import Sequence
 import pathlib
 import textwrap
+from collections.abc import Sequence
 from typing import Any
 
-# Keras finds the classes of a saved GAN only after their import.
-from gan_blocks import datasets, layers, losses, penalties  # noqa: F401
+import keras
+import numpy as np
+
+from gan_blocks import datasets
 from gan_blocks.cli.output import fail
 from gan_blocks.gan.model import GAN
 from gan_blocks.runs import RunFolder, read_manifest
-import keras
-import numpy as np
 
 __all__ = [
     "choose_labels",

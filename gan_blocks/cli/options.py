@@ -1,9 +1,9 @@
 """Command-line options of the recipes."""
 
 import argparse
-from collections.abc import Callable, Mapping, Sequence
 import pathlib
 import sys
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from gan_blocks.cli.output import fail

@@ -1,6 +1,5 @@
 """Text that the programs print: errors, hints, and a stdout that may break."""
 
-from collections.abc import Iterator
 import contextlib
 import logging
 import os
@@ -11,6 +10,7 @@ import shutil
 import sys
 import tempfile
 import traceback
+from collections.abc import Iterator
 from typing import Any, NoReturn
 
 __all__ = [

@@ -1,19 +1,20 @@
 """A training run that is controlled from the command line."""
 
-from collections.abc import Mapping, Sequence
 import contextlib
 import importlib.util
 import math
 import pathlib
 import sys
 import time
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+import keras
+import numpy as np
 
 from gan_blocks import callbacks, files, images, metrics, page, replicas, runs
 from gan_blocks.cli import devices, loading, options, output
 from gan_blocks.gan.model import GAN
-import keras
-import numpy as np
 
 __all__ = ["Run", "start"]
 

@@ -1,8 +1,8 @@
 """The action `train`: a GAN from a folder of pictures."""
 
-from collections.abc import Sequence
 import dataclasses
 import pathlib
+from collections.abc import Sequence
 from typing import Any
 
 from gan_blocks import callbacks, datasets, replicas

@@ -1,8 +1,6 @@
 """Images and labels in NumPy arrays, `.npy`, `.npz` and idx (MNIST) files."""
 
-from collections.abc import Callable, Iterator
 import contextlib
-from contextlib import AbstractContextManager
 import functools
 import gzip
 import math
@@ -10,9 +8,11 @@ import os
 import pathlib
 import re
 import struct
-from typing import TypeAlias
 import warnings
 import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from typing import TypeAlias
 
 import numpy as np
 from PIL import Image

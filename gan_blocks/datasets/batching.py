@@ -1,15 +1,16 @@
 """Batches of images, in an order that depends on a seed and the step only."""
 
-from collections.abc import Iterator
 import functools
+from collections.abc import Iterator
 from typing import Any
+
+import keras
+import numpy as np
 
 from gan_blocks import replicas
 from gan_blocks._checks import check_positive_integer
 from gan_blocks.datasets import arrays
 from gan_blocks.images import from_uint8
-import keras
-import numpy as np
 
 
 def batches(

@@ -8,14 +8,15 @@ import math
 import numbers
 import os
 import tempfile
-from typing import Any
 import warnings
+from typing import Any
 
-from gan_blocks._types import PathLike
-from gan_blocks.datasets import arrays, sources
 import keras
 import numpy as np
 from PIL import Image, ImageOps
+
+from gan_blocks._types import PathLike
+from gan_blocks.datasets import arrays, sources
 
 _MEMORY_LIMIT = 4 * 1024**3  # bytes; larger arrays are stored in a file
 _CHUNK = 256  # number of images that are opened at a time

@@ -1,6 +1,5 @@
 """Detects the kind of a source of images and opens it."""
 
-from collections.abc import Callable
 import contextlib
 import functools
 import io
@@ -9,13 +8,15 @@ import pathlib
 import stat
 import textwrap
 import threading
-from typing import Any
 import zipfile
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
 
 from gan_blocks._types import PathLike
 from gan_blocks.datasets import arrays
-import numpy as np
-from PIL import Image, UnidentifiedImageError
 
 # Formats that Pillow decodes by itself. Others, such as EPS, start a program,
 # which is not safe for files from an unknown source.

@@ -4,11 +4,12 @@ import math
 import pathlib
 import stat
 
-from gan_blocks._checks import check_positive_integer
-from gan_blocks._types import PathLike
 import numpy as np
 from numpy.typing import ArrayLike
 from PIL import Image
+
+from gan_blocks._checks import check_positive_integer
+from gan_blocks._types import PathLike
 
 _POINTS = 9
 _MARGIN = 0.1  # relative to the distance of the farthest landmark

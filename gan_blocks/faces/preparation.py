@@ -1,7 +1,6 @@
 """Prepares the faces of a whole image folder for training, once."""
 
 import collections
-from collections.abc import Callable, Iterator
 import concurrent.futures
 import contextlib
 import functools
@@ -10,13 +9,15 @@ import os
 import pathlib
 import threading
 import warnings
+from collections.abc import Callable, Iterator
+
+import keras
+from PIL import Image
 
 from gan_blocks import files
 from gan_blocks._checks import check_positive_integer
 from gan_blocks._types import PathLike
 from gan_blocks.faces import alignment
-import keras
-from PIL import Image
 
 _MANIFEST = "prepared.json"
 _SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")

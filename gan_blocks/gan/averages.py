@@ -5,8 +5,9 @@ weights. This one includes the statistics of batch normalization, which belong
 to the averaged weights.
 """
 
-from gan_blocks._types import Tensor
 from keras import ops
+
+from gan_blocks._types import Tensor
 
 
 def create_averages(owner, network):

@@ -2,9 +2,10 @@
 
 from typing import Any
 
-from gan_blocks._types import Tensor
 import keras
 import numpy as np
+
+from gan_blocks._types import Tensor
 
 
 class LabelledNetwork:

@@ -3,10 +3,11 @@
 import itertools
 from typing import Any
 
-from gan_blocks import replicas
-from gan_blocks._types import Tensor
 import keras
 import numpy as np
+
+from gan_blocks import replicas
+from gan_blocks._types import Tensor
 
 
 def draw(

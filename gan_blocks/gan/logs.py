@@ -1,9 +1,10 @@
 """The values that a GAN logs, and their means over an epoch."""
 
-from gan_blocks import replicas
-from gan_blocks._types import Tensor
 import keras
 from keras import ops
+
+from gan_blocks import replicas
+from gan_blocks._types import Tensor
 
 
 def names(threshold: float | None, with_penalty: bool = False) -> list[str]:

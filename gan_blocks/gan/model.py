@@ -1,7 +1,13 @@
 """The GAN: two networks, trained by `fit` on every Keras backend."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
+
+import keras
+import numpy as np
+from keras import ops
 
 from gan_blocks import backend, gradients, losses, replicas
 from gan_blocks._checks import check_positive_integer
@@ -16,9 +22,6 @@ from gan_blocks.gan.latents import (
 )
 from gan_blocks.gan.optimizers import OptimizerPair, build_for
 from gan_blocks.gan.resuming import remaining_fits, steps_done
-import keras
-from keras import ops
-import numpy as np
 
 _KERAS_COMPILE_ARGUMENTS = {"jit_compile", "run_eagerly", "steps_per_execution"}
 

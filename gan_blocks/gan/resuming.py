@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator
 
-from gan_blocks._checks import check_positive_integer
 import keras
+
+from gan_blocks._checks import check_positive_integer
 
 
 def steps_done(model: keras.Model) -> int:

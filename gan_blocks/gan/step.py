@@ -9,9 +9,10 @@ to the fake images and pulls it back to the weights of G, which is the chain
 rule. https://arxiv.org/abs/1406.2661
 """
 
-from gan_blocks import gradients
 import keras
 from keras import ops
+
+from gan_blocks import gradients
 
 
 def generate_images(generator, latents):

@@ -3,13 +3,14 @@
 from collections.abc import Iterable
 from typing import Any, Literal, TypeAlias
 
+import keras
+
 from gan_blocks._types import Tensor
 from gan_blocks.layers._data_format import Shape
 from gan_blocks.layers.normalization import (
     BatchNormalization,
     GroupNormalization,
 )
-import keras
 
 Normalization: TypeAlias = Literal["batch", "layer", "group", "instance"] | None
 Padding: TypeAlias = Literal["same", "valid"]

@@ -6,9 +6,10 @@
 from collections.abc import Sequence
 from typing import Any
 
-from gan_blocks._types import Tensor
 import numpy as np
 import tensorflow as tf
+
+from gan_blocks._types import Tensor
 
 
 def has_gpu() -> bool:

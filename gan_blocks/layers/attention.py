@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import keras
+
 from gan_blocks._types import Tensor
 from gan_blocks.layers import _inner
 from gan_blocks.layers._data_format import (
@@ -12,7 +14,6 @@ from gan_blocks.layers._data_format import (
 )
 from gan_blocks.layers.convolution import Conv2D
 from gan_blocks.layers.spectral import SpectralNormalization
-import keras
 
 __all__ = ["SelfAttention2D"]
 

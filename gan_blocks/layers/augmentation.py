@@ -1,14 +1,15 @@
 """Differentiable augmentation for discriminators."""
 
-from collections.abc import Sequence
 import random
+from collections.abc import Sequence
 from typing import Any
+
+import keras
+from keras import ops
 
 from gan_blocks._checks import check_positive_integer
 from gan_blocks._types import Tensor
 from gan_blocks.layers._data_format import DataFormat, Shape, standardize
-import keras
-from keras import ops
 
 __all__ = ["AdaptiveAugment", "DiffAugment"]
 

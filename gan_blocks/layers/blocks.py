@@ -3,6 +3,8 @@
 import random
 from typing import Any, Literal
 
+import keras
+
 from gan_blocks._types import Tensor
 from gan_blocks.layers import _inner
 from gan_blocks.layers._data_format import DataFormat, Shape, channels_axis
@@ -14,7 +16,6 @@ from gan_blocks.layers._inner import (
 )
 from gan_blocks.layers.convolution import Conv2D, Conv2DTranspose
 from gan_blocks.layers.spectral import SpectralNormalization
-import keras
 
 __all__ = [
     "DenseBlock",

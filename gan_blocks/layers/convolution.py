@@ -32,9 +32,10 @@ products, on every backend.
 
 from typing import Any
 
+import keras
+
 from gan_blocks._types import Tensor
 from gan_blocks.layers._kernels import kernels
-import keras
 
 __all__ = ["Conv2D", "Conv2DTranspose"]
 

@@ -2,10 +2,11 @@
 
 from typing import Any
 
+import keras
+
 from gan_blocks import replicas
 from gan_blocks._types import Tensor
 from gan_blocks.layers._kernels import kernels
-import keras
 
 __all__ = ["BatchNormalization", "GroupNormalization"]
 

@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from typing import Any
 
+import keras
+
 from gan_blocks._checks import check_positive_integer
 from gan_blocks._types import Tensor
 from gan_blocks.layers._data_format import Shape
-import keras
 
 __all__ = ["ProjectionHead"]
 

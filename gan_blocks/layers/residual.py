@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import keras
+
 from gan_blocks._checks import check_positive_integer
 from gan_blocks._types import Tensor
 from gan_blocks.layers import _inner
@@ -14,7 +16,6 @@ from gan_blocks.layers._data_format import (
 )
 from gan_blocks.layers._inner import Normalization, Pair
 from gan_blocks.layers.blocks import StridedConvBlock
-import keras
 
 __all__ = ["ResidualDownBlock", "ResidualUpBlock"]
 

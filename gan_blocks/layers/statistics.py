@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import keras
+
 from gan_blocks._checks import check_positive_integer
 from gan_blocks._types import Tensor
 from gan_blocks.layers._data_format import (
@@ -10,7 +12,6 @@ from gan_blocks.layers._data_format import (
     channels_axis,
     standardize,
 )
-import keras
 
 __all__ = ["MinibatchStdDev", "PixelNormalization"]
 

@@ -4,12 +4,13 @@ import hashlib
 import os
 import pathlib
 
-from gan_blocks._types import PathLike
-from gan_blocks.files import atomic_write
-from gan_blocks.images import from_uint8
 import keras
 import numpy as np
 from numpy.typing import ArrayLike
+
+from gan_blocks._types import PathLike
+from gan_blocks.files import atomic_write
+from gan_blocks.images import from_uint8
 
 __all__ = ["train_classifier"]
 

@@ -6,8 +6,8 @@ resized for it, and on the number of images. Compare two distances only if all
 three are the same.
 """
 
-from collections.abc import Iterator
 import warnings
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import ArrayLike

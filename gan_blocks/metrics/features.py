@@ -4,8 +4,8 @@ import hashlib
 from typing import Any
 
 import keras
-from keras import ops
 import numpy as np
+from keras import ops
 from numpy.typing import ArrayLike
 
 __all__ = ["FeatureExtractor"]

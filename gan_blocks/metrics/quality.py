@@ -1,8 +1,12 @@
 """All metrics of a GAN in one call."""
 
-from collections.abc import Iterable
 import dataclasses
+from collections.abc import Iterable
 from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import ArrayLike
 
 from gan_blocks._checks import check_positive_integer
 from gan_blocks.images import from_uint8
@@ -14,9 +18,6 @@ from gan_blocks.metrics.distances import (
     precision_recall,
 )
 from gan_blocks.metrics.features import FeatureExtractor
-import keras
-import numpy as np
-from numpy.typing import ArrayLike
 
 __all__ = ["Quality", "QualityResult"]
 

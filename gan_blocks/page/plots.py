@@ -1,8 +1,8 @@
 """SVG plots of the history of a run."""
 
+import math
 from collections.abc import Iterator, Sequence
 from html import escape
-import math
 
 __all__ = ["columns", "draw", "parse_number", "position"]
 

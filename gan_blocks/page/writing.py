@@ -1,9 +1,7 @@
 """Writes the page of a run."""
 
 import base64
-from collections.abc import Callable, Iterable, Sequence
 import csv
-from html import escape
 import json
 import math
 import pathlib
@@ -11,6 +9,8 @@ import platform
 import re
 import string
 import struct
+from collections.abc import Callable, Iterable, Sequence
+from html import escape
 from typing import Any, TypeVar
 
 from gan_blocks._types import PathLike

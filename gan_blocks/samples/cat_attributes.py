@@ -2,8 +2,9 @@
 
 from typing import TypeAlias
 
-from gan_blocks._checks import check_positive_integer
 import numpy as np
+
+from gan_blocks._checks import check_positive_integer
 
 # The possible values of each attribute. A cat stores the index of its value.
 CAT_ATTRIBUTES: dict[str, tuple[str, ...]] = {

@@ -1,10 +1,13 @@
 """Draws cat faces in color."""
 
-from collections.abc import Sequence
 import copy
 import functools
 import math
+from collections.abc import Sequence
 from typing import Literal, NamedTuple, TypeAlias, overload
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageOps
 
 from gan_blocks.samples import cat_shapes as shapes
 from gan_blocks.samples.cat_attributes import (
@@ -13,8 +16,6 @@ from gan_blocks.samples.cat_attributes import (
     check_arguments,
     value_names,
 )
-import numpy as np
-from PIL import Image, ImageDraw, ImageOps
 
 _Color: TypeAlias = str | int
 

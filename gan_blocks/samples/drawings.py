@@ -2,6 +2,9 @@
 
 import math
 
+import numpy as np
+from PIL import Image, ImageDraw
+
 from gan_blocks.samples import cat_shapes as shapes
 from gan_blocks.samples.cat_attributes import (
     Attributes,
@@ -9,8 +12,6 @@ from gan_blocks.samples.cat_attributes import (
     check_arguments,
     value_names,
 )
-import numpy as np
-from PIL import Image, ImageDraw
 
 _WIDTH = 0.11  # of a line: 1.5 of 28 pixels, similar to Quick, Draw!
 _MIN_CANVAS = 168  # pixels; cats are drawn large and then reduced
