@@ -1,6 +1,7 @@
 """Checks that the networks fit each other and that the data fits them."""
 
 import warnings
+from typing import Any
 
 import keras
 from keras import ops
@@ -192,7 +193,7 @@ class RangeCheck(keras.callbacks.Callback):
         if self.checked:
             return
         self.checked = True
-        activation = _output_activation(self.model.generator)
+        activation: Any = _output_activation(self.model.generator)
         if activation is keras.activations.tanh:
             low, high = -1.0, 1.0
         elif activation is keras.activations.sigmoid:

@@ -226,23 +226,26 @@ class GAN(keras.Model):
                 "`generator_optimizer` and `discriminator_optimizer` must be "
                 f"two objects. Received: {generator_optimizer} twice"
             )
-        if not isinstance(penalty, (list, tuple)):
-            penalty = [] if penalty is None else [penalty]
-        if not all(callable(one) for one in penalty):
+        penalties: list[Any] = [penalty]
+        if penalty is None:
+            penalties = []
+        elif isinstance(penalty, (list, tuple)):
+            penalties = list(penalty)
+        if not all(callable(one) for one in penalties):
             raise ValueError(
                 "`penalty` must be a `Penalty`, a function, or a list of "
                 f"these. Received: penalty={penalty}"
             )
         self.loss = losses.get(loss)
         self.discriminator_steps = discriminator_steps
-        self._penalties = list(penalty)
+        self._penalties = penalties
         # As an attribute of the model, Keras tracks their state.
         self._penalty_noise = [
             one.seed_generator
-            for one in penalty
+            for one in penalties
             if getattr(one, "seed_generator", None) is not None
         ]
-        self._log_names = logs.names(self._threshold, bool(penalty))
+        self._log_names = logs.names(self._threshold, bool(penalties))
         self.means = logs.Means([*self._log_names, *checks.EXTREMES])
         super().compile(
             optimizer=OptimizerPair(
@@ -380,7 +383,7 @@ class GAN(keras.Model):
             fake_images, pullback = step.generate_images(
                 generator, self._latents_like(real_images, self.noise)
             )
-            d_loss, penalty, *logits = step.discriminator_step(
+            results = step.discriminator_step(
                 discriminator,
                 d_optimizer,
                 self.loss,
@@ -389,13 +392,14 @@ class GAN(keras.Model):
                 fake_images,
                 step_number=self.optimizer.iterations,
             )
+            d_loss, penalty, real_logits, fake_logits = results
             for layer in self._observers:
-                layer.observe(logits[0] - (self._threshold or 0.0))
+                layer.observe(real_logits - (self._threshold or 0.0))
             batch_logs.append(
                 {
                     "d_loss": d_loss,
                     "penalty": penalty,
-                    **logs.scores(*logits, self._threshold),
+                    **logs.scores(real_logits, fake_logits, self._threshold),
                     "spread": logs.spread(real_images, fake_images),
                 }
             )
@@ -529,7 +533,7 @@ class GAN(keras.Model):
         if self.run_eagerly:
             run = self._run_generator
         values = [variable.value for variable in self._shown_variables()]
-        images = None
+        images: Any = None
         for start in range(0, len(latents), batch_size):
             part = slice(start, start + batch_size)
             inputs = latents[part]
