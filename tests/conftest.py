@@ -10,8 +10,12 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # The tensors are small.
 # Compiling takes more time than running.
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 
-import keras  # noqa: E402
 import pytest  # noqa: E402
+
+from gan_blocks.cli.output import hide_tensorflow_log  # noqa: E402
+
+with hide_tensorflow_log():
+    import keras
 
 # A shell that starts pytest in the background makes it ignore Ctrl-C. Some
 # tests send this signal.

@@ -1,19 +1,20 @@
 """Training on two devices and in two processes."""
 
 import os
-from pathlib import Path
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
-from gan_blocks import runs
-import gan_blocks.gan  # noqa: F401  Registers the classes of saved GANs.
 import keras
 import numpy as np
 import pytest
 from support.models import assert_same_variables
 from support.two_processes import environments
+
+import gan_blocks.gan  # noqa: F401  Registers the classes of saved GANs.
+from gan_blocks import runs
 
 TESTS = Path(__file__).parent
 SCRIPT = TESTS / "scripts" / "train_on_devices.py"
