@@ -13,7 +13,6 @@ import pytest
 from support.models import assert_same_variables
 from support.two_processes import environments
 
-import gan_blocks.gan  # noqa: F401  Registers the classes of saved GANs.
 from gan_blocks import runs
 
 TESTS = Path(__file__).parent

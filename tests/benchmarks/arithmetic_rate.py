@@ -14,11 +14,12 @@ import sys
 
 os.environ["KERAS_BACKEND"] = "tensorflow"
 
-from gan_blocks import layers  # noqa: E402
 import keras  # noqa: E402
 import step_speed  # noqa: E402
 import tensorflow as tf  # noqa: E402
 import timing  # noqa: E402
+
+from gan_blocks import layers  # noqa: E402
 
 SIDE = 4096  # Of the matrices.
 

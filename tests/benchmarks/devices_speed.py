@@ -47,9 +47,10 @@ def measure(kind):
     scope = globals()[f"{backend}_scope"](kind)
     if kind == "processes" and backend == "tensorflow":
         share = BATCH  # The strategy gives half of it to each process.
-    from gan_blocks import GAN, networks
     import peers
     import timing
+
+    from gan_blocks import GAN, networks
 
     with scope:
         gan = GAN(

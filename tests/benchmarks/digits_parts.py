@@ -16,7 +16,9 @@ import time
 os.environ["KERAS_BACKEND"] = "tensorflow"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import keras  # noqa: E402
 from digits_quality import argument_parser, prepare  # noqa: E402
+
 from gan_blocks import (  # noqa: E402
     GAN,
     datasets,
@@ -27,7 +29,6 @@ from gan_blocks import (  # noqa: E402
     networks,
     penalties,
 )
-import keras  # noqa: E402
 
 FEW = 500
 SMOOTH = losses.NonSaturating(label_smoothing=0.1)

@@ -29,11 +29,12 @@ import time
 os.environ["KERAS_BACKEND"] = "tensorflow"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-from gan_blocks import datasets, images, metrics  # noqa: E402
-from gan_blocks.plan import Plan  # noqa: E402
 import keras  # noqa: E402
 import numpy as np  # noqa: E402
 import tensorflow as tf  # noqa: E402
+
+from gan_blocks import datasets, images, metrics  # noqa: E402
+from gan_blocks.plan import Plan  # noqa: E402
 
 RECIPES = pathlib.Path(__file__).parents[2] / "recipes"
 cross_entropy = keras.losses.BinaryCrossentropy(from_logits=True)

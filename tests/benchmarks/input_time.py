@@ -20,6 +20,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 sys.path.insert(0, str(pathlib.Path(__file__).parents[2] / "recipes"))
 
 import cats_dcgan  # noqa: E402
+
 from gan_blocks import datasets, samples  # noqa: E402
 
 IMAGE_SIZE = 64

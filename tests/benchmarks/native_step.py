@@ -13,10 +13,11 @@ import itertools
 import statistics
 import sys
 
-from gan_blocks import layers
 import keras
 import peers
 import timing
+
+from gan_blocks import layers
 
 
 def ours(networks, images):

@@ -5,9 +5,10 @@ candidates of other projects use `keras.layers`. Ours use `gan_blocks.layers`,
 which have the same variables and results.
 """
 
-from gan_blocks import GAN, layers
 import keras
 import numpy as np
+
+from gan_blocks import GAN, layers
 
 LATENT_DIM = 100
 

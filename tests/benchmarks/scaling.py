@@ -10,11 +10,12 @@ KERAS_BACKEND chooses the backend.
 
 import sys
 
-from gan_blocks import networks
 import keras
 import native_step
 import peers
 import timing
+
+from gan_blocks import networks
 
 MIDDLE = 64, 32, 64  # Side of the images, filters, batch.
 ROWS = [

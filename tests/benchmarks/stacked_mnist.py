@@ -27,7 +27,10 @@ import time
 os.environ["KERAS_BACKEND"] = "tensorflow"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import keras  # noqa: E402
+import numpy as np  # noqa: E402
 from digits_quality import argument_parser, prepare  # noqa: E402
+
 from gan_blocks import (  # noqa: E402
     GAN,
     datasets,
@@ -38,8 +41,6 @@ from gan_blocks import (  # noqa: E402
     penalties,
 )
 from gan_blocks.plan import Plan  # noqa: E402
-import keras  # noqa: E402
-import numpy as np  # noqa: E402
 
 SHAPE = (28, 28, 3)
 SAMPLES = 26_000

@@ -30,6 +30,7 @@ def start(begin):
     report("import keras, with its backend")
     sys.path.insert(0, str(RECIPES))
     import digits_dcgan
+
     from gan_blocks.cli import Run
 
     report("import gan_blocks and the recipe")

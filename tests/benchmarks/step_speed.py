@@ -34,11 +34,12 @@ import sys
 os.environ["KERAS_BACKEND"] = "tensorflow"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-from gan_blocks import layers  # noqa: E402
 import keras  # noqa: E402
 import peers  # noqa: E402
 import tensorflow as tf  # noqa: E402
 import timing  # noqa: E402
+
+from gan_blocks import layers  # noqa: E402
 
 
 def cross_entropy(label, logits):

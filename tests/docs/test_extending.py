@@ -1,12 +1,13 @@
 """The recipe in docs/extending.md."""
 
-from pathlib import Path
 import re
 import runpy
 import sys
+from pathlib import Path
+
+import pytest
 
 from gan_blocks.cli import command
-import pytest
 
 PAGE = Path(__file__).parents[2] / "docs" / "extending.md"
 

@@ -9,9 +9,10 @@ docs/resuming.md.
 import argparse
 import sys
 
-from gan_blocks import GAN, callbacks, datasets, networks, runs
 import keras
 import numpy as np
+
+from gan_blocks import GAN, callbacks, datasets, networks, runs
 
 parser = argparse.ArgumentParser()
 parser.add_argument("--output", required=True)

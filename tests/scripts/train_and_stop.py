@@ -13,10 +13,11 @@ import pathlib
 import signal
 import sys
 
-from gan_blocks import GAN, callbacks, datasets, layers, losses, penalties, runs
 import keras
-from keras import ops
 import numpy as np
+from keras import ops
+
+from gan_blocks import GAN, callbacks, datasets, layers, losses, penalties, runs
 
 IMAGES, BATCH_SIZE = 50, 8
 STEPS_PER_EPOCH = IMAGES // BATCH_SIZE

@@ -19,9 +19,10 @@ if sys.argv[1] == "two":
     os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=2"
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 
-from gan_blocks import GAN, layers, networks, penalties, replicas
 import keras
 import numpy as np
+
+from gan_blocks import GAN, layers, networks, penalties, replicas
 
 BATCH_SIZE = 16
 

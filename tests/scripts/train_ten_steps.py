@@ -8,10 +8,11 @@ results can be compared.
 
 import sys
 
-from gan_blocks import GAN, layers, penalties
 import keras
-from keras import ops
 import numpy as np
+from keras import ops
+
+from gan_blocks import GAN, layers, penalties
 
 BATCH_SIZE = 16
 STEPS = 10

@@ -6,12 +6,11 @@ import os
 import re
 import struct
 import tracemalloc
-from unittest import mock
 import zlib
+from unittest import mock
 
 import numpy as np
 import pytest
-
 from support.image_sources import RED, encode, plain, write_zip
 
 PNG = encode(plain(RED))

@@ -1,9 +1,10 @@
 """Small GANs, images for them, and comparisons of their variables."""
 
-from gan_blocks import GAN, layers
 import keras
-from keras import ops
 import numpy as np
+from keras import ops
+
+from gan_blocks import GAN, layers
 
 LOGS = {"d_loss", "g_loss", "real_score", "fake_score"}
 LOGS |= {"real_accuracy", "fake_accuracy", "spread"}
@@ -41,6 +42,14 @@ def compiled(gan=None, optimizer=keras.optimizers.SGD, rate=0.05, **options):
     return gan
 
 
+def trained(build=small_gan, batch_size=8, **options):
+    """Trains a GAN for one epoch, always with the same random numbers."""
+    keras.utils.set_random_seed(0)
+    gan = compiled(build(), **options)
+    gan.fit(images(), batch_size=batch_size, shuffle=False, verbose=0)
+    return gan
+
+
 def conditional_networks(label_shape=()):
     """Returns a generator and a discriminator for three classes."""
     latents = keras.Input((4,))
@@ -75,6 +84,11 @@ def state(gan):
 def assert_same(before, after):
     for old, new in zip(before, after, strict=True):
         np.testing.assert_array_equal(old, new)
+
+
+def assert_close(before, after, **tolerance):
+    for old, new in zip(before, after, strict=True):
+        np.testing.assert_allclose(old, new, **tolerance)
 
 
 def assert_same_state(gan, expected):

@@ -1,10 +1,10 @@
 """The folder of a finished run, and the command that uses it."""
 
+from support import gans
+
 from gan_blocks import callbacks
 from gan_blocks.cli.command import main
 from gan_blocks.runs import RunFolder
-
-from support import gans
 
 
 def train_run(folder, gan=None, epochs=2):

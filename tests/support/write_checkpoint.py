@@ -13,10 +13,11 @@ import pathlib
 import sys
 import tempfile
 
-from gan_blocks import GAN, callbacks, layers, losses, penalties, runs
 import keras
-from keras import ops
 import numpy as np
+from keras import ops
+
+from gan_blocks import GAN, callbacks, layers, losses, penalties, runs
 
 FOLDER = pathlib.Path(__file__).parents[1] / "checkpoints"
 

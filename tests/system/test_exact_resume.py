@@ -1,8 +1,8 @@
 """A stopped and resumed run ends with the same bits as an uninterrupted one."""
 
-from pathlib import Path
 import subprocess
 import sys
+from pathlib import Path
 
 import keras
 import numpy as np

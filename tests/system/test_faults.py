@@ -2,11 +2,12 @@
 
 import os
 
-from gan_blocks import GAN, __version__, callbacks, runs
 import keras
 import numpy as np
 import pytest
 from support.disks import full_disk
+
+from gan_blocks import GAN, __version__, callbacks, runs
 
 
 def make_gan():

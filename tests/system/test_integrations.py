@@ -1,19 +1,20 @@
 """A GAN together with TensorBoard, Keras callbacks and safe loading."""
 
 import io
-from pathlib import Path
 import runpy
 import sys
 import types
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+from support.disks import full_disk
+from support.models import assert_same_variables
 
 from gan_blocks import GAN, callbacks, metrics, networks, replicas, runs
 from gan_blocks.plan import Plan
-import keras
-import numpy as np
-from PIL import Image
-import pytest
-from support.disks import full_disk
-from support.models import assert_same_variables
 
 RECIPE = Path(__file__).parents[2] / "recipes" / "digits_dcgan.py"
 SHAPE = (8, 8, 3)

@@ -1,7 +1,7 @@
 """Killed and resumed runs, and the harness that kills them."""
 
-from pathlib import Path
 import signal
+from pathlib import Path
 
 import pytest
 from support.kill_runs import Kill, choose_kills, kill_and_resume
