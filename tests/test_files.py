@@ -2,8 +2,9 @@ import logging
 import os
 import stat
 
-from gan_blocks import files
 import pytest
+
+from gan_blocks import files
 
 
 def test_an_atomic_write_replaces_the_file_and_creates_folders(tmp_path):
@@ -38,7 +39,7 @@ def test_a_failed_write_keeps_the_old_file(tmp_path, error):
 
 
 @pytest.mark.parametrize("flush", [True, False])
-def test_a_file_is_on_the_disk_before_the_move_only_with_flush(
+def test_flush_writes_a_file_to_the_disk_before_it_is_moved(
     tmp_path, monkeypatch, flush
 ):
     calls = []
@@ -99,7 +100,7 @@ def test_best_effort_warns_through_the_given_logger(caplog):
 
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
-def test_best_effort_passes_other_errors_on(error, caplog):
+def test_best_effort_does_not_catch_other_errors(error, caplog):
     with pytest.raises(error):
         with files.BestEffort("No table")():
             raise error

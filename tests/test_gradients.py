@@ -1,18 +1,16 @@
-from gan_blocks import gradients
 import keras
-from keras import ops
 import numpy as np
 import pytest
+from keras import ops
+from support.layers import assert_close, assert_equal, to_numpy
+
+from gan_blocks import gradients
 
 pytestmark = pytest.mark.every_backend
 
 
 def network(*layers):
     return keras.Sequential([keras.Input((3,)), *layers])
-
-
-def numpy(tensors):
-    return [ops.convert_to_numpy(tensor) for tensor in tensors]
 
 
 def test_vjp_returns_the_gradients_of_the_variables():
@@ -22,8 +20,8 @@ def test_vjp_returns_the_gradients_of_the_variables():
         lambda: (inputs @ weight, {"sum": ops.sum(weight)}), [weight]
     )
     (gradient,) = pullback(ops.convert_to_tensor([[10.0, 1.0]]))
-    np.testing.assert_allclose(*numpy([output, [[-2.0, -2.0]]]))
-    np.testing.assert_allclose(*numpy([gradient, [[10.0, 1.0], [-10.0, -1.0]]]))
+    assert_close(output, [[-2.0, -2.0]])
+    assert_close(gradient, [[10.0, 1.0], [-10.0, -1.0]])
     assert float(auxiliary["sum"]) == 10.0
 
 
@@ -34,13 +32,13 @@ def test_vjp_keeps_the_assignments_of_the_function():
     )
     inputs = ops.convert_to_tensor(np.eye(3, dtype="float32") * 3)
     seeds = model.layers[1].seed_generator.state
-    seed = ops.convert_to_numpy(seeds).copy()
+    seed = to_numpy(seeds)
     gradients.vjp(
         lambda: (model(inputs, training=True), None),
         model.trainable_variables,
     )
-    np.testing.assert_allclose(*numpy([model.layers[0].moving_mean, [1, 1, 1]]))
-    assert (ops.convert_to_numpy(seeds) != seed).any()
+    assert_close(model.layers[0].moving_mean, [1, 1, 1])
+    assert (to_numpy(seeds) != seed).any()
 
 
 def test_input_vjp_returns_the_input_gradient_and_changes_no_variable():
@@ -49,14 +47,14 @@ def test_input_vjp_returns_the_input_gradient_and_changes_no_variable():
         keras.layers.Dropout(0.5, seed=0),
         keras.layers.Dense(2),
     )
-    before = [value.copy() for value in numpy(model.variables)]
+    before = [to_numpy(variable) for variable in model.variables]
     inputs = ops.convert_to_tensor(np.eye(3, dtype="float32"))
     output, pullback = gradients.input_vjp(
         lambda inputs: model(inputs, training=True), inputs
     )
     assert pullback(ops.ones_like(output)).shape == (3, 3)
-    for old, new in zip(before, numpy(model.variables), strict=True):
-        np.testing.assert_array_equal(old, new)
+    for old, new in zip(before, model.variables, strict=True):
+        assert_equal(new, old)
 
 
 def test_input_vjp_equals_the_jacobian_calculated_by_hand():
@@ -64,8 +62,8 @@ def test_input_vjp_equals_the_jacobian_calculated_by_hand():
         lambda inputs: inputs**3, ops.convert_to_tensor([1.0, 2.0])
     )
     gradient = pullback(ops.convert_to_tensor([1.0, 10.0]))
-    np.testing.assert_allclose(*numpy([output, [1.0, 8.0]]))
-    np.testing.assert_allclose(*numpy([gradient, [3.0, 120.0]]))
+    assert_close(output, [1.0, 8.0])
+    assert_close(gradient, [3.0, 120.0])
 
 
 def test_an_input_gradient_can_be_differentiated_again():
@@ -79,11 +77,9 @@ def test_an_input_gradient_can_be_differentiated_again():
 
     output, _, pullback = gradients.vjp(squared_norm, [kernel])
     # The gradient at each of the 4 inputs is the kernel itself.
-    value = ops.convert_to_numpy(kernel)
-    np.testing.assert_allclose(float(output), 4 * (value**2).sum(), rtol=1e-6)
-    np.testing.assert_allclose(
-        *numpy([pullback(ops.ones(()))[0], 8 * value]), rtol=1e-6
-    )
+    value = to_numpy(kernel)
+    assert_close(output, 4 * (value**2).sum(), rtol=1e-6)
+    assert_close(pullback(ops.ones(()))[0], 8 * value, rtol=1e-6)
 
 
 @pytest.mark.parametrize("scaled", [False, True])

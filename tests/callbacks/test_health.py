@@ -1,12 +1,13 @@
 import logging
 import types
 
-from gan_blocks import networks
-from gan_blocks.callbacks import WarnOnTrouble
-from gan_blocks.gan.model import GAN
 import keras
 import numpy as np
 import pytest
+
+from gan_blocks import networks
+from gan_blocks.callbacks import WarnOnTrouble
+from gan_blocks.gan.model import GAN
 
 HEALTHY = {"spread": 0.82, "real_accuracy": 0.71, "fake_accuracy": 0.78}
 PROBLEMS = {
@@ -64,11 +65,6 @@ def test_a_problem_must_last_for_two_epochs_and_100_steps_until_step_200(
     assert feed(caplog, *[logs] * (epochs - 1), **options) == []
     (message,) = feed(caplog, *[logs] * epochs, **options)
     assert message.startswith(f"Epoch {epochs}: ")
-
-
-def test_nearly_identical_images_in_the_first_150_steps_are_healthy(caplog):
-    early = [{"spread": 0.01}] * 8
-    assert feed(caplog, *early, HEALTHY, HEALTHY, steps=19) == []
 
 
 @every_problem
@@ -162,16 +158,6 @@ def test_the_verdict_is_logged_at_the_end(logs, epochs, verdict, caplog):
 # Training.
 
 
-def make_spots(number):
-    """Images of a bright spot at a random position."""
-    random = np.random.default_rng(0)
-    centers = random.uniform(2, 6, (number, 2, 1))
-    axis = np.arange(8) + 0.5
-    row, column = np.exp(-((axis - centers) ** 2) / 2).transpose(1, 0, 2)
-    spots = row[:, :, None] * column[:, None, :]
-    return (2 * spots - 1).astype("float32")[..., None]
-
-
 @pytest.mark.parametrize(
     ("expected", "latent_scale", "discriminator_rate"),
     [
@@ -183,13 +169,9 @@ def make_spots(number):
 def test_training_with_a_problem_is_detected(
     expected, latent_scale, discriminator_rate
 ):
-    generator = keras.Sequential(
-        [
-            keras.Input((8,)),
-            keras.layers.Rescaling(latent_scale),
-            networks.mlp_generator((8, 8, 1), latent_dim=8, units=(64,)),
-        ]
-    )
+    network = networks.mlp_generator((8, 8, 1), latent_dim=8, units=(64,))
+    scale = keras.layers.Rescaling(latent_scale)
+    generator = keras.Sequential([keras.Input((8,)), scale, network])
     discriminator = networks.mlp_discriminator((8, 8, 1), units=(64,))
     gan = GAN(generator, discriminator, seed=0)
     gan.compile(
@@ -198,7 +180,9 @@ def test_training_with_a_problem_is_detected(
     )
     warn = WarnOnTrouble()
     options = {"batch_size": 16, "epochs": 3, "verbose": 0}
-    history = gan.fit(make_spots(3200), callbacks=[warn], **options)
+    shades = np.random.default_rng(0).uniform(-1, 1, (3200, 1, 1, 1))
+    images = shades.repeat(8, 1).repeat(8, 2)
+    history = gan.fit(images, callbacks=[warn], **options)
     assert history.epoch == [0, 1, 2]  # A problem does not stop training.
     if expected is None:
         assert warn.message is None

@@ -1,8 +1,9 @@
-from gan_blocks import runs
-from gan_blocks.callbacks import HistoryTable
 import keras
 import pytest
 from support.small_model import make_model, train
+
+from gan_blocks import runs
+from gan_blocks.callbacks import HistoryTable
 
 
 def places(path):
@@ -11,6 +12,7 @@ def places(path):
 
 def test_each_epoch_has_a_row_and_repeated_epochs_are_replaced(tmp_path):
     path = tmp_path / "run" / "history.csv"
+    assert runs.read_history(path) == []
     table = HistoryTable(path)
     model = make_model()
     train(model, table, steps=4, epochs=2)
@@ -35,14 +37,13 @@ def test_rows_are_kept_if_a_later_callback_restores_the_run(tmp_path):
 
 
 def test_new_logs_get_new_columns(tmp_path):
-    class Log(keras.callbacks.Callback):
-        def on_epoch_end(self, epoch, logs=None):
-            logs["fid"] = 7.0
-
+    log = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: logs.update(fid=7.0)
+    )
     table = HistoryTable(tmp_path / "history.csv")
     model = make_model()
     train(model, table, epochs=1)
-    train(model, Log(), table, epochs=2, initial_epoch=1)
+    train(model, log, table, epochs=2, initial_epoch=1)
     lines = (tmp_path / "history.csv").read_text().splitlines()
     assert lines[0] == "epoch,step,loss,fid"
     assert lines[1].endswith(",")

@@ -2,14 +2,15 @@ import gc
 import sys
 import tracemalloc
 
-from gan_blocks import runs
-from gan_blocks.callbacks import ImageGrid
 import keras
-from PIL import Image
 import pytest
+from PIL import Image
 from support.models import assert_same_variables
 from support.notebooks import fake_notebook
 from support.small_model import list_names, make_data, make_model, train
+
+from gan_blocks import runs
+from gan_blocks.callbacks import ImageGrid
 
 
 def steps(*numbers):
@@ -167,7 +168,7 @@ def test_a_notebook_shows_one_grid_that_is_updated(tmp_path, monkeypatch):
         assert shown[-1][1].tobytes() == saved.tobytes()
 
 
-def test_show_without_ipython_is_an_error_at_once(tmp_path, monkeypatch):
+def test_show_needs_ipython(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "IPython", None)
     monkeypatch.setitem(sys.modules, "IPython.display", None)
     with pytest.raises(ImportError, match="`show=True` needs .* IPython"):

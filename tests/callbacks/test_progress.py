@@ -6,12 +6,12 @@ import sys
 import time
 import types
 
-from gan_blocks import replicas
-from gan_blocks.callbacks import ProgressLine
-import keras
 import pytest
 from support.notebooks import fake_notebook
-from support.small_model import make_data, make_model, train
+from support.small_model import StopAfter, make_data, make_model, train
+
+from gan_blocks import replicas
+from gan_blocks.callbacks import ProgressLine
 
 LOGS = {
     "d_loss": 1.234,
@@ -55,23 +55,19 @@ class Run:
         self.terminal = terminal
         progress.set_model(make_model())
 
-    def fit(self, *args, **options):
+    def fit(self, steps, epochs, first=0, seconds=1.0, unknown=False):
+        params = {"epochs": epochs, "steps": None if unknown else steps}
+        self.progress.set_params(params)
         with contextlib.redirect_stdout(self.terminal or sys.stdout):
-            self._fit(*args, **options)
-
-    def _fit(self, steps, epochs, first=0, seconds=1.0, unknown=False):
-        self.progress.set_params(
-            {"epochs": epochs, "steps": None if unknown else steps}
-        )
-        self.progress.on_train_begin()
-        for epoch in range(first, epochs):
-            self.progress.on_epoch_begin(epoch)
-            for batch in range(steps):
-                self.clock.now += seconds
-                self.progress.on_train_batch_end(batch, dict(self.logs))
-            self.progress.on_epoch_end(epoch, dict(self.logs))
-            self.clock.now += self.pause
-        self.progress.on_train_end()
+            self.progress.on_train_begin()
+            for epoch in range(first, epochs):
+                self.progress.on_epoch_begin(epoch)
+                for batch in range(steps):
+                    self.clock.now += seconds
+                    self.progress.on_train_batch_end(batch, dict(self.logs))
+                self.progress.on_epoch_end(epoch, dict(self.logs))
+                self.clock.now += self.pause
+            self.progress.on_train_end()
 
 
 def test_a_pipe_gets_one_line_per_epoch_and_one_estimate(clock, capsys):
@@ -158,11 +154,7 @@ def test_time_left_includes_pauses_but_not_compilation(clock, capsys):
 
 
 def test_an_epoch_that_is_stopped_shows_its_step(capsys):
-    class Stop(keras.callbacks.Callback):
-        def on_train_batch_end(self, batch, logs=None):
-            self.model.stop_training = batch == 3
-
-    train(make_model(), ProgressLine(), Stop(), steps=6, epochs=2)
+    train(make_model(), ProgressLine(), StopAfter(1, 4), steps=6, epochs=2)
     (line,) = capsys.readouterr().out.splitlines()
     assert line.startswith("Epoch 1/2 4/6 loss ")
 

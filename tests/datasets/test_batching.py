@@ -101,7 +101,7 @@ def test_an_epoch_has_no_incomplete_batch_and_leaves_out_different_images():
     assert {index for epoch in epochs for index in epoch} == set(range(10))
 
 
-def test_without_shuffling_images_keep_their_order():
+def test_images_keep_their_order_without_shuffling():
     batches = datasets.batches(numbered(7), 3, shuffle=False)
     assert indices(batches.from_step(0), 4) == [[0, 1, 2], [3, 4, 5]] * 2
 

@@ -126,14 +126,12 @@ def damaged(draw, contents):
     return content
 
 
-def arbitrary(beginnings):
-    starts = st.sampled_from([b"", *beginnings])
-    return st.builds(bytes.__add__, starts, st.binary(max_size=200))
-
-
 def files(contents):
+    """Damaged files, and arbitrary bytes after the beginnings of files."""
     beginnings = sorted({content[:12] for content in contents})
-    return damaged(contents) | arbitrary(beginnings)
+    starts = st.sampled_from([b"", *beginnings])
+    arbitrary = st.builds(bytes.__add__, starts, st.binary(max_size=200))
+    return damaged(contents) | arbitrary
 
 
 def readers():

@@ -1,8 +1,9 @@
-from gan_blocks import GAN
 import keras
 import numpy as np
 import pytest
-from support.gans import compiled, discriminator, generator, images
+from support import gans
+
+from gan_blocks import GAN
 
 pytestmark = pytest.mark.every_backend
 
@@ -21,14 +22,14 @@ def two_inputs():
 
 def two_outputs():
     latents = keras.Input((6,))
-    return keras.Model(latents, [generator()(latents)] * 2)
+    return keras.Model(latents, [gans.generator()(latents)] * 2)
 
 
 @pytest.mark.parametrize(
     ("networks", "message"),
     [
         (
-            {"discriminator": discriminator(image_shape=(4, 4, 3))},
+            {"discriminator": gans.discriminator(image_shape=(4, 4, 3))},
             r"\(4, 4, 1\).*\(4, 4, 3\)",
         ),
         (
@@ -51,7 +52,10 @@ def two_outputs():
     + ["regularizer", "not built"],
 )
 def test_networks_that_cannot_form_a_gan_raise_an_error(networks, message):
-    given = {"generator": generator(), "discriminator": discriminator()}
+    given = {
+        "generator": gans.generator(),
+        "discriminator": gans.discriminator(),
+    }
     with pytest.raises(ValueError, match=message):
         GAN(**given | networks)
 
@@ -66,7 +70,7 @@ def test_networks_that_cannot_form_a_gan_raise_an_error(networks, message):
 )
 def test_the_constructor_refuses_arguments_out_of_range(name, value):
     with pytest.raises(ValueError, match=name):
-        GAN(generator(), discriminator(), **{name: value})
+        GAN(gans.generator(), gans.discriminator(), **{name: value})
 
 
 ADAM = keras.optimizers.Adam()
@@ -96,19 +100,21 @@ def test_compile_says_what_a_gan_needs(arguments, message):
     if "optimizer" in arguments:
         optimizers = {}
     with pytest.raises(ValueError, match=message):
-        GAN(generator(), discriminator()).compile(**optimizers | arguments)
+        GAN(gans.generator(), gans.discriminator()).compile(
+            **optimizers | arguments
+        )
 
 
 def test_fit_before_compile_says_to_compile():
     with pytest.raises(ValueError, match=r"gan\.compile\("):
-        GAN(generator(), discriminator()).fit(images())
+        GAN(gans.generator(), gans.discriminator()).fit(gans.images())
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"x": images(), "y": np.zeros(32)}, "images only.*tuple of 2"),
-        ({"x": {"image": images()}}, "images only"),
+        ({"x": gans.images(), "y": np.zeros(32)}, "images only.*tuple of 2"),
+        ({"x": {"image": gans.images()}}, "images only"),
         ({"x": np.zeros((8, 5, 5, 1))}, r"\(4, 4, 1\).*\(5, 5, 1\)"),
     ],
 )
@@ -116,7 +122,7 @@ def test_data_other_than_images_of_the_right_shape_raises_an_error(
     arguments, message
 ):
     with pytest.raises(ValueError, match=message):
-        compiled().fit(**arguments, verbose=0)
+        gans.compiled().fit(**arguments, verbose=0)
 
 
 @pytest.mark.parametrize(
@@ -132,8 +138,10 @@ def test_data_other_than_images_of_the_right_shape_raises_an_error(
 def test_images_out_of_range_cause_one_warning(
     activation, scale, batch_size, warns, recwarn
 ):
-    gan = compiled(GAN(generator(activation=activation), discriminator()))
-    gan.fit(images() * scale, batch_size=batch_size, epochs=2, verbose=0)
+    gan = gans.compiled(
+        GAN(gans.generator(activation=activation), gans.discriminator())
+    )
+    gan.fit(gans.images() * scale, batch_size=batch_size, epochs=2, verbose=0)
     found = [str(w.message) for w in recwarn if "range" in str(w.message)]
     assert len(found) == warns
     if warns:

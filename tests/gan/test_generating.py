@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
-from support.gans import LOGS, assert_same, compiled, images, small_gan, values
+from support import gans
 
 pytestmark = pytest.mark.every_backend
 
 
 def test_the_first_images_of_a_seed_do_not_depend_on_their_number():
-    gan = compiled()
+    gan = gans.compiled()
     for statistics in (False, True):
         options = {"seed": 3, "batch_size": 4, "batch_statistics": statistics}
         many = gan.generate(num_images=10, **options)
@@ -18,14 +18,14 @@ def test_the_first_images_of_a_seed_do_not_depend_on_their_number():
 
 
 def test_generate_draws_new_images_without_a_seed():
-    gan = compiled()
+    gan = gans.compiled()
     assert (gan.generate(4) != gan.generate(4)).any()
-    assert_same([gan.generate(4, seed=1)], [gan.generate(4, seed=1)])
+    gans.assert_same([gan.generate(4, seed=1)], [gan.generate(4, seed=1)])
 
 
-def test_with_moving_statistics_an_image_does_not_depend_on_its_batch():
-    gan = compiled()
-    gan.fit(images(), batch_size=8, verbose=0)
+def test_an_image_does_not_depend_on_its_batch_with_moving_statistics():
+    gan = gans.compiled()
+    gan.fit(gans.images(), batch_size=8, verbose=0)
     latents = gan.sample_latents(6, seed=0)
     together = gan.generate(latents=latents)
     alone = np.concatenate(
@@ -35,7 +35,7 @@ def test_with_moving_statistics_an_image_does_not_depend_on_its_batch():
 
 
 def test_batch_statistics_do_not_normalize_a_single_image_away():
-    gan = compiled()
+    gan = gans.compiled()
     a, b = (
         gan.generate(
             latents=gan.sample_latents(1, seed=seed), batch_statistics=True
@@ -46,15 +46,15 @@ def test_batch_statistics_do_not_normalize_a_single_image_away():
 
 
 def test_generate_and_evaluate_change_nothing():
-    gan = compiled(small_gan(ema_momentum=0.9))
-    gan.fit(images(), verbose=0)
+    gan = gans.compiled(gans.small_gan(ema_momentum=0.9))
+    gan.fit(gans.images(), verbose=0)
     noise = gan.evaluation_noise.state
     state = [v for v in gan.variables if v is not noise]
-    before = values([*state, *gan.optimizer.variables])
+    before = gans.values([*state, *gan.optimizer.variables])
     gan.generate(10, batch_statistics=True)
-    logs = gan.evaluate(images(), verbose=0, return_dict=True)
-    assert set(logs) == LOGS
-    assert_same(before, values([*state, *gan.optimizer.variables]))
+    logs = gan.evaluate(gans.images(), verbose=0, return_dict=True)
+    assert set(logs) == gans.LOGS
+    gans.assert_same(before, gans.values([*state, *gan.optimizer.variables]))
 
 
 @pytest.mark.parametrize(
@@ -68,4 +68,4 @@ def test_generate_and_evaluate_change_nothing():
 )
 def test_generate_refuses_invalid_arguments(arguments):
     with pytest.raises(ValueError, match="num_images|latents|number"):
-        compiled().generate(**arguments)
+        gans.compiled().generate(**arguments)

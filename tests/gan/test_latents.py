@@ -1,17 +1,18 @@
-from gan_blocks import GAN
-from gan_blocks.gan.latents import draw_in_step
 import keras
-from keras import ops
 import numpy as np
 import pytest
-from support.gans import assert_same, discriminator, generator
+from keras import ops
+from support import gans
+
+from gan_blocks import GAN
+from gan_blocks.gan.latents import draw_in_step
 
 pytestmark = pytest.mark.every_backend
 
 
 @pytest.mark.parametrize("distribution", ["normal", "uniform"])
 def test_latents_and_training_noise_follow_the_distribution(distribution):
-    gan = GAN(generator(), discriminator(), distribution, seed=0)
+    gan = GAN(gans.generator(), gans.discriminator(), distribution, seed=0)
     noise = draw_in_step(9999, gan.latent_shape, distribution, gan.noise)
     noise = ops.convert_to_numpy(noise)
     for found in (noise, gan.sample_latents(9999, seed=0)):
@@ -31,10 +32,10 @@ def drawing_gan(distribution="normal", latent_shape=(6,)):
         [
             keras.Input(latent_shape),
             keras.layers.Flatten(),
-            generator(None, size),
+            gans.generator(None, size),
         ]
     )
-    return GAN(network, discriminator(None), distribution)
+    return GAN(network, gans.discriminator(None), distribution)
 
 
 def lengths(latents):
@@ -58,11 +59,11 @@ def test_a_path_passes_exactly_through_the_given_latents(
         path = gan.interpolate_latents(latents, steps)
         assert path.shape == (3 * steps + 1, *latent_shape)
         assert path.dtype == np.float32
-        assert_same([latents], [path[::steps]])
+        gans.assert_same([latents], [path[::steps]])
         closed = gan.interpolate_latents(latents, steps, closed=True)
         assert closed.shape == (4 * steps, *latent_shape)
-        assert_same([latents], [closed[::steps]])
-        assert_same([path[:-1]], [closed[: 3 * steps]])
+        gans.assert_same([latents], [closed[::steps]])
+        gans.assert_same([path[:-1]], [closed[: 3 * steps]])
 
 
 def test_a_closed_path_returns_to_the_first_latent_without_repeating_it():
@@ -70,7 +71,7 @@ def test_a_closed_path_returns_to_the_first_latent_without_repeating_it():
     latents = gan.sample_latents(3, seed=0)
     closed = gan.interpolate_latents(latents, 5, closed=True)
     back = gan.interpolate_latents(latents[[2, 0]], 5)
-    assert_same([back[:-1]], [closed[10:]])
+    gans.assert_same([back[:-1]], [closed[10:]])
 
 
 def test_normal_latents_are_joined_in_steps_of_equal_angle_and_length():
@@ -82,16 +83,6 @@ def test_normal_latents_are_joined_in_steps_of_equal_angle_and_length():
     np.testing.assert_allclose(
         path[2][[0, 2]], 4 * np.sqrt([0.5, 0.5]), rtol=1e-6
     )
-
-
-def test_no_point_of_a_path_is_shorter_than_its_normal_latents():
-    gan = drawing_gan(latent_shape=(1, 1, 100))
-    latents = gan.sample_latents(8, seed=0)
-    path = gan.interpolate_latents(latents, 10)
-    straight = (latents[1:] + latents[:-1]) / 2
-    assert lengths(path).min() >= lengths(latents).min() * (1 - 1e-6)
-    assert lengths(path).max() <= lengths(latents).max() * (1 + 1e-6)
-    assert lengths(straight).max() < lengths(latents).min()
 
 
 def test_uniform_latents_are_joined_by_straight_lines():
@@ -116,7 +107,7 @@ def test_latents_on_one_line_through_zero_give_no_nan(distribution, latent_dim):
             pair = np.array(pair, "float32")
             path = gan.interpolate_latents(pair, 10)
             assert np.isfinite(path).all()
-            assert_same([pair], [path[::10]])
+            gans.assert_same([pair], [path[::10]])
             steps = np.linalg.norm(np.diff(path, axis=0), axis=1)
             assert steps.max() < 0.15 * np.pi * lengths(pair).max()
             if factor >= 0:

@@ -1,7 +1,8 @@
-from gan_blocks import GAN, networks, penalties
 import keras
 import numpy as np
 import pytest
+
+from gan_blocks import GAN, networks, penalties
 
 MODES = 8
 ANGLES = 2 * np.pi * np.arange(MODES) / MODES
@@ -24,7 +25,9 @@ def shares(points):
     return np.bincount(nearest[at_center], minlength=MODES) / len(points)
 
 
-def build(seed):
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_gan_learns_all_modes_of_a_mixture(seed):
     keras.utils.set_random_seed(seed)
     gan = GAN(
         networks.mlp_generator(
@@ -38,15 +41,8 @@ def build(seed):
         keras.optimizers.Adam(1e-3, beta_1=0.5),
         keras.optimizers.Adam(1e-3, beta_1=0.5),
         penalty=penalties.R1(0.1),
-        steps_per_execution=50 if keras.backend.backend() != "torch" else 1,
+        steps_per_execution=50,
     )
-    return gan
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("seed", [0, 1])
-def test_a_gan_learns_all_modes_of_a_mixture(seed):
-    gan = build(seed)
     assert shares(gan.generate(2000, seed=0)).min() < 0.005
     points = ring(128 * 100, seed).astype("float32")
     gan.fit(points, batch_size=128, epochs=25, verbose=0)

@@ -1,12 +1,13 @@
 """The logs `spread`, `real_accuracy` and `fake_accuracy`."""
 
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
 from gan_blocks import losses, penalties
 from gan_blocks.gan import logs
 from gan_blocks.gan.model import GAN
-import keras
-from keras import ops
-import numpy as np
-import pytest
 
 SHAPE = (4, 4, 1)
 LOGITS = np.array([[2.0], [-1.0], [0.5], [0.25]], "float32")
@@ -91,13 +92,6 @@ def test_the_logs_match_a_computation_by_hand():
 
 
 # Spread.
-
-
-def test_the_spread_of_generated_images_relative_to_themselves_is_one():
-    gan = make_gan()
-    real = gan.generate(640, seed=0)
-    assert fit(gan, real, 64)["spread"] == pytest.approx(1.0, abs=0.05)
-    assert fit(gan, real / 2, 64)["spread"] == pytest.approx(2.0, abs=0.1)
 
 
 def test_the_spread_of_identical_images_is_zero():

@@ -1,17 +1,10 @@
-from gan_blocks import GAN, layers, penalties
 import keras
-from keras import ops
 import numpy as np
 import pytest
-from support.gans import (
-    LOGS,
-    assert_changed,
-    compiled,
-    discriminator,
-    generator,
-    images,
-    values,
-)
+from keras import ops
+from support import gans
+
+from gan_blocks import GAN, layers, penalties
 
 pytestmark = pytest.mark.every_backend
 
@@ -19,64 +12,56 @@ BACKEND = keras.backend.backend()
 
 
 def test_a_penalty_changes_the_training_of_the_discriminator():
-    weights = []
-    for penalty in (None, penalties.R1(10.0)):
-        keras.utils.set_random_seed(0)
-        gan = compiled(GAN(generator(), discriminator(None), seed=0))
-        gan.compile("sgd", "sgd", penalty=penalty)
-        gan.fit(images(), verbose=0)
-        weights.append(values(gan.discriminator.trainable_variables)[0])
-    assert np.abs(weights[0] - weights[1]).max() > 1e-6
+    before, after = (
+        gans.values(gans.trained(penalty=penalty).discriminator.weights)[0]
+        for penalty in (None, penalties.R1(10.0))
+    )
+    assert np.abs(before - after).max() > 1e-6
 
 
 def test_the_logs_hold_losses_scores_accuracies_and_spread():
-    gan = compiled()
-    logs = gan.fit(images(), batch_size=16, epochs=2, verbose=0).history
-    assert set(logs) == LOGS
-    assert all(len(logs[name]) == 2 for name in LOGS)
+    gan = gans.compiled()
+    logs = gan.fit(gans.images(), batch_size=16, epochs=2, verbose=0).history
+    assert set(logs) == gans.LOGS
+    assert all(len(logs[name]) == 2 for name in gans.LOGS)
 
 
 @pytest.mark.skipif(
     BACKEND == "torch", reason="Keras supports it on TensorFlow and JAX only"
 )
 def test_steps_per_execution_trains_the_same():
-    results = []
-    for steps in (1, 2):
-        keras.utils.set_random_seed(0)
-        gan = compiled(steps_per_execution=steps)
-        gan.fit(images(), batch_size=8, shuffle=False, verbose=0)
-        results.append(values(gan.weights))
-    assert int(gan.optimizer.iterations) == 4
-    for one, two in zip(*results, strict=True):
-        np.testing.assert_allclose(one, two, rtol=1e-5, atol=1e-6)
+    one, two = (gans.trained(steps_per_execution=steps) for steps in (1, 2))
+    assert int(two.optimizer.iterations) == 4
+    results = gans.values(one.weights), gans.values(two.weights)
+    gans.assert_close(*results, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("option", ["run_eagerly", "jit_compile"])
+@pytest.mark.parametrize(
+    "option",
+    ["run_eagerly", pytest.param("jit_compile", marks=pytest.mark.slow)],
+)
 def test_eager_and_compiled_steps_train_the_same(option):
     if BACKEND == "torch" and option == "jit_compile":
         pytest.skip("torch.compile takes a minute")
-    # XLA draws other random numbers than TensorFlow without it, so the
-    # generator ignores its latents.
-    ignore_latents = keras.layers.Rescaling(0.0, offset=0.5)
-    network = keras.Sequential(
-        [keras.Input((6,)), ignore_latents, generator(None)]
-    )
-    initial = values(network.variables)
+
+    def build():
+        # XLA draws other random numbers than TensorFlow without it, so the
+        # generator ignores its latents.
+        ignore = keras.layers.Rescaling(0.0, offset=0.5)
+        network = [keras.Input((6,)), ignore, gans.generator(None)]
+        return GAN(keras.Sequential(network), gans.discriminator(), seed=0)
+
     results = []
     for value in (False, True):
-        keras.utils.set_random_seed(0)
-        network.set_weights(initial)
-        gan = GAN(network, discriminator(), seed=0)
-        compiled(gan, **{option: value}, penalty=penalties.R1())
+        options = {option: value, "penalty": penalties.R1()}
+        gan = gans.trained(build, batch_size=16, **options)
         assert getattr(gan, option) == value
-        gan.fit(images(), batch_size=16, shuffle=False, verbose=0)
-        results.append(values(gan.weights))
-    for one, two in zip(*results, strict=True):
-        np.testing.assert_allclose(one, two, rtol=1e-4, atol=1e-5)
+        results.append(gans.values(gan.weights))
+    gans.assert_close(*results, rtol=1e-4, atol=1e-5)
 
 
 def test_tensorflow_does_not_use_xla_on_a_cpu():
-    assert compiled().jit_compile == (BACKEND == "jax")
+    assert gans.compiled().jit_compile == (BACKEND == "jax")
 
 
 class Count(keras.callbacks.Callback):
@@ -88,14 +73,14 @@ class Count(keras.callbacks.Callback):
 
 @pytest.mark.parametrize("kind", ["callback", "CallbackList"])
 def test_fit_takes_one_callback_or_a_callback_list(kind):
-    gan = compiled()
+    gan = gans.compiled()
     callbacks = count = Count()
     if kind == "CallbackList":
         callbacks = keras.callbacks.CallbackList(
             [count], add_history=True, model=gan
         )
     with pytest.warns(UserWarning, match="Scale the images"):
-        gan.fit(images() * 9, batch_size=8, verbose=0, callbacks=callbacks)
+        gan.fit(gans.images() * 9, batch_size=8, verbose=0, callbacks=callbacks)
     assert count.batches == 4
 
 
@@ -104,14 +89,14 @@ class Batches(keras.utils.PyDataset):
         return 3
 
     def __getitem__(self, index):
-        return images(8, seed=index)
+        return gans.images(8, seed=index)
 
 
 @pytest.mark.parametrize(
-    "data", [images(20), Batches()], ids=["odd batch", "PyDataset"]
+    "data", [gans.images(20), Batches()], ids=["odd batch", "PyDataset"]
 )
 def test_fit_takes_arrays_and_py_datasets(data):
-    gan = compiled()
+    gan = gans.compiled()
     batch_size = 8 if isinstance(data, np.ndarray) else None
     logs = gan.fit(data, batch_size=batch_size, shuffle=False, verbose=0)
     assert int(gan.optimizer.iterations) == 3
@@ -119,39 +104,39 @@ def test_fit_takes_arrays_and_py_datasets(data):
 
 
 def test_single_batches_can_be_trained_and_tested():
-    gan = compiled()
-    before = values(gan.trainable_variables)
-    logs = gan.train_on_batch(images(), return_dict=True)
-    assert_changed(before, values(gan.trainable_variables))
+    gan = gans.compiled()
+    before = gans.values(gan.trainable_variables)
+    logs = gan.train_on_batch(gans.images(), return_dict=True)
+    gans.assert_changed(before, gans.values(gan.trainable_variables))
     assert np.isfinite(logs["d_loss"])
-    assert np.isfinite(gan.test_on_batch(images(), return_dict=True)["g_loss"])
+    assert np.isfinite(
+        gan.test_on_batch(gans.images(), return_dict=True)["g_loss"]
+    )
 
 
 def test_fit_evaluates_validation_data():
-    logs = compiled().fit(images(), validation_data=images(), verbose=0)
+    logs = gans.compiled().fit(
+        gans.images(), validation_data=gans.images(), verbose=0
+    )
     assert {"d_loss", "val_d_loss", "val_fake_score"} <= set(logs.history)
 
 
 class Subclassed(keras.Model):
-    """A model whose shapes Keras does not know by itself."""
+    """A model whose shapes Keras does not know before it is built."""
 
-    def __init__(self, units, shape):
+    def __init__(self):
         super().__init__()
-        self.inner = keras.layers.Dense(units)
-        self.reshape = keras.layers.Reshape(shape)
-
-    def build(self, input_shape):
-        self.inner.build(input_shape)
+        self.inner = gans.generator()
 
     def call(self, inputs):
-        return self.reshape(self.inner(inputs))
+        return self.inner(inputs)
 
 
 def test_subclassed_models_can_be_used_after_they_are_built():
-    network = Subclassed(16, (4, 4, 1))
+    network = Subclassed()
     network.build((None, 6))
-    gan = compiled(GAN(network, discriminator(), ema_momentum=0.9))
-    gan.fit(images(), verbose=0)
+    gan = gans.compiled(GAN(network, gans.discriminator(), ema_momentum=0.9))
+    gan.fit(gans.images(), verbose=0)
     assert gan.generate(3).shape == (3, 4, 4, 1)
 
 
@@ -163,10 +148,10 @@ def test_patches_of_logits_can_be_used():
             keras.layers.Conv2D(1, 1),
         ]
     )
-    gan = compiled(GAN(generator(), patches), loss="hinge")
-    before = values(patches.trainable_variables)
-    gan.fit(images(), verbose=0)
-    assert_changed(before, values(patches.trainable_variables))
+    gan = gans.compiled(GAN(gans.generator(), patches), loss="hinge")
+    before = gans.values(patches.trainable_variables)
+    gan.fit(gans.images(), verbose=0)
+    gans.assert_changed(before, gans.values(patches.trainable_variables))
 
 
 class Witness(keras.layers.Layer):

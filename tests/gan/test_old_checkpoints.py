@@ -6,11 +6,12 @@ load files without it. Then write a second file with `write_checkpoint.py`,
 name it after that release, add it to `NAMES`, and keep the first file.
 """
 
-from gan_blocks import runs
 import keras
 import numpy as np
 import pytest
 from support.write_checkpoint import FOLDER, measure, measure_training
+
+from gan_blocks import runs
 
 NAMES = ["gan_0_1"]
 

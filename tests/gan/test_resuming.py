@@ -1,15 +1,16 @@
-from gan_blocks import datasets
 import keras
 import numpy as np
 import pytest
-from support.gans import assert_same_state, images, small_gan
+from support import gans
+
+from gan_blocks import datasets
 
 STEPS_PER_EPOCH = 4
 
 
 def make_gan():
     keras.utils.set_random_seed(0)
-    gan = small_gan(ema_momentum=0.9)
+    gan = gans.small_gan(ema_momentum=0.9)
     gan.compile("adam", "adam")
     return gan
 
@@ -47,17 +48,23 @@ class Stop(keras.callbacks.Callback):
             self.model.stop_training = True
 
 
+@pytest.fixture(scope="module")
+def whole():
+    """A GAN that was trained for three epochs without a stop."""
+    gan = make_gan()
+    fit(gan, 3)
+    return gan
+
+
 @pytest.mark.every_backend
 @pytest.mark.parametrize("stop_at", [3, STEPS_PER_EPOCH, 6])
-def test_a_stopped_training_ends_with_the_same_bits(stop_at):
-    whole = make_gan()
-    fit(whole, 3)
+def test_a_stopped_training_ends_with_the_same_bits(whole, stop_at):
     stopped = make_gan()
     fit(stopped, 3, Stop(stop_at))
     assert int(stopped.optimizer.iterations) == stop_at
     fit(stopped, 3)
     assert int(stopped.optimizer.iterations) == 12
-    assert_same_state(stopped, whole)
+    gans.assert_same_state(stopped, whole)
 
 
 def test_an_interrupted_epoch_is_completed_first():
@@ -91,14 +98,12 @@ def test_a_second_stop_ends_the_training():
     assert int(gan.optimizer.iterations) == 12
 
 
-def test_without_resume_every_fit_adds_epochs_with_new_batches():
-    whole, parts = make_gan(), make_gan()
-    fit(whole, 2)
-    watch = Stop()
-    for _ in range(2):
+def test_every_fit_without_resume_adds_epochs_with_new_batches(whole):
+    parts, watch = make_gan(), Stop()
+    for _ in range(3):
         fit(parts, 1, watch, resume=False)
-    assert watch.epochs == [(0, 4), (0, 4)]
-    assert_same_state(parts, whole)
+    assert watch.epochs == [(0, 4), (0, 4), (0, 4)]
+    gans.assert_same_state(parts, whole)
 
 
 def test_steps_per_epoch_can_be_chosen():
@@ -110,7 +115,7 @@ def test_steps_per_epoch_can_be_chosen():
 
 def test_resume_needs_data_that_can_start_at_any_step():
     with pytest.raises(ValueError, match=r"datasets\.batches.*ndarray"):
-        make_gan().fit(images(), resume=True)
+        make_gan().fit(gans.images(), resume=True)
 
 
 @pytest.mark.parametrize("epochs", [0, 2.5])

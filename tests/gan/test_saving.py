@@ -1,25 +1,19 @@
-from gan_blocks import GAN, losses, penalties
 import keras
-from keras import ops
 import numpy as np
 import pytest
-from support.gans import (
-    assert_same,
-    assert_same_state,
-    discriminator,
-    generator,
-    images,
-    values,
-)
+from keras import ops
+from support import gans
+
+from gan_blocks import GAN, losses, penalties
 
 
 def build():
     network = keras.Sequential(
         # Without a seed, dropout uses the global generator of torch.
         [keras.Input((4, 4, 1)), keras.layers.Dropout(0.3, seed=7)]
-        + [discriminator()]
+        + [gans.discriminator()]
     )
-    return GAN(generator(), network, "uniform", ema_momentum=0.9, seed=1)
+    return GAN(gans.generator(), network, "uniform", ema_momentum=0.9, seed=1)
 
 
 def compiled(**options):
@@ -34,7 +28,7 @@ def compiled(**options):
 
 def train(gan, *callbacks, data=None, epochs=2):
     gan.fit(
-        images() if data is None else data,
+        gans.images() if data is None else data,
         batch_size=8,
         epochs=epochs,
         shuffle=False,
@@ -64,17 +58,17 @@ def test_a_loaded_gan_continues_like_the_saved_one(tmp_path, by):
         gan.save_weights(tmp_path / "gan.weights.h5")
         again = make()
         again.load_weights(tmp_path / "gan.weights.h5")
-    assert_same_state(gan, again)
+    gans.assert_same_state(gan, again)
     train(gan)
     train(again)
-    assert_same_state(gan, again)
+    gans.assert_same_state(gan, again)
     np.testing.assert_array_equal(
         gan.generate(5, seed=0), again.generate(5, seed=0)
     )
 
 
 @pytest.mark.every_backend
-def test_loading_restores_the_arguments_of_compile(tmp_path):
+def test_loading_restores_all_arguments(tmp_path):
     gan = compiled(
         loss=losses.NonSaturating(0.25),
         discriminator_steps=2,
@@ -83,16 +77,12 @@ def test_loading_restores_the_arguments_of_compile(tmp_path):
     )
     gan.save(tmp_path / "gan.keras")
     again = keras.saving.load_model(tmp_path / "gan.keras")
-    assert again.loss.label_smoothing == 0.25
-    assert again.discriminator_steps == 2
-    config = again.get_compile_config()
-    assert config["penalty"][0]["config"]["weight"] == 3.0
-    assert again.run_eagerly
     for name in ("latent_distribution", "ema_momentum", "seed", "name"):
         assert again.get_config()[name] == gan.get_config()[name]
-    names = [type(one).__name__ for one in again.optimizer.optimizers]
-    assert names == ["Adam", "RMSprop"]
-    assert float(again.optimizer.optimizers[0].beta_1) == 0.5
+    assert again.get_compile_config() == gan.get_compile_config()
+    assert again.loss.label_smoothing == 0.25
+    assert again.discriminator_steps == 2
+    assert again.run_eagerly
 
 
 @pytest.mark.every_backend
@@ -100,11 +90,11 @@ def test_loading_restores_the_loss_scale_of_float16(tmp_path):
     keras.config.set_dtype_policy("mixed_float16")
     gan = compiled()
     with np.errstate(all="ignore"):
-        gan.fit(images() * np.nan, batch_size=8, verbose=0)
+        gan.fit(gans.images() * np.nan, batch_size=8, verbose=0)
     gan.save(tmp_path / "gan.keras")
     keras.config.set_dtype_policy("float32")
     again = keras.saving.load_model(tmp_path / "gan.keras")
-    assert_same_state(gan, again)
+    gans.assert_same_state(gan, again)
     scale = again.optimizer.discriminator_optimizer.dynamic_scale
     assert float(ops.convert_to_numpy(scale)) == 2.0**15 / 2**4
 
@@ -137,33 +127,15 @@ def test_a_second_compile_with_other_penalties_can_be_saved(tmp_path):
     again = keras.saving.load_model(tmp_path / "gan.keras")
     train(gan)
     train(again)
-    assert_same(values(gan.weights), values(again.weights))
+    gans.assert_same(gans.values(gan.weights), gans.values(again.weights))
 
 
 class Crash(keras.callbacks.Callback):
-    """Ends training with an error."""
-
-    def __init__(self, epoch, batch=None):
-        super().__init__()
-        self.at = epoch, batch
-
-    def on_epoch_begin(self, epoch, logs=None):
-        self.epoch = epoch
-
-    def on_train_batch_end(self, batch, logs=None):
-        if (self.epoch, batch) == self.at:
-            raise KeyboardInterrupt
+    """Ends training with an error after the second epoch."""
 
     def on_epoch_end(self, epoch, logs=None):
-        if (epoch, None) == self.at:
+        if epoch == 1:
             raise KeyboardInterrupt
-
-
-def crashed(crash, **options):
-    backup = keras.callbacks.BackupAndRestore(**options)
-    with pytest.raises(KeyboardInterrupt):
-        train(compiled(), backup, crash, epochs=4)
-    return keras.callbacks.BackupAndRestore(**options)
 
 
 def test_backup_and_restore_restores_both_optimizers(tmp_path):
@@ -171,50 +143,26 @@ def test_backup_and_restore_restores_both_optimizers(tmp_path):
     whole = compiled()
     train(whole, epochs=4)
     keras.utils.set_random_seed(0)
-    backup = crashed(Crash(1), backup_dir=tmp_path / "backup")
+    with pytest.raises(KeyboardInterrupt):
+        backup = keras.callbacks.BackupAndRestore(tmp_path)
+        train(compiled(), backup, Crash(), epochs=4)
     resumed = compiled()
-    train(resumed, backup, epochs=4)
-    assert_same_state(whole, resumed)
+    train(resumed, keras.callbacks.BackupAndRestore(tmp_path), epochs=4)
+    gans.assert_same_state(whole, resumed)
 
 
-def test_backup_and_restore_within_an_epoch_repeats_the_epoch(tmp_path):
-    keras.utils.set_random_seed(0)
-    expected = compiled()
-    train(expected, epochs=1)
-    train(expected, data=images()[:16], epochs=1)
-    train(expected, epochs=3)
-    keras.utils.set_random_seed(0)
-    backup = crashed(Crash(1, 2), backup_dir=tmp_path / "backup", save_freq=2)
-    resumed = compiled()
-    train(resumed, backup, epochs=4)
-    # Keras restores the weights of the batch but repeats the epoch.
-    assert int(resumed.optimizer.iterations) == 4 * 4 + 2
-    assert_same_state(expected, resumed)
-
-
-@pytest.mark.parametrize(
-    "ending",
-    [pytest.param(".keras", marks=pytest.mark.every_backend), ".weights.h5"],
-)
-def test_checkpoints_of_keras_continue_in_the_middle_of_an_epoch(
-    tmp_path, ending
-):
+@pytest.mark.every_backend
+def test_checkpoints_of_keras_continue_in_the_middle_of_an_epoch(tmp_path):
     gan = compiled()
     checkpoint = keras.callbacks.ModelCheckpoint(
-        tmp_path / f"{{epoch}}_{{batch}}{ending}",
-        save_weights_only=ending == ".weights.h5",
-        save_freq=3,
+        tmp_path / "{epoch}_{batch}.keras", save_freq=3
     )
     train(gan, checkpoint, epochs=1)
-    assert [path.name for path in tmp_path.iterdir()] == [f"1_3{ending}"]
-    if ending == ".keras":
-        again = keras.saving.load_model(tmp_path / "1_3.keras")
-    else:
-        again = compiled()
-        again.load_weights(tmp_path / "1_3.weights.h5")
-    assert int(again.optimizer.iterations) == 3
-    train(again, data=images()[24:], epochs=1)
-    assert_same_state(gan, again)
+    (path,) = tmp_path.iterdir()
+    again = keras.saving.load_model(path)
+    assert (path.name, int(again.optimizer.iterations)) == ("1_3.keras", 3)
+    train(again, data=gans.images()[24:], epochs=1)
+    gans.assert_same_state(gan, again)
 
 
 def test_learning_rates_set_by_callbacks_are_restored(tmp_path):

@@ -1,83 +1,72 @@
-from gan_blocks import GAN, losses, penalties
-from gan_blocks.gan import step
 import keras
-from keras import ops
 import numpy as np
 import pytest
-from support.gans import (
-    assert_changed,
-    assert_same,
-    compiled,
-    images,
-    small_gan,
-    values,
-)
+from keras import ops
+from support import gans
+
+from gan_blocks import GAN, losses, penalties
+from gan_blocks.gan import step
 
 pytestmark = pytest.mark.every_backend
 
 
-def built_sgd(network, rate=0.05):
+def built_sgd(network, rate):
     optimizer = keras.optimizers.SGD(rate)
     optimizer.build(network.trainable_variables)
     return optimizer
 
 
-def update_discriminator(discriminator, real_images, fake_images, **options):
-    options = {
-        "optimizer": built_sgd(discriminator),
-        "loss": losses.NonSaturating(),
-        "penalties": [],
-        "step_number": 0,
-        **options,
-    }
-    real_images, fake_images = map(
-        ops.convert_to_tensor, (real_images, fake_images)
-    )
+def update_discriminator(discriminator, real, fake, penalties=(), rate=0.05):
     return step.discriminator_step(
         discriminator,
-        real_images=real_images,
-        fake_images=fake_images,
-        **options,
+        built_sgd(discriminator, rate),
+        losses.NonSaturating(),
+        penalties,
+        ops.convert_to_tensor(real),
+        ops.convert_to_tensor(fake),
+        step_number=0,
     )
 
 
-def update_generator(gan, latents, real_images, loss="non_saturating", **sgd):
+def update_generator(gan, latents, real, loss="non_saturating", rate=0.05):
     fake_images, pullback = step.generate_images(
         gan.generator, ops.convert_to_tensor(latents)
     )
     return step.generator_step(
         gan.generator,
-        built_sgd(gan.generator, **sgd),
+        built_sgd(gan.generator, rate),
         losses.get(loss),
         gan.discriminator,
-        ops.convert_to_tensor(real_images),
+        ops.convert_to_tensor(real),
         fake_images,
         pullback,
     )
 
 
 def test_the_discriminator_step_does_not_change_the_generator():
-    gan = small_gan()
-    before = values(gan.generator.variables)
-    weights = values(gan.discriminator.trainable_variables)
+    gan = gans.small_gan()
+    before = gans.values(gan.generator.variables)
+    weights = gans.values(gan.discriminator.trainable_variables)
     update_discriminator(
         gan.discriminator,
-        images(seed=0),
-        images(seed=1),
+        gans.images(seed=0),
+        gans.images(seed=1),
         penalties=[penalties.R1(), penalties.R2()],
     )
-    assert_same(before, values(gan.generator.variables))
-    assert_changed(weights, values(gan.discriminator.trainable_variables))
+    gans.assert_same(before, gans.values(gan.generator.variables))
+    gans.assert_changed(
+        weights, gans.values(gan.discriminator.trainable_variables)
+    )
 
 
 @pytest.mark.parametrize("loss", ["non_saturating", "relativistic_pairing"])
 def test_the_generator_step_does_not_change_the_discriminator(loss):
-    gan = small_gan()
-    before = values(gan.discriminator.variables)
-    weights = values(gan.generator.trainable_variables)
-    update_generator(gan, gan.sample_latents(32, seed=0), images(), loss)
-    assert_same(before, values(gan.discriminator.variables))
-    assert_changed(weights, values(gan.generator.trainable_variables))
+    gan = gans.small_gan()
+    before = gans.values(gan.discriminator.variables)
+    weights = gans.values(gan.generator.trainable_variables)
+    update_generator(gan, gan.sample_latents(32, seed=0), gans.images(), loss)
+    gans.assert_same(before, gans.values(gan.discriminator.variables))
+    gans.assert_changed(weights, gans.values(gan.generator.trainable_variables))
 
 
 def test_one_step_equals_algorithm_1_calculated_by_hand():
@@ -92,8 +81,7 @@ def test_one_step_equals_algorithm_1_calculated_by_hand():
     w, a, z, x = 2.0, 0.5, 3.0, 1.0
     fake = np.array([[w * z]], "float32")
     real = np.array([[x]], "float32")
-    sgd = built_sgd(gan.discriminator, rate=0.1)
-    update_discriminator(gan.discriminator, real, fake, optimizer=sgd)
+    update_discriminator(gan.discriminator, real, fake, rate=0.1)
     update_generator(gan, np.array([[z]], "float32"), real, rate=0.1)
 
     def sigmoid(x):
@@ -104,7 +92,9 @@ def test_one_step_equals_algorithm_1_calculated_by_hand():
     a -= 0.1 * (-x * sigmoid(-a * x) + w * z * sigmoid(a * w * z))
     w -= 0.1 * (-a * z * sigmoid(-a * w * z))
     np.testing.assert_allclose(
-        [v.item() for v in values(gan.trainable_variables)], [w, a], rtol=1e-6
+        [v.item() for v in gans.values(gan.trainable_variables)],
+        [w, a],
+        rtol=1e-6,
     )
 
 
@@ -116,14 +106,14 @@ def test_each_update_of_the_discriminator_sees_new_images():
 
     class Watch(losses.NonSaturating):
         def discriminator(self, real_logits, fake_logits):
-            seen.append(values([fake_logits])[0].tobytes())
+            seen.append(gans.values([fake_logits])[0].tobytes())
             return super().discriminator(real_logits, fake_logits)
 
     # The rate is 0, so different logits mean different images.
-    gan = compiled(
+    gan = gans.compiled(
         rate=0.0, loss=Watch(), discriminator_steps=3, run_eagerly=True
     )
-    gan.fit(images(8), verbose=0)
+    gan.fit(gans.images(8), verbose=0)
     assert len(set(seen)) == 3
     steps = [int(one.iterations) for one in gan.optimizer.optimizers]
     assert (int(gan.optimizer.iterations), *steps) == (1, 1, 3)
@@ -144,15 +134,15 @@ class MeanOfReal(penalties.Penalty):
     ],
 )
 def test_penalties_are_added_up_and_kept_apart_from_the_loss(penalty, expected):
-    real = images() * 0 + 0.5
+    real = gans.images() * 0 + 0.5
     results = []
     for added in ([], penalty):
         keras.utils.set_random_seed(0)
         results.append(
             update_discriminator(
-                small_gan().discriminator,
+                gans.small_gan().discriminator,
                 real,
-                images(seed=1),
+                gans.images(seed=1),
                 penalties=added,
             )
         )
@@ -170,10 +160,10 @@ def test_keras_spectral_normalization_changes_with_the_discriminator_only():
             keras.layers.SpectralNormalization(keras.layers.Dense(1)),
         ]
     )
-    gan = GAN(small_gan().generator, network)
-    before = values(network.variables)
+    gan = GAN(gans.small_gan().generator, network)
+    before = gans.values(network.variables)
     latents = gan.sample_latents(8, seed=0)
-    update_generator(gan, latents, images(8), "hinge")
-    assert_same(before, values(network.variables))
-    update_discriminator(network, images(8), images(8, seed=1))
-    assert_changed(before[:1], values(network.variables)[:1])
+    update_generator(gan, latents, gans.images(8), "hinge")
+    gans.assert_same(before, gans.values(network.variables))
+    update_discriminator(network, gans.images(8), gans.images(8, seed=1))
+    gans.assert_changed(before[:1], gans.values(network.variables)[:1])

@@ -2,11 +2,12 @@
 
 import functools
 
-from gan_blocks import GAN
 import keras
 import numpy as np
 import pytest
-from support.gans import discriminator, generator, small_gan
+from support import gans
+
+from gan_blocks import GAN
 
 tensorflow_only = pytest.mark.skipif(
     keras.backend.backend() != "tensorflow",
@@ -27,7 +28,7 @@ class Count:
 
 def counted_gan(**options):
     count = Count()
-    gan = small_gan(ema_momentum=0.9)
+    gan = gans.small_gan(ema_momentum=0.9)
     gan.compile("adam", "adam", penalty=count, **options)
     return gan, count
 
@@ -97,8 +98,8 @@ class CountingLayer(keras.layers.Layer):
 @tensorflow_only
 def test_images_are_generated_by_at_most_two_graphs():
     count = CountingLayer()
-    network = keras.Sequential([keras.Input((6,)), count, generator()])
-    gan = GAN(network, discriminator())
+    network = keras.Sequential([keras.Input((6,)), count, gans.generator()])
+    gan = GAN(network, gans.discriminator())
     before = count.times
     for number in (5, 16, 70, 3, 128):
         gan.generate(number)

@@ -46,24 +46,15 @@ def test_frechet_distance_equals_the_formula_with_scipys_square_root():
     )
     distance = metrics.frechet_distance(real, fake)
     np.testing.assert_allclose(distance, expected, rtol=1e-8)
-    np.testing.assert_allclose(
-        metrics.frechet_distance(fake, real), distance, rtol=1e-8
-    )
+    reverse = metrics.frechet_distance(fake, real)
+    np.testing.assert_allclose(reverse, distance, rtol=1e-8)
 
 
-def test_frechet_distance_of_shifted_and_scaled_features_is_exact():
+def test_frechet_distance_of_shifted_features_is_the_squared_shift():
     features = correlated(500, 6, seed=3)
-    real = fit(features)
-    np.testing.assert_allclose(
-        metrics.frechet_distance(real, fit(features + 2.0)), 6 * 4, rtol=1e-9
-    )
-    # The mean stays the same, and the covariance is multiplied by 9.
-    scaled = fit(features.mean(0) + 3 * (features - features.mean(0)))
-    np.testing.assert_allclose(
-        metrics.frechet_distance(real, scaled),
-        4 * np.trace(real.covariance),
-        rtol=1e-9,
-    )
+    real, shifted = fit(features), fit(features + 2.0)
+    distance = metrics.frechet_distance(real, shifted)
+    np.testing.assert_allclose(distance, 6 * 4, rtol=1e-9)
     assert metrics.frechet_distance(real, real) < 1e-10
 
 
@@ -108,15 +99,6 @@ def test_kernel_distance_is_unbiased_and_its_error_is_realistic():
     assert 0.7 < np.std(ratios) < 1.5
 
 
-def test_kernel_distance_detects_a_difference_between_equal_gaussian_fits():
-    random = np.random.default_rng(0)
-    real = random.exponential(size=(4000, 2)) - 1.0
-    fake = random.normal(size=(4000, 2))
-    assert metrics.frechet_distance(fit(real), fit(fake)) < 0.05
-    distance, error = metrics.kernel_distance(real, fake, block_size=200)
-    assert distance > 4 * error
-
-
 def test_precision_and_recall_equal_those_of_full_distance_matrices():
     # More than 1024 images, because distances are computed in chunks of them.
     features = np.random.default_rng(0).normal(size=(1500, 2))
@@ -129,16 +111,6 @@ def test_precision_and_recall_equal_those_of_full_distance_matrices():
     expected = fraction_inside(fake, real), fraction_inside(real, fake)
     assert 0 < expected[0] < 1 and 0 < expected[1] < 1
     assert metrics.precision_recall(real, fake, 2) == pytest.approx(expected)
-
-
-def test_a_generator_of_one_of_two_modes_has_a_recall_of_one_half():
-    random = np.random.default_rng(0)
-    real = random.normal(size=(500, 2)) * 0.1
-    real[250:] += 10
-    fake = random.normal(size=(500, 2)) * 0.1
-    precision, recall = metrics.precision_recall(real, fake)
-    assert precision > 0.9
-    assert 0.4 < recall < 0.6
 
 
 def test_mode_coverage_returns_the_classes_and_their_imbalance():
