@@ -8,6 +8,7 @@ import re
 import zipfile
 from typing import Any
 
+from gan_blocks._steps import steps_done
 from gan_blocks._types import PathLike
 from gan_blocks._version import __version__
 from gan_blocks.files import atomic_write
@@ -259,22 +260,6 @@ def read_history(path: PathLike) -> list[dict[str, str]]:
                 f"exist. Received: path={str(path)!r} with the row {row}"
             )
     return rows
-
-
-def steps_done(model: Any) -> int:
-    """Returns how many training steps a Keras model has made.
-
-    The count is `model.optimizer.iterations`, which a checkpoint keeps. A
-    model that is not compiled has made 0 steps.
-    """
-    optimizer = getattr(model, "optimizer", None)
-    if optimizer is None:
-        return 0
-    import keras
-
-    # `int(variable)` fails within a `tf.distribute` strategy.
-    steps: Any = keras.ops.convert_to_numpy(optimizer.iterations)
-    return int(steps)
 
 
 def _find_damage(path: pathlib.Path) -> str | None:

@@ -25,6 +25,7 @@ ALLOWED = {
     "_types": ("", ""),
     "_checks": ("", ""),
     "_configurable": ("", ""),
+    "_steps": ("_checks", "keras"),
     "files": ("_types", ""),
     "images": ("_checks _types files", "numpy PIL"),
     "backend": ("_types", "keras tensorflow jax torch"),
@@ -36,11 +37,11 @@ ALLOWED = {
     "losses": ("_checks _configurable _types", "keras"),
     "penalties": ("_checks _configurable _types gradients", "keras"),
     "gan": (
-        "_checks _types backend gradients losses penalties replicas",
+        "_checks _steps _types backend gradients losses penalties replicas",
         "keras numpy",
     ),
     "plan": ("_checks _types gan layers losses networks penalties", "keras"),
-    "runs": ("_checks _types _version files", "keras"),
+    "runs": ("_steps _types _version files", "keras"),
     "callbacks": (
         "_checks _types backend files images replicas runs",
         "keras numpy tensorflow tensorboard IPython",

@@ -11,6 +11,7 @@ from keras import ops
 
 from gan_blocks import backend, gradients, losses, replicas
 from gan_blocks._checks import check_positive_integer
+from gan_blocks._steps import remaining_fits, steps_done
 from gan_blocks._types import Tensor
 from gan_blocks.gan import averages, checks, logs, seeds, step
 from gan_blocks.gan.labels import labels_to_generate, with_labels
@@ -21,7 +22,6 @@ from gan_blocks.gan.latents import (
     interpolate,
 )
 from gan_blocks.gan.optimizers import OptimizerPair, build_for
-from gan_blocks.gan.resuming import remaining_fits, steps_done
 
 _KERAS_COMPILE_ARGUMENTS = {"jit_compile", "run_eagerly", "steps_per_execution"}
 

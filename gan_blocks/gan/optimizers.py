@@ -1,71 +1,78 @@
-"""The two optimizers of a GAN, and the one that Keras sees."""
+"""The two optimizers of a GAN, combined into the one that Keras expects."""
+
+from typing import Any
 
 import keras
 from keras import ops
 
 
-def build_for(network, optimizer):
-    """Returns the optimizer, built, with loss scaling where float16 needs it.
-
-    Args:
-        network: Keras model.
-        optimizer: Keras optimizer for its trainable variables.
+def build_for(
+    network: keras.Model, optimizer: keras.optimizers.Optimizer
+) -> keras.optimizers.Optimizer:
+    """Builds an optimizer for a network.
 
     Returns:
-        The optimizer, inside a `LossScaleOptimizer` if any layer of the
-        network computes in float16.
+        The optimizer. If a layer of the network computes in float16, it is
+        wrapped in a `LossScaleOptimizer`.
     """
-    half = any(
+    computes_in_float16 = any(
         layer.compute_dtype == "float16" for layer in network._flatten_layers()
     )
-    scale = keras.optimizers.LossScaleOptimizer
-    if half and not isinstance(optimizer, scale):
-        optimizer = scale(optimizer)
+    scaling = keras.optimizers.LossScaleOptimizer
+    if computes_in_float16 and not isinstance(optimizer, scaling):
+        optimizer = scaling(optimizer)
     optimizer.build(network.trainable_variables)
     return optimizer
 
 
 class OptimizerPair(keras.optimizers.Optimizer):
-    """Both optimizers, as the one that Keras expects a model to have.
+    """Both optimizers of a GAN.
 
-    `keras.optimizers.MultiOptimizer` refuses a `LossScaleOptimizer` inside,
-    and without one `mixed_float16` would lose small gradients silently.
-    `iterations` counts the training steps of the GAN.
+    `keras.optimizers.MultiOptimizer` refuses a `LossScaleOptimizer`, without
+    which small gradients vanish under `mixed_float16`. `iterations` counts the
+    training steps of the GAN.
     """
 
-    def __init__(self, generator_optimizer, discriminator_optimizer):
+    def __init__(
+        self,
+        generator_optimizer: keras.optimizers.Optimizer,
+        discriminator_optimizer: keras.optimizers.Optimizer,
+    ) -> None:
         super().__init__(learning_rate=0.0, name="gan_optimizers")
         self.generator_optimizer = generator_optimizer
         self.discriminator_optimizer = discriminator_optimizer
         self.built = True
 
     @property
-    def optimizers(self):
-        """What Keras' learning rate callbacks look for."""
+    def optimizers(self) -> list[keras.optimizers.Optimizer]:
+        """The generator's optimizer and the discriminator's.
+
+        The learning rate callbacks of Keras use this attribute.
+        """
         return [self.generator_optimizer, self.discriminator_optimizer]
 
     @property
     def variables(self):
-        """All state of both, and the count of training steps."""
         return [
             self.iterations,
             *(v for one in self.optimizers for v in one.variables),
         ]
 
     @property
-    def learning_rate(self):
-        """Both learning rates, as a pair, for loggers that ask for one."""
+    def learning_rate(self) -> Any:
+        """Both learning rates. Loggers ask an optimizer for this attribute."""
         return tuple(one.learning_rate for one in self.optimizers)
 
     @learning_rate.setter
     def learning_rate(self, value):
         raise AttributeError(
-            "A GAN has two learning rates: set that of one of "
-            "`gan.optimizer.optimizers`, the generator's first."
+            "A GAN has two learning rates. Set the learning rate of "
+            "`gan.optimizer.generator_optimizer` or "
+            "`gan.optimizer.discriminator_optimizer`."
         )
 
     def get_config(self):
-        """Returns the settings of both, which loggers of experiments note."""
+        # For loggers of experiments. `GAN` saves the two optimizers itself.
         return {
             f"{role}_{name}": value
             for role, optimizer in zip(
@@ -75,7 +82,6 @@ class OptimizerPair(keras.optimizers.Optimizer):
         }
 
     def finalize_variable_values(self, var_list):
-        """Lets each put its own averages in place at the end of training."""
         for optimizer in self.optimizers:
             known = {id(v) for v in optimizer._trainable_variables}
             optimizer.finalize_variable_values(
@@ -83,9 +89,8 @@ class OptimizerPair(keras.optimizers.Optimizer):
             )
 
     def save_own_variables(self, store):
-        """Stores the count; Keras goes on to both optimizers by itself."""
+        # Keras saves the variables of both optimizers.
         store["iterations"] = ops.convert_to_numpy(self.iterations)
 
     def load_own_variables(self, store):
-        """Restores the count."""
         self.iterations.assign(store["iterations"])

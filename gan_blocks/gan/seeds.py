@@ -1,12 +1,12 @@
-"""The random state of a model, which Keras does not save with it."""
+"""The state of random generators, which Keras does not save with a model."""
 
 
 def states(networks, generators):
-    """Returns the random state of all that draws random numbers.
+    """Returns the states of all random generators of a GAN.
 
     Args:
-        networks: Models, whose layers may draw.
-        generators: List of `keras.random.SeedGenerator`s beside them.
+        networks: Models, whose layers may have random generators.
+        generators: List of further `keras.random.SeedGenerator`s.
     """
     found = []
     for network in networks:
@@ -22,16 +22,16 @@ def store(store, states):
 
 
 def restore(store, states):
-    """Sets the states to those in the store; returns the rest of the store.
+    """Reads the states from the store. Returns the rest of the store.
 
     Raises:
-        ValueError: If the model that was saved had another number of them.
+        ValueError: If the saved model has another number of states.
     """
     seeds = [key for key in store.keys() if key.startswith("seed_")]
     if len(seeds) != len(states):
         raise ValueError(
-            f"The saved GAN has {len(seeds)} random seeds, this one has "
-            f"{len(states)}: they have different layers or penalties."
+            f"The saved GAN has {len(seeds)} random seeds, and this GAN has "
+            f"{len(states)}. They have different layers or penalties."
         )
     for i, state in enumerate(states):
         state.assign(store[f"seed_{i}"])
