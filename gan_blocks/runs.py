@@ -8,7 +8,7 @@ import re
 import zipfile
 from typing import Any
 
-from gan_blocks._steps import steps_done
+from gan_blocks._steps import steps_done as steps_done
 from gan_blocks._types import PathLike
 from gan_blocks._version import __version__
 from gan_blocks.files import atomic_write

@@ -145,6 +145,8 @@ def defined_names(module):
         elif isinstance(node, ast.AnnAssign):
             names.add(node.target.id)
         elif isinstance(node, ast.ImportFrom):
+            # `import name as name` marks a public name, see PEP 484.
+            names |= {a.name for a in node.names if a.asname == a.name}
             if FILES[module].name == "__init__.py":
                 names |= {
                     alias.name
