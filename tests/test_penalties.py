@@ -1,13 +1,14 @@
 import contextlib
 import functools
 
-from gan_blocks import gradients, layers, penalties
 import keras
-from keras import ops
-from keras.src.backend.common import dtypes
 import numpy as np
 import pytest
+from keras import ops
+from keras.src.backend.common import dtypes
 from support import gans
+
+from gan_blocks import gradients, layers, penalties
 
 every_backend = pytest.mark.every_backend
 

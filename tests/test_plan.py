@@ -1,10 +1,11 @@
 import dataclasses
 
-from gan_blocks.plan import Plan
 import keras
 import numpy as np
 import pytest
 from support.models import assert_same_variables
+
+from gan_blocks.plan import Plan
 
 
 def small(shape=(8, 8, 3), **settings):

@@ -1,10 +1,11 @@
 """The files of a run; tests of the callbacks and of faults cover the rest."""
 
-from gan_blocks import runs
-from gan_blocks.callbacks import EpochCheckpoint
 import keras
 import pytest
 from support.small_model import make_model, train
+
+from gan_blocks import runs
+from gan_blocks.callbacks import EpochCheckpoint
 
 
 def test_a_run_folder_names_its_files(tmp_path):

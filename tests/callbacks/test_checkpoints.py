@@ -149,19 +149,31 @@ def test_numbers_must_be_positive_integers(name):
 # Training that is stopped in the middle of an epoch.
 
 
+executions = pytest.mark.skipif(
+    keras.backend.backend() == "torch",
+    reason="Keras has no steps_per_execution on torch",
+)
+
+
 @pytest.mark.every_backend
-def test_an_incomplete_epoch_is_saved_with_its_step(tmp_path):
-    checkpoint = EpochCheckpoint(tmp_path)
-    train(make_model(), checkpoint, StopAfter(3, 4), steps=6, epochs=9)
-    assert list_names(tmp_path) == ["epoch_0002_step_0000016.keras"]
+@pytest.mark.parametrize(
+    ("executed", "stop", "name", "steps"),
+    [
+        (1, (3, 4), "epoch_0002_step_0000016", 16),
+        (1, (2, 6), "epoch_0002", 12),
+        pytest.param(4, (1, 4), "epoch_0000_step_0000004", 4, marks=executions),
+        pytest.param(4, (1, 8), "epoch_0001", 6, marks=executions),
+    ],
+)
+def test_only_an_incomplete_epoch_is_saved_with_its_step(
+    tmp_path, executed, stop, name, steps
+):
+    model = make_model(steps_per_execution=executed)
+    both = EpochCheckpoint(tmp_path), StopAfter(*stop)
+    train(model, *both, steps=6, epochs=9)
+    assert list_names(tmp_path) == [f"{name}.keras"]
     loaded = keras.saving.load_model(runs.latest_checkpoint(tmp_path))
-    assert runs.steps_done(loaded) == 16
-
-
-def test_an_epoch_is_complete_after_its_last_batch(tmp_path):
-    checkpoint = EpochCheckpoint(tmp_path, every_n_epochs=2)
-    train(make_model(), StopAfter(2, 6), checkpoint, steps=6, epochs=9)
-    assert list_names(tmp_path) == epochs(2)
+    assert runs.steps_done(loaded) == steps
 
 
 @pytest.mark.parametrize("order", [1, -1])
@@ -200,23 +212,6 @@ def test_resuming_in_the_middle_of_an_epoch_gives_the_same_weights(tmp_path):
     train(resumed, data=(x[4:], y[4:]))
     for one, other in zip(whole.weights, resumed.weights, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-6)
-
-
-@pytest.mark.skipif(
-    keras.backend.backend() == "torch",
-    reason="Keras has no steps_per_execution on torch",
-)
-@pytest.mark.every_backend
-@pytest.mark.parametrize(
-    ("executed", "name"), [(4, "epoch_0000_step_0000004"), (8, "epoch_0001")]
-)
-def test_an_epoch_is_complete_after_its_last_execution(
-    tmp_path, executed, name
-):
-    model = make_model(steps_per_execution=4)
-    both = EpochCheckpoint(tmp_path), StopAfter(1, executed)
-    train(model, *both, steps=6, epochs=3)
-    assert list_names(tmp_path) == [f"{name}.keras"]
 
 
 def test_an_epoch_of_unknown_length_counts_as_complete(tmp_path):

@@ -46,6 +46,8 @@ REFUSED = {
     "npy, not square": ("a.npy", npy(np.zeros((5, 143))), r"shape \(5, 143\)"),
     "npy, 12 channels": ("a.npy", npy(IMAGES[None]), r"shape \(1, 4, 8, 8\)"),
     "npy, text dtype": ("a.npy", npy(IMAGES.astype("U3")), "dtype <U3"),
+    "npy, above 255": ("a.npy", npy(IMAGES + 256.0), "hold pixels in"),
+    "npy, below -1": ("a.npy", npy(IMAGES - 2.0), "hold pixels in"),
     "npy, NaN": ("a.npy", npy(IMAGES * np.nan), "a.npy' with NaN"),
     "npy, infinite": ("a.npy", npy(IMAGES - np.inf), "values from -inf"),
     "npz, not a zip": ("a.npz", NPY, "not a zip file"),

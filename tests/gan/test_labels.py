@@ -1,8 +1,9 @@
+import functools
+
 import keras
 import numpy as np
 import pytest
 from support import gans
-from support.gans import conditional_networks
 
 from gan_blocks import GAN, penalties
 
@@ -10,13 +11,9 @@ pytestmark = pytest.mark.every_backend
 
 
 def conditional_gan(**options):
-    gan = GAN(*conditional_networks(), num_classes=3, seed=0, **options)
-    gan.compile(
-        keras.optimizers.Adam(0.01, beta_1=0.5),
-        keras.optimizers.Adam(0.01, beta_1=0.5),
-        penalty=penalties.R1(1.0),
-    )
-    return gan
+    gan = GAN(*gans.conditional_networks(), num_classes=3, seed=0, **options)
+    adam = functools.partial(keras.optimizers.Adam, beta_1=0.5)
+    return gans.compiled(gan, adam, 0.01, penalty=penalties.R1(1.0))
 
 
 def three_shades(number):
@@ -68,13 +65,13 @@ def test_labels_and_num_classes_need_each_other():
     with pytest.raises(ValueError, match=r"shape \(batch,\)"):
         conditional_gan().evaluate(images, np.eye(3)[labels], verbose=0)
     with pytest.raises(ValueError, match="must have one input. A second"):
-        GAN(*conditional_networks())
+        GAN(*gans.conditional_networks())
     with pytest.raises(ValueError, match="a label"):
-        GAN(*conditional_networks(label_shape=(1, 2)), num_classes=3)
+        GAN(*gans.conditional_networks(label_shape=(1, 2)), num_classes=3)
     with pytest.raises(ValueError, match="num_classes"):
-        GAN(*conditional_networks(), num_classes=0)
+        GAN(*gans.conditional_networks(), num_classes=0)
     with pytest.raises(ValueError, match="must have two inputs"):
-        GAN(gans.generator(), conditional_networks()[1], num_classes=3)
+        GAN(gans.generator(), gans.conditional_networks()[1], num_classes=3)
 
 
 def test_evaluate_and_predict_take_labels():

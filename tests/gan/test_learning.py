@@ -1,6 +1,9 @@
+import functools
+
 import keras
 import numpy as np
 import pytest
+from support.gans import compiled
 
 from gan_blocks import GAN, networks, penalties
 
@@ -37,12 +40,9 @@ def test_a_gan_learns_all_modes_of_a_mixture(seed):
         ema_momentum=0.99,
         seed=seed,
     )
-    gan.compile(
-        keras.optimizers.Adam(1e-3, beta_1=0.5),
-        keras.optimizers.Adam(1e-3, beta_1=0.5),
-        penalty=penalties.R1(0.1),
-        steps_per_execution=50,
-    )
+    adam = functools.partial(keras.optimizers.Adam, beta_1=0.5)
+    options = {"penalty": penalties.R1(0.1), "steps_per_execution": 50}
+    compiled(gan, adam, 1e-3, **options)
     assert shares(gan.generate(2000, seed=0)).min() < 0.005
     points = ring(128 * 100, seed).astype("float32")
     gan.fit(points, batch_size=128, epochs=25, verbose=0)
