@@ -73,6 +73,7 @@ def dcgan_generator(
             `last_block` does not double height and width.
 
     Example:
+
     ```python
     import keras
     from gan_blocks import networks
@@ -83,8 +84,9 @@ def dcgan_generator(
     ```
 
     Reference:
-        [Unsupervised Representation Learning with Deep Convolutional
-        Generative Adversarial Networks](https://arxiv.org/abs/1511.06434)
+        Radford et al., 2015, Unsupervised Representation Learning with Deep
+        Convolutional Generative Adversarial Networks,
+        https://arxiv.org/abs/1511.06434
     """
     image_shape = _check_image_shape(image_shape)
     check_positive_integer("latent_dim", latent_dim)
@@ -155,6 +157,7 @@ def dcgan_discriminator(
         ValueError: If the image shape is not supported.
 
     Example:
+
     ```python
     import keras
     from gan_blocks import networks
@@ -165,8 +168,9 @@ def dcgan_discriminator(
     ```
 
     Reference:
-        [Unsupervised Representation Learning with Deep Convolutional
-        Generative Adversarial Networks](https://arxiv.org/abs/1511.06434)
+        Radford et al., 2015, Unsupervised Representation Learning with Deep
+        Convolutional Generative Adversarial Networks,
+        https://arxiv.org/abs/1511.06434
     """
     image_shape = _check_image_shape(image_shape)
     check_positive_integer("base_filters", base_filters)
@@ -222,6 +226,7 @@ def mlp_generator(
         ValueError: If a size is not a positive integer.
 
     Example:
+
     ```python
     import keras
     from gan_blocks import networks
@@ -273,6 +278,7 @@ def mlp_discriminator(
         ValueError: If a size is not a positive integer.
 
     Example:
+
     ```python
     import keras
     from gan_blocks import networks

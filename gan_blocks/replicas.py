@@ -33,6 +33,7 @@ def count() -> int:
         Integer, at least 1.
 
     Example:
+
     ```python
     from gan_blocks import replicas
 
@@ -49,6 +50,7 @@ def index() -> int | Tensor:
         Integer from 0; on TensorFlow a scalar integer tensor.
 
     Example:
+
     ```python
     from gan_blocks import replicas
 
@@ -71,6 +73,7 @@ def all_reduce_sum(tensor: Tensor) -> Tensor:
         Tensor of that shape. It carries no gradients.
 
     Example:
+
     ```python
     import keras
     from gan_blocks import replicas
@@ -93,6 +96,7 @@ def all_reduce_mean(tensor: Tensor) -> Tensor:
         Tensor of that shape.
 
     Example:
+
     ```python
     import keras
     from gan_blocks import replicas
@@ -114,6 +118,7 @@ def broadcast(variables: Sequence[keras.Variable]) -> None:
         variables: The same Keras variables in each process.
 
     Example:
+
     ```python
     import keras
     from gan_blocks import replicas
@@ -139,6 +144,7 @@ def as_reducible_logs(logs: dict[str, Tensor]) -> dict[str, Tensor]:
         Dictionary of scalars, or of tensors of shape `(1,)` there.
 
     Example:
+
     ```python
     import keras
     from gan_blocks import replicas
@@ -159,6 +165,7 @@ def is_chief(model: keras.Model) -> bool:
         Boolean. True in exactly one of the processes that train together.
 
     Example:
+
     ```python
     import keras
     from gan_blocks import replicas
@@ -179,6 +186,7 @@ def undistributed() -> Iterator[None]:
     the other processes.
 
     Example:
+
     ```python
     import keras
     from gan_blocks import replicas

@@ -54,6 +54,7 @@ class SelfAttention2D(keras.layers.Layer):
             unknown.
 
     Example:
+
     ```python
     import numpy as np
     from gan_blocks.layers import SelfAttention2D
@@ -64,8 +65,8 @@ class SelfAttention2D(keras.layers.Layer):
     ```
 
     Reference:
-        [Self-Attention Generative Adversarial
-        Networks](https://arxiv.org/abs/1805.08318), section 3
+        Zhang et al., 2018, Self-Attention Generative Adversarial Networks,
+        section 3, https://arxiv.org/abs/1805.08318
     """
 
     def __init__(

@@ -237,6 +237,7 @@ class DiffAugment(_Augment):
             `"rotation"` and the images are not square.
 
     Example:
+
     ```python
     import keras
     from gan_blocks.layers import DiffAugment, StridedConvBlock
@@ -255,8 +256,8 @@ class DiffAugment(_Augment):
     ```
 
     Reference:
-        [Differentiable Augmentation for Data-Efficient GAN
-        Training](https://arxiv.org/abs/2006.10738)
+        Zhao et al., 2020, Differentiable Augmentation for Data-Efficient GAN
+        Training, https://arxiv.org/abs/2006.10738
     """
 
     def __init__(
@@ -330,6 +331,7 @@ class AdaptiveAugment(_Augment):
             `"rotation"` and the images are not square.
 
     Example:
+
     ```python
     import numpy as np
     from gan_blocks.layers import AdaptiveAugment
@@ -340,8 +342,8 @@ class AdaptiveAugment(_Augment):
     ```
 
     Reference:
-        [Training Generative Adversarial Networks with Limited
-        Data](https://arxiv.org/abs/2006.06676)
+        Karras et al., 2020, Training Generative Adversarial Networks with
+        Limited Data, https://arxiv.org/abs/2006.06676
     """
 
     def __init__(

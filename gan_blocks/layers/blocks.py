@@ -270,6 +270,7 @@ class StridedConvBlock(_ConvBlock):
         ValueError: If an argument is invalid.
 
     Example:
+
     ```python
     import numpy as np
     from gan_blocks.layers import StridedConvBlock
@@ -279,8 +280,9 @@ class StridedConvBlock(_ConvBlock):
     ```
 
     Reference:
-        [Unsupervised Representation Learning with Deep Convolutional
-        Generative Adversarial Networks](https://arxiv.org/abs/1511.06434)
+        Radford et al., 2015, Unsupervised Representation Learning with Deep
+        Convolutional Generative Adversarial Networks,
+        https://arxiv.org/abs/1511.06434
     """
 
 
@@ -323,6 +325,7 @@ class TransposedConvBlock(_ConvBlock):
         ValueError: If an argument is invalid.
 
     Example:
+
     ```python
     import numpy as np
     from gan_blocks.layers import TransposedConvBlock
@@ -335,10 +338,10 @@ class TransposedConvBlock(_ConvBlock):
     ```
 
     Reference:
-        [Unsupervised Representation Learning with Deep Convolutional
-        Generative Adversarial Networks](https://arxiv.org/abs/1511.06434);
-        [Deconvolution and Checkerboard
-        Artifacts](https://distill.pub/2016/deconv-checkerboard/)
+        Radford et al., 2015, Unsupervised Representation Learning with Deep
+        Convolutional Generative Adversarial Networks,
+        https://arxiv.org/abs/1511.06434; Odena et al., 2016, Deconvolution and
+        Checkerboard Artifacts, https://distill.pub/2016/deconv-checkerboard/
     """
 
     _convolution = Conv2DTranspose
@@ -382,6 +385,7 @@ class ResizeConvBlock(_ConvBlock):
         ValueError: If an argument is invalid.
 
     Example:
+
     ```python
     import numpy as np
     from gan_blocks.layers import ResizeConvBlock
@@ -391,8 +395,8 @@ class ResizeConvBlock(_ConvBlock):
     ```
 
     Reference:
-        [Deconvolution and Checkerboard
-        Artifacts](https://distill.pub/2016/deconv-checkerboard/)
+        Odena et al., 2016, Deconvolution and Checkerboard Artifacts,
+        https://distill.pub/2016/deconv-checkerboard/
     """
 
     def __init__(
@@ -483,6 +487,7 @@ class DenseBlock(_Block):
             need the height and width of an image.
 
     Example:
+
     ```python
     import numpy as np
     from gan_blocks.layers import DenseBlock

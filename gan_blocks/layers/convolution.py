@@ -88,6 +88,7 @@ class Conv2D(keras.layers.Conv2D):
         The same with `filters` channels, smaller by `strides`.
 
     Example:
+
     ```python
     import numpy as np
     from gan_blocks.layers import Conv2D
@@ -144,6 +145,7 @@ class Conv2DTranspose(keras.layers.Conv2DTranspose):
         The same with `filters` channels, larger by `strides`.
 
     Example:
+
     ```python
     import numpy as np
     from gan_blocks.layers import Conv2DTranspose

@@ -49,6 +49,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
         Same as the input.
 
     Example:
+
     ```python
     import numpy as np
     from gan_blocks.layers import BatchNormalization
@@ -58,8 +59,9 @@ class BatchNormalization(keras.layers.BatchNormalization):
     ```
 
     Reference:
-        [Batch Normalization: Accelerating Deep Network Training by Reducing
-        Internal Covariate Shift](https://arxiv.org/abs/1502.03167)
+        Ioffe and Szegedy, 2015, Batch Normalization: Accelerating Deep Network
+        Training by Reducing Internal Covariate Shift,
+        https://arxiv.org/abs/1502.03167
     """
 
     def __init__(
@@ -158,6 +160,7 @@ class GroupNormalization(keras.layers.GroupNormalization):
         Same as the input.
 
     Example:
+
     ```python
     import numpy as np
     from gan_blocks.layers import GroupNormalization
@@ -167,7 +170,7 @@ class GroupNormalization(keras.layers.GroupNormalization):
     ```
 
     Reference:
-        [Group Normalization](https://arxiv.org/abs/1803.08494)
+        Wu and He, 2018, Group Normalization, https://arxiv.org/abs/1803.08494
     """
 
     def __init__(self, groups: int = 32, **kwargs: Any) -> None:

@@ -37,6 +37,7 @@ class ProjectionHead(keras.layers.Layer):
         ValueError: If `num_classes` is not a positive integer.
 
     Example:
+
     ```python
     import keras
     from gan_blocks import layers
@@ -51,8 +52,8 @@ class ProjectionHead(keras.layers.Layer):
     ```
 
     Reference:
-        [cGANs with Projection
-        Discriminator](https://arxiv.org/abs/1802.05637)
+        Miyato and Koyama, 2018, cGANs with Projection Discriminator,
+        https://arxiv.org/abs/1802.05637
     """
 
     def __init__(self, num_classes: int, **kwargs: Any) -> None:

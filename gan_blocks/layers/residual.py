@@ -190,6 +190,7 @@ class ResidualDownBlock(_ResidualBlock):
             unknown.
 
     Example:
+
     ```python
     import keras
     from gan_blocks.layers import ResidualDownBlock
@@ -203,10 +204,10 @@ class ResidualDownBlock(_ResidualBlock):
     ```
 
     Reference:
-        [Spectral Normalization for Generative Adversarial
-        Networks](https://arxiv.org/abs/1802.05957), appendix B.4;
-        [Improved Training of Wasserstein
-        GANs](https://arxiv.org/abs/1704.00028)
+        Miyato et al., 2018, Spectral Normalization for Generative Adversarial
+        Networks, appendix B.4, https://arxiv.org/abs/1802.05957; Gulrajani et
+        al., 2017, Improved Training of Wasserstein GANs,
+        https://arxiv.org/abs/1704.00028
     """
 
     def __init__(
@@ -297,6 +298,7 @@ class ResidualUpBlock(_ResidualBlock):
             unknown.
 
     Example:
+
     ```python
     import keras
     from gan_blocks.layers import ResidualUpBlock
@@ -311,10 +313,10 @@ class ResidualUpBlock(_ResidualBlock):
     ```
 
     Reference:
-        [Spectral Normalization for Generative Adversarial
-        Networks](https://arxiv.org/abs/1802.05957), appendix B.4;
-        [Improved Training of Wasserstein
-        GANs](https://arxiv.org/abs/1704.00028)
+        Miyato et al., 2018, Spectral Normalization for Generative Adversarial
+        Networks, appendix B.4, https://arxiv.org/abs/1802.05957; Gulrajani et
+        al., 2017, Improved Training of Wasserstein GANs,
+        https://arxiv.org/abs/1704.00028
     """
 
     def _paths(self, channels):

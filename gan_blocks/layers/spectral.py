@@ -71,6 +71,7 @@ class SpectralNormalization(keras.layers.Wrapper):
         ValueError: If an argument is invalid.
 
     Example:
+
     ```python
     import numpy as np
     from gan_blocks.layers import Conv2D, SpectralNormalization
@@ -81,8 +82,8 @@ class SpectralNormalization(keras.layers.Wrapper):
     ```
 
     Reference:
-        [Spectral Normalization for Generative Adversarial
-        Networks](https://arxiv.org/abs/1802.05957), algorithm 1
+        Miyato et al., 2018, Spectral Normalization for Generative Adversarial
+        Networks, algorithm 1, https://arxiv.org/abs/1802.05957
     """
 
     def __init__(

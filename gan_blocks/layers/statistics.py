@@ -50,6 +50,7 @@ class MinibatchStdDev(keras.layers.Layer):
         ValueError: If an argument is invalid.
 
     Example:
+
     ```python
     import numpy as np
     from gan_blocks.layers import MinibatchStdDev
@@ -60,8 +61,8 @@ class MinibatchStdDev(keras.layers.Layer):
     ```
 
     Reference:
-        [Progressive Growing of GANs for Improved Quality, Stability, and
-        Variation](https://arxiv.org/abs/1710.10196), section 3
+        Karras et al., 2017, Progressive Growing of GANs for Improved Quality,
+        Stability, and Variation, section 3, https://arxiv.org/abs/1710.10196
     """
 
     def __init__(
@@ -146,6 +147,7 @@ class PixelNormalization(keras.layers.Layer):
         Same as the input.
 
     Example:
+
     ```python
     import numpy as np
     from gan_blocks.layers import PixelNormalization
@@ -155,8 +157,8 @@ class PixelNormalization(keras.layers.Layer):
     ```
 
     Reference:
-        [Progressive Growing of GANs for Improved Quality, Stability, and
-        Variation](https://arxiv.org/abs/1710.10196), section 4.2
+        Karras et al., 2017, Progressive Growing of GANs for Improved Quality,
+        Stability, and Variation, section 4.2, https://arxiv.org/abs/1710.10196
     """
 
     def __init__(
