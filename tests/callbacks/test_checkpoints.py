@@ -3,9 +3,9 @@ import os
 import keras
 import numpy as np
 import pytest
-from support.models import assert_same_variables
-from support.small_model import (
+from support.models import (
     StopAfter,
+    assert_same_variables,
     list_names,
     make_data,
     make_model,

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from keras import ops
 from support import gans
-from support.small_model import make_data, make_model, train
+from support.models import make_data, make_model, train
 
 from gan_blocks import runs
 from gan_blocks.callbacks import EpochCheckpoint, StopOnDivergence

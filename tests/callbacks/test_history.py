@@ -1,6 +1,6 @@
 import keras
 import pytest
-from support.small_model import make_model, train
+from support.models import make_model, train
 
 from gan_blocks import runs
 from gan_blocks.callbacks import HistoryTable

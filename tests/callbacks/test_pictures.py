@@ -5,9 +5,14 @@ import tracemalloc
 import keras
 import pytest
 from PIL import Image
-from support.models import assert_same_variables
+from support.models import (
+    assert_same_variables,
+    list_names,
+    make_data,
+    make_model,
+    train,
+)
 from support.notebooks import fake_notebook
-from support.small_model import list_names, make_data, make_model, train
 
 from gan_blocks import runs
 from gan_blocks.callbacks import ImageGrid

@@ -7,8 +7,8 @@ import time
 import types
 
 import pytest
+from support.models import StopAfter, make_data, make_model, train
 from support.notebooks import fake_notebook
-from support.small_model import StopAfter, make_data, make_model, train
 
 from gan_blocks import replicas
 from gan_blocks.callbacks import ProgressLine

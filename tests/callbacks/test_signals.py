@@ -6,7 +6,7 @@ import time
 
 import keras
 import pytest
-from support.small_model import make_model, train
+from support.models import make_model, train
 
 from gan_blocks.callbacks import StopOnSignal
 

@@ -1,10 +1,11 @@
 import json
 
-from gan_blocks import metrics
 import numpy as np
 import pytest
-from support.features import pooling_model
+from support.models import pooling_model
 from support.trained_runs import command
+
+from gan_blocks import metrics
 
 
 @pytest.fixture

@@ -8,15 +8,14 @@ import signal
 import sys
 import time
 
-from gan_blocks import GAN, cli, datasets, runs
-from gan_blocks.callbacks import EpochCheckpoint, ImageGrid
-from gan_blocks.cli import devices
 import keras
 import numpy as np
 import pytest
-from support.features import pooling_model
-from support.models import assert_same_variables
-from support.small_model import StopAfter
+from support.models import StopAfter, assert_same_variables, pooling_model
+
+from gan_blocks import GAN, cli, datasets, runs
+from gan_blocks.callbacks import EpochCheckpoint, ImageGrid
+from gan_blocks.cli import devices
 
 EPOCHS = 3
 IMAGES = np.random.default_rng(0).integers(0, 256, (40, 8, 8, 1), np.uint8)

@@ -1,12 +1,13 @@
 import json
 import shutil
 
-from gan_blocks import runs
 import keras
 import numpy as np
 import pytest
 from support.models import assert_same_variables
 from support.trained_runs import command
+
+from gan_blocks import runs
 
 SMALL = ("--image-size", 8, "--channels", 1, "--base-filters", 4)
 

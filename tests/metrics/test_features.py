@@ -3,7 +3,7 @@ from unittest import mock
 import keras
 import numpy as np
 import pytest
-from support.features import pooling_model, random_images
+from support.models import pooling_model, random_images
 
 from gan_blocks import metrics
 

@@ -3,8 +3,7 @@ import json
 import keras
 import numpy as np
 import pytest
-from support.features import pooling_model, random_images
-from support.models import assert_same_variables
+from support.models import assert_same_variables, pooling_model, random_images
 
 from gan_blocks import callbacks, metrics, networks
 from gan_blocks.gan.model import GAN
