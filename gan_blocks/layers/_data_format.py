@@ -10,7 +10,7 @@ Shape: TypeAlias = Sequence[int | None]
 
 
 def standardize(data_format: str | None) -> Any:
-    """Returns the data format, or Keras' default for None."""
+    """Checks a data format. `None` is the image data format of Keras."""
     data_format = data_format or keras.config.image_data_format()
     if data_format not in ("channels_last", "channels_first"):
         raise ValueError(
@@ -21,16 +21,15 @@ def standardize(data_format: str | None) -> Any:
 
 
 def channels_axis(data_format: str | None) -> int:
-    """Returns the axis of the channels."""
     return 1 if data_format == "channels_first" else -1
 
 
 def known_channels(input_shape: Shape, data_format: str) -> int:
-    """Returns the number of channels, which must be known to make weights."""
+    """Returns the number of channels; raises an error if it is unknown."""
     channels = input_shape[channels_axis(data_format)]
     if channels is None:
         raise ValueError(
-            "The number of channels must be known. Received an input of "
-            f"shape {tuple(input_shape)}"
+            "The number of channels must be known. "
+            f"Received: an input of shape {tuple(input_shape)}"
         )
     return channels

@@ -19,7 +19,7 @@ NORMALIZATIONS = ("batch", "layer", "group", "instance", None)
 
 
 def arguments(layer: keras.Layer, name: str) -> dict[str, Any]:
-    """Returns the arguments that an inner layer takes from its outer layer."""
+    """Returns the arguments that an inner layer gets from its outer layer."""
     return {
         "name": name,
         "dtype": layer.dtype_policy,
@@ -27,8 +27,8 @@ def arguments(layer: keras.Layer, name: str) -> dict[str, Any]:
     }
 
 
-def stored(layer: keras.Layer, *names: str) -> dict[str, Any]:
-    """Returns constructor arguments, for a layer's config."""
+def attributes(layer: keras.Layer, *names: str) -> dict[str, Any]:
+    """Returns attributes by name, for a layer's config."""
     return {name: getattr(layer, name) for name in names}
 
 
@@ -58,7 +58,7 @@ def output_shape(
 def normalizer(
     kind: str, channels: Any, synchronized: bool, **arguments: Any
 ) -> keras.Layer:
-    """Returns the normalization layer of a kind, for this many channels."""
+    """Creates a normalization layer. Dense layers have no `channels`."""
     if kind == "batch":
         return BatchNormalization(synchronized=synchronized, **arguments)
     if kind == "layer":

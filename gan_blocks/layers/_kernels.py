@@ -1,4 +1,4 @@
-"""Kernels that are faster than those of Keras, or None."""
+"""The TensorFlow kernels, or `None` on the other backends."""
 
 from typing import Any
 

@@ -19,7 +19,7 @@ def has_gpu() -> bool:
 def convolution(
     images: Tensor, kernel: Tensor, stride: int, padding: Any, block: int
 ) -> Tensor:
-    """Returns the convolution. Its gradient to the images uses blocks."""
+    """Convolves. The gradient with respect to the images uses blocks."""
 
     @tf.custom_gradient
     def convolve(images, kernel):
@@ -45,7 +45,7 @@ def transposed_convolution(
     padding: Any,
     block: int,
 ) -> Tensor:
-    """Returns the transposed convolution to images of `size`, in blocks."""
+    """Computes a transposed convolution to images of `size`, in blocks."""
 
     @tf.custom_gradient
     def transpose(features, kernel):
@@ -119,7 +119,7 @@ def fused_batch_norm(
         epsilon=epsilon,
     )
     # The kernel returns the variance with Bessel's correction, which moving
-    # averages leave out. The corrected variance of one value is not a number.
+    # averages do not use. The corrected variance of one value is NaN.
     count = tf.cast(tf.size(inputs) // channels, "float32")
     variance = tf.math.multiply_no_nan(variance, (count - 1) / count)
     if images is not inputs:

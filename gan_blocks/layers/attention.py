@@ -20,31 +20,31 @@ __all__ = ["SelfAttention2D"]
 
 @keras.saving.register_keras_serializable(package="gan_blocks")
 class SelfAttention2D(keras.layers.Layer):
-    """Adds to each position a weighted sum over all positions.
+    """Adds a weighted sum over all positions to each position.
 
     A convolution sees only nearby pixels. With this layer, a generator can
     coordinate distant parts of an image, and a discriminator can compare them.
-    The sum is multiplied by a learned number, `gamma`. It starts at 0, so the
-    layer returns its input unchanged at first.
+    The sum is multiplied by a learned number, `gamma`, which starts at 0, so
+    the layer returns its input unchanged at first.
 
     Queries and keys have one eighth of the channels, and values one half (at
     least one channel each). The softmax is computed in float32 or higher
-    precision. As in the formulas of the paper, all positions are keys; the
-    code of its authors pools the keys 2x2. Memory grows with the square of the
+    precision. All positions are keys, as in the formulas of the paper. The
+    authors' code pools the keys 2x2. Memory grows with the square of the
     number of positions: 4 MB per image at 32x32 (float32, one forward pass),
     64 MB at 64x64. The paper found 32x32 and 64x64 to work better than smaller
     sizes.
 
     Args:
-        spectral_normalization: If True, the kernels of the four 1x1
-            convolutions are divided by their largest singular values, see
-            `SpectralNormalization`. The paper does so. Defaults to False.
-        data_format: See `StridedConvBlock`. Defaults to None.
+        spectral_normalization: If True, `SpectralNormalization` divides the
+            kernels of the four 1x1 convolutions by their largest singular
+            values, as in the paper. Defaults to False.
+        data_format: See `StridedConvBlock`. Defaults to `None`.
         **kwargs: `name`, `dtype` and `trainable`, as in every Keras layer.
 
     Input shape:
         `(batch, height, width, channels)`, or `(batch, channels, height,
-        width)` for `"channels_first"`. Height and width may be None.
+        width)` for `"channels_first"`. Height and width may be `None`.
 
     Output shape:
         Same as the input.

@@ -142,8 +142,8 @@ class _Augment(keras.layers.Layer):
 
     def _move(self, images):
         height, width, rows, columns = _grid(images)
-        # This computes the source of each output pixel, so the operation that
-        # changes the image last comes first.
+        # This finds the source of each output pixel, so the last operation
+        # comes first.
         if "translation" in self.policy:
             chosen, down, right = self._draw(images, 3)
             rows = rows - ops.where(chosen, _shift(down, height), 0)
@@ -210,19 +210,19 @@ class DiffAugment(_Augment):
       Its center is anywhere in the image.
 
     The paper uses the defaults. At a probability of 1, rotated or flipped
-    generated images look as real as upright ones, so the generator may draw
-    them.
+    generated images look as real as upright ones, so the generator may learn to
+    draw them.
 
     Args:
         policy: Tuple of operations. Defaults to
             `("color", "translation", "cutout")`.
-        probability: Float from 0 to 1, the probability of each operation for
-            each image. Brightness, saturation and contrast count as three
-            operations. Images without an operation do not change at all.
-            Defaults to 1, as in the paper.
-        seed: Integer, or None to draw one. Defaults to None.
-        data_format: `"channels_last"` or `"channels_first"`. Defaults to None,
-            the format set in Keras.
+        probability: Probability of each operation for each image, from 0 to 1.
+            Brightness, saturation and contrast count as three operations.
+            Images without an operation do not change. Defaults to 1, as in the
+            paper.
+        seed: Integer seed. Defaults to `None`: drawn from Python's `random`.
+        data_format: `"channels_last"` or `"channels_first"`. Defaults to
+            `None`: the image data format of Keras.
         **kwargs: `name`, `dtype` and `trainable`, as in every Keras layer.
 
     Input shape:
@@ -294,30 +294,28 @@ class AdaptiveAugment(_Augment):
     `GAN` calls `observe` in each discriminator step, for a layer at any
     position in the discriminator. The probability is saved with the GAN.
 
-    This layer has the paper's flips, the rotations by 90
-    degrees, translation (without mirrored borders), brightness, contrast and
-    saturation, as described in `DiffAugment`. It has no scaling, free rotation,
-    hue, filters or noise. While many images escape each operation, the
+    Of the paper's operations, this layer has flips, rotations by 90 degrees,
+    translation (without mirrored borders), brightness, contrast and saturation,
+    as described in `DiffAugment`. It has no scaling, free rotation, hue,
+    filters or noise. While an operation leaves many images unchanged, the
     generator learns to draw images without it, even for rotations. The paper
-    adapts to the mean sign over four batches, this layer to each batch.
+    adapts to the mean sign over four batches. This layer adapts to each batch.
 
     Args:
         policy: Tuple of operations, see `DiffAugment`. Leave out `"rotation"`
             if the images are not square. Defaults to
             `("color", "flip", "rotation", "translation")`.
-        target: Float between -1 and 1, the target of the mean sign. Defaults
-            to 0.6.
-        images_to_adapt: Integer, the number of real images in which the
-            probability can rise from 0 to 1. Choose less for short trainings:
-            the default, 500,000, is that of the paper, which trains on 25
-            million. With several replicas, only the images of one replica
-            count.
-        maximum: Float from 0 to 1, the limit of the probability. Defaults to
-            0.8. The paper finds that generated images do not look augmented up
-            to this value.
-        seed: Integer, or None to draw one. Defaults to None.
-        data_format: `"channels_last"` or `"channels_first"`. Defaults to None,
-            the format set in Keras.
+        target: Target of the mean sign, between -1 and 1. Defaults to 0.6.
+        images_to_adapt: Number of real images in which the probability can
+            rise from 0 to 1. With several replicas, only the images of one
+            replica count. Use fewer for a short training. Defaults to 500,000,
+            as in the paper, which trains on 25 million images.
+        maximum: Maximum of the probability, from 0 to 1. Defaults to 0.8. The
+            paper finds that generated images do not look augmented up to this
+            value.
+        seed: Integer seed. Defaults to `None`: drawn from Python's `random`.
+        data_format: `"channels_last"` or `"channels_first"`. Defaults to
+            `None`: the image data format of Keras.
         **kwargs: `name`, `dtype` and `trainable`, as in every Keras layer.
 
     Input shape:
@@ -359,7 +357,7 @@ class AdaptiveAugment(_Augment):
         super().__init__(policy, seed, data_format, **kwargs)
         if not -1 < target < 1:
             raise ValueError(
-                f"`target` must lie between -1 and 1. Received: target={target}"
+                f"`target` must be between -1 and 1. Received: target={target}"
             )
         check_positive_integer("images_to_adapt", images_to_adapt)
         if not 0 <= maximum <= 1:

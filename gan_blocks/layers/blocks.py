@@ -88,49 +88,38 @@ class _Block(keras.layers.Layer):
         }
 
     def _set_layers(self, linear):
+        """Sets the list of layers, which run one after another."""
         self.linear = linear
-        self.layers = [
-            self._spectrally_normalized(linear),
-            *self._normalizer(),
-            *self._activation(),
-            *self._dropout(),
-        ]
-
-    def _spectrally_normalized(self, linear):
-        if not self.spectral_normalization:
-            return linear
-        arguments = _inner.arguments(self, "spectral_normalization")
-        return SpectralNormalization(linear, **arguments)
-
-    def _normalizer(self):
-        if self.normalization is None:
-            return []
-        # Dense layers have neither filters nor a data format.
-        normalizer = _inner.normalizer(
-            self.normalization,
-            getattr(self.linear, "filters", None),
-            self.synchronized,
-            axis=channels_axis(getattr(self.linear, "data_format", None)),
-            **_inner.arguments(self, "normalization"),
-        )
-        return [normalizer]
-
-    def _activation(self):
-        if self.activation is None:
-            return []
+        layers = [linear]
+        if self.spectral_normalization:
+            arguments = _inner.arguments(self, "spectral_normalization")
+            layers = [SpectralNormalization(linear, **arguments)]
+        if self.normalization is not None:
+            # Dense layers have neither filters nor a data format.
+            normalizer = _inner.normalizer(
+                self.normalization,
+                getattr(linear, "filters", None),
+                self.synchronized,
+                axis=channels_axis(getattr(linear, "data_format", None)),
+                **_inner.arguments(self, "normalization"),
+            )
+            layers.append(normalizer)
         arguments = _inner.arguments(self, "activation")
         if self.activation == "leaky_relu":
-            return [keras.layers.LeakyReLU(self.negative_slope, **arguments)]
-        return [keras.layers.Activation(self.activation, **arguments)]
-
-    def _dropout(self):
-        if not self.dropout:
-            return []
-        # Without a seed, torch would draw from its global generator, whose
-        # state no checkpoint contains.
-        seed = random.randint(1, 10**9)
-        arguments = _inner.arguments(self, "dropout")
-        return [keras.layers.Dropout(self.dropout, seed=seed, **arguments)]
+            layers.append(
+                keras.layers.LeakyReLU(self.negative_slope, **arguments)
+            )
+        elif self.activation is not None:
+            layers.append(keras.layers.Activation(self.activation, **arguments))
+        if self.dropout:
+            # Without a seed, torch would draw from its global generator, whose
+            # state no checkpoint contains.
+            seed = random.randint(1, 10**9)
+            arguments = _inner.arguments(self, "dropout")
+            layers.append(
+                keras.layers.Dropout(self.dropout, seed=seed, **arguments)
+            )
+        self.layers = layers
 
     def build(self, input_shape: Shape) -> None:
         _inner.build(self.layers, input_shape)
@@ -145,7 +134,7 @@ class _Block(keras.layers.Layer):
         initializer = keras.initializers.serialize(self.kernel_initializer)
         return {
             **super().get_config(),
-            **_inner.stored(
+            **_inner.attributes(
                 self,
                 "normalization",
                 "activation",
@@ -209,7 +198,7 @@ class _ConvBlock(_Block):
 
     def get_config(self) -> dict[str, Any]:
         names = "filters", "kernel_size", "strides", "padding", "data_format"
-        return {**super().get_config(), **_inner.stored(self, *names)}
+        return {**super().get_config(), **_inner.attributes(self, *names)}
 
 
 @keras.saving.register_keras_serializable(package="gan_blocks")
@@ -220,15 +209,15 @@ class StridedConvBlock(_ConvBlock):
     pooling, a strided convolution learns how to downsample.
 
     Args:
-        filters: Integer, the number of output channels.
+        filters: Number of output channels.
         kernel_size: Integer or pair. Defaults to 4.
-        strides: Integer or pair, the downsampling factor. Defaults to 2.
+        strides: Downsampling factor, an integer or a pair. Defaults to 2.
         padding: `"same"` or `"valid"`. Defaults to `"same"`.
-        data_format: `"channels_last"` or `"channels_first"`. Defaults to None,
-            the format set in Keras. Without a GPU, TensorFlow convolves
-            `"channels_first"` on x86 in float32 and bfloat16 only, and raises
-            its own error elsewhere.
-        normalization: One of the following, or None. Each has one scale and
+        data_format: `"channels_last"` or `"channels_first"`. Defaults to
+            `None`: the image data format of Keras. Without a GPU, TensorFlow
+            convolves `"channels_first"` on x86 in float32 and bfloat16 only,
+            and raises its own error elsewhere.
+        normalization: One of the following, or `None`. Each has one scale and
             one offset per channel, so height and width may be unknown.
             Defaults to `"batch"`.
 
@@ -238,29 +227,28 @@ class StridedConvBlock(_ConvBlock):
             - `"group"`: per image and group of channels. The number of groups
               is the largest divisor of `filters` up to 32.
             - `"instance"`: per image and channel.
-        activation: Name of a Keras activation, or None. Defaults to
+        activation: Name of a Keras activation, or `None`. Defaults to
             `"leaky_relu"`.
-        negative_slope: Float, used by `"leaky_relu"` only. Defaults to 0.2.
-        dropout: Float in [0, 1), the share of values that are dropped in
-            training. Defaults to 0.
-        use_bias: If True, the linear layer has a bias. Defaults to None: it has
-            a bias only if no normalization follows, as the offset of a
-            normalization replaces the bias.
+        negative_slope: Slope of `"leaky_relu"` for negative inputs. Other
+            activations ignore it. Defaults to 0.2.
+        dropout: Share of the outputs that are set to 0 in training, in [0, 1).
+            Defaults to 0.
+        use_bias: If True, the linear layer has a bias. Defaults to `None`: a
+            bias only without normalization, whose offset would replace it.
         kernel_initializer: Initializer, its name or its config. Defaults to
-            None: a normal distribution with a standard deviation of 0.02, as in
-            DCGAN.
-        spectral_normalization: If True, the kernel is divided by its largest
-            singular value, see `SpectralNormalization`. Discriminators usually
-            combine it with `normalization=None`. Defaults to False.
-        synchronized: If True, batch normalization uses the mean and variance
-            of the whole batch when several devices share it, see
-            `BatchNormalization`. Do not use it on TensorFlow in a discriminator
-            with a lazy penalty. Defaults to False.
+            `None`: normal with a standard deviation of 0.02, as in DCGAN.
+        spectral_normalization: If True, `SpectralNormalization` divides the
+            kernel by its largest singular value. Discriminators usually combine
+            it with `normalization=None`. Defaults to False.
+        synchronized: If True, batch normalization uses the statistics of the
+            whole batch when several devices share it: see `BatchNormalization`.
+            Do not use it on TensorFlow in a discriminator with a lazy penalty.
+            Defaults to False.
         **kwargs: `name`, `dtype` and `trainable`, as in every Keras layer.
 
     Input shape:
         `(batch, height, width, channels)`, or `(batch, channels, height,
-        width)` for `"channels_first"`. Height and width may be None.
+        width)` for `"channels_first"`. Height and width may be `None`.
 
     Output shape:
         The same with `filters` channels. With `padding="same"`, height and
@@ -293,29 +281,20 @@ class TransposedConvBlock(_ConvBlock):
     Doubles height and width, as the stages of a DCGAN generator do. If
     `kernel_size` is not divisible by `strides`, the windows of the kernel
     overlap unevenly and leave a checkerboard pattern. This is allowed, because
-    well-known networks use 5 with 2. The default leaves no pattern, and neither
-    does `ResizeConvBlock`.
+    well-known networks use a kernel size of 5 and strides of 2. The default and
+    `ResizeConvBlock` leave no pattern.
+
+    `StridedConvBlock` describes the other arguments.
 
     Args:
-        filters: Integer, the number of output channels.
-        kernel_size: Integer or pair, best a multiple of `strides`. Defaults
-            to 4.
-        strides: Integer or pair, the upsampling factor. Defaults to 2.
-        padding: `"same"` or `"valid"`. Defaults to `"same"`.
-        data_format: See `StridedConvBlock`. Defaults to None.
-        normalization: See `StridedConvBlock`. Defaults to `"batch"`.
-        activation: See `StridedConvBlock`. Defaults to `"leaky_relu"`.
-        negative_slope: See `StridedConvBlock`. Defaults to 0.2.
-        dropout: See `StridedConvBlock`. Defaults to 0.
-        use_bias: See `StridedConvBlock`. Defaults to None.
-        kernel_initializer: See `StridedConvBlock`. Defaults to None.
-        spectral_normalization: See `StridedConvBlock`. Defaults to False.
-        synchronized: See `StridedConvBlock`. Defaults to False.
-        **kwargs: `name`, `dtype` and `trainable`, as in every Keras layer.
+        filters: Number of output channels.
+        kernel_size: Integer or pair, preferably a multiple of `strides`.
+            Defaults to 4.
+        strides: Upsampling factor, an integer or a pair. Defaults to 2.
 
     Input shape:
         `(batch, height, width, channels)`, or `(batch, channels, height,
-        width)` for `"channels_first"`. Height and width may be None.
+        width)` for `"channels_first"`. Height and width may be `None`.
 
     Output shape:
         The same with `filters` channels. With `padding="same"`, height and
@@ -352,30 +331,20 @@ class ResizeConvBlock(_ConvBlock):
     """Upsampling, convolution, normalization, activation and dropout.
 
     Use it instead of `TransposedConvBlock` when checkerboard patterns must not
-    appear: the same number of weights reaches every output pixel, whatever the
-    kernel size. It computes more for the same number of filters.
+    appear: every output pixel depends on the same number of weights, for every
+    kernel size. It needs more computation for the same number of filters.
+
+    `StridedConvBlock` describes the other arguments.
 
     Args:
-        filters: Integer, the number of output channels.
+        filters: Number of output channels.
         kernel_size: Integer or pair. Defaults to 3.
-        strides: Integer or pair, the upsampling factor. Defaults to 2.
-        padding: `"same"` or `"valid"`, of the convolution. Defaults to
-            `"same"`.
-        data_format: See `StridedConvBlock`. Defaults to None.
+        strides: Upsampling factor, an integer or a pair. Defaults to 2.
         interpolation: `"nearest"` or `"bilinear"`. Defaults to `"nearest"`.
-        normalization: See `StridedConvBlock`. Defaults to `"batch"`.
-        activation: See `StridedConvBlock`. Defaults to `"leaky_relu"`.
-        negative_slope: See `StridedConvBlock`. Defaults to 0.2.
-        dropout: See `StridedConvBlock`. Defaults to 0.
-        use_bias: See `StridedConvBlock`. Defaults to None.
-        kernel_initializer: See `StridedConvBlock`. Defaults to None.
-        spectral_normalization: See `StridedConvBlock`. Defaults to False.
-        synchronized: See `StridedConvBlock`. Defaults to False.
-        **kwargs: `name`, `dtype` and `trainable`, as in every Keras layer.
 
     Input shape:
         `(batch, height, width, channels)`, or `(batch, channels, height,
-        width)` for `"channels_first"`. Height and width may be None.
+        width)` for `"channels_first"`. Height and width may be `None`.
 
     Output shape:
         The same with `filters` channels. With `padding="same"`, height and
@@ -464,17 +433,11 @@ class DenseBlock(_Block):
 
     Use it in networks for vectors, small images or two-dimensional toy data.
 
+    `StridedConvBlock` describes the other arguments.
+
     Args:
-        units: Integer, the number of outputs.
-        normalization: `"batch"`, `"layer"` or None. Defaults to `"batch"`.
-        activation: See `StridedConvBlock`. Defaults to `"leaky_relu"`.
-        negative_slope: See `StridedConvBlock`. Defaults to 0.2.
-        dropout: See `StridedConvBlock`. Defaults to 0.
-        use_bias: See `StridedConvBlock`. Defaults to None.
-        kernel_initializer: See `StridedConvBlock`. Defaults to None.
-        spectral_normalization: See `StridedConvBlock`. Defaults to False.
-        synchronized: See `StridedConvBlock`. Defaults to False.
-        **kwargs: `name`, `dtype` and `trainable`, as in every Keras layer.
+        units: Number of outputs.
+        normalization: `"batch"`, `"layer"` or `None`. Defaults to `"batch"`.
 
     Input shape:
         `(batch, features)`.

@@ -4,8 +4,8 @@ On a CPU, TensorFlow computes convolutions for 16 output channels at a time.
 Images have 1 or 3 channels, so most of this work is wasted if the output is an
 image. GANs have two such places: the last layer of a generator, which is a
 transposed convolution, and the gradient of a discriminator's first convolution
-to its input, which is a transposed convolution too. This module computes both
-in blocks of pixels.
+with respect to its input, which is a transposed convolution too. This module
+computes both in blocks of pixels.
 
 In one dimension, a transposed convolution adds feature `i`, multiplied by the
 weight `kernel[tap]`, to the pixel
@@ -19,11 +19,11 @@ of an image that `"same"` padding then crops. Blocks of `block` pixels, where
     tap = block * b + q - stride * i = q - stride * (i - b * block / stride).
 
 The weight depends on `q` and on the position of the feature relative to the
-block, but not on the block. An ordinary convolution with the stride
-`block / stride` therefore computes all blocks, with one output channel per
-pixel `q`. In two dimensions a block has `block * block * channels` channels:
-blocks of 4x4 gray pixels or 2x2 color pixels fill the 16 channels and take
-about half of the time. A GPU gains nothing.
+block, but not on the block. An ordinary convolution with the stride `block /
+stride` therefore computes all blocks, with one output channel per pixel `q`. In
+two dimensions a block has `block * block * channels` channels: blocks of 4x4
+gray pixels or 2x2 color pixels fill the 16 channels and take about half the
+time. On a GPU they are not faster.
 
 At the other end of both networks, the kernel of a convolution covers the whole
 input, or a transposed convolution has an input of one pixel. Both are matrix
@@ -46,7 +46,7 @@ def _is_plain(layer: Any) -> bool:
 
 
 def _block_side(layer: Any, images_shape: Any) -> int:
-    """Returns the side of the blocks, 0 where blocks do not pay."""
+    """Returns the side of the blocks, or 0 if blocks would not be faster."""
     stride = layer.strides[0]
     _, height, width, channels = images_shape
     if (
@@ -72,9 +72,9 @@ class Conv2D(keras.layers.Conv2D):
 
     - A kernel that covers the whole input, as at the end of a discriminator,
       is a matrix product.
-    - On TensorFlow without a GPU, the gradient to an input of few channels,
-      which trains the generator, takes about half of the time. This needs
-      `use_bias=False`, as before a normalization.
+    - On TensorFlow without a GPU, the gradient with respect to an input with
+      few channels, which trains the generator, takes about half the time. This
+      needs `use_bias=False`, as before a normalization.
 
     Args:
         *args: The arguments of `keras.layers.Conv2D`.
@@ -110,8 +110,8 @@ class Conv2D(keras.layers.Conv2D):
             inputs = keras.ops.reshape(inputs, (-1, kernel.shape[0]))
             outputs = keras.ops.matmul(inputs, kernel)
             return keras.ops.reshape(outputs, (-1, 1, 1, self.filters))
-        # TensorFlow's own convolution adds a bias for free, which saves more
-        # than blocks do.
+        # TensorFlow's own convolution adds a bias at no cost, which saves more
+        # time than blocks do.
         can_use_blocks = self.groups == 1 and not self.use_bias
         if can_use_blocks and (block := _block_side(self, inputs.shape)):
             return kernels.convolution(
@@ -128,10 +128,10 @@ class Conv2DTranspose(keras.layers.Conv2DTranspose):
     `keras.layers.Conv2DTranspose`, up to rounding, and can load its weights. It
     computes two cases differently:
 
-    - An input of one pixel, as at the beginning of a generator, takes a matrix
-      product.
-    - On TensorFlow without a GPU, an output of few channels, such as images,
-      takes about half of the time.
+    - With an input of one pixel, as at the beginning of a generator, it is a
+      matrix product.
+    - On TensorFlow without a GPU, an output with few channels, such as images,
+      takes about half the time.
 
     Args:
         *args: The arguments of `keras.layers.Conv2DTranspose`.

@@ -21,25 +21,24 @@ class BatchNormalization(keras.layers.BatchNormalization):
 
     - Second derivatives are correct on TensorFlow. Gradient penalties such as
       R1 need them. Keras computes the variance with `tf.nn.moments`, which
-      hides from the gradient that the variance depends on the mean; only first
-      derivatives come out right. This layer uses TensorFlow's fused kernel,
-      which is correct and faster, or plain formulas for float64, for channels
-      that are not last and for `synchronized=True`. Keras' own code runs with
-      a mask or `renorm=True`, and on JAX and torch.
+      stops the gradient at the mean, so only first derivatives are correct.
+      This layer uses TensorFlow's fused kernel, which is correct and faster,
+      or plain formulas for float64, for channels that are not last and for
+      `synchronized=True`. On JAX and torch, and with a mask or `renorm=True`,
+      Keras' own code runs.
     - `synchronized=True` works on every backend.
     - `momentum` defaults to 0.9 instead of 0.99. A generator's weights change
       quickly. At 0.99 the moving averages lag behind by hundreds of steps, and
       images generated with them were blurry and nearly identical.
 
     Args:
-        axis: Integer, the axis of the channels. Defaults to -1.
-        momentum: Float in [0, 1], the share of the old value that the moving
-            averages keep at each training step. Defaults to 0.9.
-        epsilon: Float, added to the variance. Defaults to 1e-3.
-        synchronized: If True, the mean and the variance are those of the whole
-            batch when several replicas or processes share it: under a
-            `tf.distribute` strategy and `torch.distributed`. On JAX they
-            always are. Defaults to False.
+        axis: Axis of the channels. Defaults to -1.
+        momentum: Share of the old value that the moving averages keep in each
+            training step, from 0 to 1. Defaults to 0.9.
+        epsilon: Small number that is added to the variance. Defaults to 1e-3.
+        synchronized: If True, replicas that share a batch (`tf.distribute`,
+            `torch.distributed`) use the mean and the variance of the whole
+            batch. JAX always does. Defaults to False.
         **kwargs: The other arguments of `keras.layers.BatchNormalization`.
 
     Input shape:
@@ -140,17 +139,16 @@ class GroupNormalization(keras.layers.GroupNormalization):
     """Group normalization with correct second derivatives.
 
     It has the arguments, variables and results of
-    `keras.layers.GroupNormalization`. Keras' own layer has wrong second
-    derivatives on TensorFlow, for the reason given in `BatchNormalization`.
-    This layer is correct on every backend, so it can be used under a gradient
-    penalty.
+    `keras.layers.GroupNormalization`, whose second derivatives are wrong on
+    TensorFlow, for the reason given in `BatchNormalization`. Gradient
+    penalties need them.
 
     One group is layer normalization over channels, height and width. One group
     per channel is instance normalization.
 
     Args:
-        groups: Integer, a divisor of the number of channels, or -1 for one
-            group per channel. Defaults to 32.
+        groups: Number of groups, a divisor of the number of channels, or -1
+            for one group per channel. Defaults to 32.
         **kwargs: The other arguments of `keras.layers.GroupNormalization`.
 
     Input shape:

@@ -1,4 +1,4 @@
-"""The end of a discriminator that knows the class of each image."""
+"""The last layer of a conditional discriminator."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -14,16 +14,16 @@ __all__ = ["ProjectionHead"]
 
 @keras.saving.register_keras_serializable(package="gan_blocks")
 class ProjectionHead(keras.layers.Layer):
-    """Logits that say whether images are real and match their class.
+    """Computes the logits of a conditional discriminator.
 
-    Computes `dense(features) + <embedding(label), features>`. The dense layer
-    scores the features alone. The inner product scores how well they match the
-    class. Use it as the last layer of the discriminator of a conditional
-    `GAN`. Its generator can concatenate a `keras.layers.Embedding` of the
-    labels with the latents.
+    The logits are `dense(features) + <embedding(label), features>`. The dense
+    layer scores the features alone. The inner product scores how well they
+    match the class. Use this layer as the last layer of the discriminator of a
+    `GAN` with `num_classes`. The generator can concatenate a
+    `keras.layers.Embedding` of the labels with the latents.
 
     Args:
-        num_classes: Integer, the number of classes, at least 1.
+        num_classes: Number of classes, at least 1.
         **kwargs: `name`, `dtype` and `trainable`, as in every Keras layer.
 
     Input shape:

@@ -73,7 +73,7 @@ class _ResidualBlock(keras.layers.Layer):
             **_inner.arguments(self, name),
         )
 
-    # Each of the following returns a list of layers, which may be empty.
+    # The next three methods return a list of layers, which may be empty.
 
     def _resize(self, layer_class):
         if self.strides == 1:
@@ -103,7 +103,7 @@ class _ResidualBlock(keras.layers.Layer):
         return [self._convolution("projection", kernel_size=1)]
 
     def _paths(self, channels):
-        """Returns the layers of the branch and those of the shortcut."""
+        """Returns the list of layers of the branch and of the shortcut."""
         raise NotImplementedError
 
     def _resized(self, side):
@@ -130,7 +130,7 @@ class _ResidualBlock(keras.layers.Layer):
         initializer = keras.initializers.serialize(self.kernel_initializer)
         return {
             **super().get_config(),
-            **_inner.stored(
+            **_inner.attributes(
                 self,
                 "filters",
                 "kernel_size",
@@ -150,36 +150,37 @@ class ResidualDownBlock(_ResidualBlock):
     """Two convolutions and average pooling, added to a shortcut.
 
     Halves height and width, as the stages of the discriminators of SNGAN, SAGAN
-    and BigGAN and of WGAN-GP's deeper critic do.
+    and BigGAN and WGAN-GP's deeper critic do.
 
     - Branch: activation, convolution, activation, convolution, average pooling.
     - Shortcut: average pooling and a 1x1 convolution. The opposite order gives
       the same result and is slower.
 
     With `strides=1` there is no pooling. If the number of channels does not
-    change either, the shortcut is the input itself, as in the last blocks of
+    change either, the shortcut returns its input, as in the last blocks of
     SNGAN.
 
     Args:
-        filters: Integer, the number of output channels.
-        kernel_size: Integer or pair, of the two convolutions. Defaults to 3.
-        strides: Integer, the downsampling factor. Defaults to 2.
+        filters: Number of output channels.
+        kernel_size: Kernel size of the two convolutions, an integer or a pair.
+            Defaults to 3.
+        strides: Downsampling factor. Defaults to 2.
         preactivation: If True, the branch begins with an activation. Use False
-            in the first block of a network, as a ReLU would remove the negative
-            values of images. Defaults to True.
+            in the first block of a network, because a ReLU would remove the
+            negative values of images. Defaults to True.
         normalization: See `StridedConvBlock`. It precedes each activation.
-            Defaults to None.
-        activation: Name of a Keras activation, or None. Defaults to `"relu"`.
+            Defaults to `None`.
+        activation: Name of a Keras activation, or `None`. Defaults to `"relu"`.
         spectral_normalization: See `StridedConvBlock`. Defaults to False.
         synchronized: See `StridedConvBlock`. Defaults to False.
         kernel_initializer: Initializer, its name or its config. Defaults to
             `"glorot_uniform"`.
-        data_format: See `StridedConvBlock`. Defaults to None.
+        data_format: See `StridedConvBlock`. Defaults to `None`.
         **kwargs: `name`, `dtype` and `trainable`, as in every Keras layer.
 
     Input shape:
         `(batch, height, width, channels)`, or `(batch, channels, height,
-        width)` for `"channels_first"`. Height and width may be None.
+        width)` for `"channels_first"`. Height and width may be `None`.
 
     Output shape:
         The same with `filters` channels. Height and width are divided by
@@ -266,28 +267,29 @@ class ResidualUpBlock(_ResidualBlock):
       same result and is slower.
 
     With `strides=1` there is no upsampling. If the number of channels does not
-    change either, the shortcut is the input itself.
+    change either, the shortcut returns its input.
 
-    The output is neither normalized nor activated. End the network with a
+    The output has no normalization and no activation. End the network with a
     normalization, an activation and a convolution to the image.
 
     Args:
-        filters: Integer, the number of output channels.
-        kernel_size: Integer or pair, of the two convolutions. Defaults to 3.
-        strides: Integer, the upsampling factor. Defaults to 2.
+        filters: Number of output channels.
+        kernel_size: Kernel size of the two convolutions, an integer or a pair.
+            Defaults to 3.
+        strides: Upsampling factor. Defaults to 2.
         normalization: See `StridedConvBlock`. It precedes each activation.
             Defaults to `"batch"`.
-        activation: Name of a Keras activation, or None. Defaults to `"relu"`.
+        activation: Name of a Keras activation, or `None`. Defaults to `"relu"`.
         spectral_normalization: See `StridedConvBlock`. Defaults to False.
         synchronized: See `StridedConvBlock`. Defaults to False.
         kernel_initializer: Initializer, its name or its config. Defaults to
             `"glorot_uniform"`.
-        data_format: See `StridedConvBlock`. Defaults to None.
+        data_format: See `StridedConvBlock`. Defaults to `None`.
         **kwargs: `name`, `dtype` and `trainable`, as in every Keras layer.
 
     Input shape:
         `(batch, height, width, channels)`, or `(batch, channels, height,
-        width)` for `"channels_first"`. Height and width may be None.
+        width)` for `"channels_first"`. Height and width may be `None`.
 
     Output shape:
         The same with `filters` channels. Height and width are multiplied by

@@ -45,8 +45,8 @@ class SpectralNormalization(keras.layers.Wrapper):
 
     Power iteration estimates the singular value. Each training call continues
     from the previous estimate, so the estimate is rough in the first steps and
-    soon accurate, as the kernel changes slowly. It is computed in float32 or
-    higher precision. A kernel of zeros stays as it is.
+    soon accurate, because the kernel changes slowly. It is computed in float32
+    or higher precision. A kernel of zeros stays as it is.
 
     As in the paper, the singular value is that of the kernel as a matrix with
     one row per output channel and one column per weight of that channel, for
@@ -56,8 +56,8 @@ class SpectralNormalization(keras.layers.Wrapper):
     Args:
         layer: A `Dense` layer, a convolution or a transposed convolution, of
             Keras or of `gan_blocks`. It keeps its own `dtype`.
-        power_iterations: Integer, the number of iterations in each call, at
-            least 1. Defaults to 1.
+        power_iterations: Number of iterations in each call, at least 1.
+            Defaults to 1.
         **kwargs: `name` and `trainable`, as in every Keras layer. The estimate
             does not change while `trainable` is False.
 

@@ -20,23 +20,23 @@ __all__ = ["MinibatchStdDev", "PixelNormalization"]
 class MinibatchStdDev(keras.layers.Layer):
     """Appends a channel that shows how much the images of a batch differ.
 
-    Near the end of a discriminator it reduces mode collapse, as the
-    discriminator sees when the images of a generator are nearly identical. The
+    Near the end of a discriminator it reduces mode collapse, because the
+    discriminator can detect that generated images are nearly identical. The
     layer computes the standard deviation of every feature at every pixel over
-    a group of images. The mean of these deviations, one number per group,
-    fills the new channel.
+    a group of images. The new channel contains the mean of these deviations,
+    one number per group.
 
-    A batch with `n` groups assigns every `n`-th image to the same group. A
+    In a batch with `n` groups, every `n`-th image belongs to the same group. A
     batch that cannot be divided into groups of `group_size` (such as the last
     batch of a dataset) is one group, as in the paper. The deviation of a
     single image is 0, so the logits of a discriminator with this layer mean
     little for single images.
 
     Args:
-        group_size: Integer, the number of images in a group, at least 2.
+        group_size: Number of images in a group, at least 2.
             Defaults to 4, as in StyleGAN.
-        data_format: `"channels_last"` or `"channels_first"`. Defaults to None,
-            the one set in Keras.
+        data_format: `"channels_last"` or `"channels_first"`. Defaults to
+            `None`: the image data format of Keras.
         **kwargs: `name`, `dtype` and `trainable`, as in every Keras layer.
 
     Input shape:
@@ -135,8 +135,9 @@ class PixelNormalization(keras.layers.Layer):
     sphere.
 
     Args:
-        axis: Integer, the axis of the features. Defaults to -1.
-        epsilon: Float, added to the mean square. Defaults to 1e-8.
+        axis: Axis of the features. Defaults to -1.
+        epsilon: Positive number that is added to the mean square. Defaults to
+            1e-8.
         **kwargs: `name`, `dtype` and `trainable`, as in every Keras layer.
 
     Input shape:
