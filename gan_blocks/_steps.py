@@ -25,11 +25,11 @@ def steps_done(model: Any) -> int:
 def remaining_fits(
     model: Any, epochs: int, steps_per_epoch: int
 ) -> Iterator[dict[str, int]]:
-    """Yields the arguments of the remaining calls of `fit`.
+    """Yields the arguments of the remaining calls to `fit`.
 
-    If training was stopped in the middle of an epoch, the first `fit`
-    completes this epoch and the second one trains the rest. If the first one
-    is stopped too, there is no second one.
+    If training was stopped in the middle of an epoch, the first call completes
+    this epoch, and the second call trains the other epochs, unless the first
+    call is stopped too.
 
     Args:
         model: A compiled model.

@@ -1,8 +1,7 @@
-"""A moving average of the weights of a network.
+"""Moving averages of the weights of a network.
 
-The optimizers of Keras keep such an average too, but only of trainable
-weights. This one includes the statistics of batch normalization, which belong
-to the averaged weights.
+The optimizers of Keras average trainable weights only. These averages include
+the statistics of batch normalization, which depend on the other weights.
 """
 
 from keras import ops
@@ -28,11 +27,8 @@ def create_averages(owner, network):
 
 
 def update_averages(averages, network, momentum: float, step: Tensor) -> None:
-    """Moves the averages towards the weights.
-
-    The momentum is at most `(1 + step) / (10 + step)`, so that the initial
-    weights have no part in the average of a short training.
-    """
+    """Moves the averages towards the weights."""
+    # Short trainings must not show the initial weights.
     step = ops.cast(step, "float32")
     momentum = ops.minimum(momentum, (1 + step) / (10 + step))
     for average, weight in zip(averages, network.weights, strict=True):
@@ -41,6 +37,6 @@ def update_averages(averages, network, momentum: float, step: Tensor) -> None:
 
 
 def averaged_variables(averages, network):
-    """Returns the network's variables, the weights replaced by averages."""
+    """Returns the network's variables, with averages instead of weights."""
     average_of = dict(zip(map(id, network.weights), averages, strict=False))
-    return [average_of.get(id(one), one) for one in network.variables]
+    return [average_of.get(id(v), v) for v in network.variables]

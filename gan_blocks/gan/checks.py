@@ -1,4 +1,4 @@
-"""Checks that the networks fit each other and that the data fits them."""
+"""Checks of the networks, the arguments of `compile` and the data."""
 
 import warnings
 from typing import Any
@@ -6,14 +6,15 @@ from typing import Any
 import keras
 from keras import ops
 
+_COMPILE_ARGUMENTS = ("jit_compile", "run_eagerly", "steps_per_execution")
 _RANGE_TOLERANCE = 1e-3  # Rounding may exceed [-1, 1] or [0, 1] by this much.
 
 
 def matching_shapes(generator, discriminator, conditional=False):
-    """Checks the two networks against each other.
+    """Checks that two networks fit each other.
 
     Returns:
-        The shapes of the latents and of the images, without the batch.
+        The shapes of a latent and of an image, without the batch axis.
     """
     latent_shape = _input_shape(generator, "generator", conditional)
     image_shape = _output_shape(
@@ -113,8 +114,52 @@ def _output_activation(network):
     return None
 
 
+def two_optimizers(generator_optimizer, discriminator_optimizer, kwargs):
+    """Returns both optimizers; checks the other arguments of `compile` too."""
+    if generator_optimizer is None or discriminator_optimizer is None:
+        raise ValueError(
+            "A GAN has two optimizers, `generator_optimizer` and "
+            "`discriminator_optimizer`. Example: gan.compile("
+            "keras.optimizers.Adam(2e-4, 0.5), "
+            "keras.optimizers.Adam(2e-4, 0.5)). Received: "
+            f"generator_optimizer={generator_optimizer}, "
+            f"discriminator_optimizer={discriminator_optimizer}"
+            f"{', optimizer' * ('optimizer' in kwargs)}"
+        )
+    unknown = kwargs.keys() - set(_COMPILE_ARGUMENTS)
+    if unknown:
+        raise ValueError(
+            "`compile` of a GAN takes the following arguments of "
+            f"`keras.Model.compile`: {_COMPILE_ARGUMENTS}. "
+            f"Received: {sorted(unknown)}"
+        )
+    optimizers = (
+        keras.optimizers.get(generator_optimizer),
+        keras.optimizers.get(discriminator_optimizer),
+    )
+    if optimizers[0] is optimizers[1]:
+        raise ValueError(
+            "`generator_optimizer` and `discriminator_optimizer` must be two "
+            f"objects. Received: {optimizers[0]} twice"
+        )
+    return optimizers
+
+
+def list_of_penalties(penalty) -> list[Any]:
+    """Returns the argument `penalty` of `compile` as a list."""
+    if penalty is None:
+        return []
+    penalties = penalty if isinstance(penalty, (list, tuple)) else [penalty]
+    if not all(callable(penalty) for penalty in penalties):
+        raise ValueError(
+            "`penalty` must be a `Penalty`, a function, or a list of these. "
+            f"Received: penalty={penalty}"
+        )
+    return list(penalties)
+
+
 def images_and_labels(data, image_shape, conditional):
-    """Unpacks a batch; says what the data must yield if it does not fit."""
+    """Unpacks a batch of data and checks it."""
     images, labels, weights = keras.utils.unpack_x_y_sample_weight(data)
     if (
         isinstance(images, (list, tuple, dict))
@@ -151,8 +196,8 @@ def images_and_labels(data, image_shape, conditional):
     return images, ops.cast(labels, "int32")
 
 
-# The range of the real images. Data of any kind is seen in the training step
-# alone, so the step keeps the extremes, and a callback looks at them.
+# The range of the real images. Only the training step sees data of every kind,
+# so it logs the extremes, and a callback checks them.
 
 EXTREMES = ("lowest", "highest")
 
@@ -176,7 +221,7 @@ def extremes(images):
 
 
 class RangeCheck(keras.callbacks.Callback):
-    """Warns after the first batch if the generator cannot match the images."""
+    """Warns after the first batch if the generator's range is too small."""
 
     def on_train_begin(self, logs=None):
         self.checked = False

@@ -9,10 +9,9 @@ from gan_blocks._types import Tensor
 
 
 class LabelledNetwork:
-    """A network of `[inputs, labels]` whose labels are fixed.
+    """A network with fixed labels, which takes its other input alone.
 
-    It takes the inputs alone, so that the training step, the losses and the
-    penalties can ignore the labels.
+    The training step, the losses and the penalties can then ignore the labels.
     """
 
     def __init__(self, network, labels):
@@ -26,21 +25,20 @@ class LabelledNetwork:
 
 
 def with_labels(network, labels: Tensor | None):
-    """Returns the network itself if `labels` is `None`."""
+    """Fixes the labels of a network, unless they are `None`."""
     return network if labels is None else LabelledNetwork(network, labels)
 
 
 def labels_to_generate(
-    labels: Any, number: int, fill: int, num_classes: int | None
+    labels: Any, number: int, num_classes: int | None, fill: int = 0
 ) -> np.ndarray | None:
     """Returns `number + fill` labels, or `None` without classes.
 
     Args:
-        labels: Integers `(number,)`, one integer for all, or `None` for all
-            classes in turn.
+        labels: See `GAN.generate`.
         number: Number of images.
-        fill: Number of further images that fill the last batch.
         num_classes: Number of classes, or `None`.
+        fill: Number of further images that fill the last batch.
     """
     if num_classes is None:
         if labels is not None:

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 
 from gan_blocks import replicas
+from gan_blocks._checks import check_positive_integer
 from gan_blocks._types import Tensor
 
 
@@ -30,8 +31,8 @@ def draw_in_step(
 ) -> Tensor:
     """Draws latents inside a training step, `number` for each replica.
 
-    All replicas have the same seed. Each draws the latents of the whole batch
-    and returns its own share.
+    All replicas have the same seed, so each replica draws the latents of the
+    whole batch and returns its share.
     """
     replica_count = replicas.count()
     whole = (number * replica_count, *shape)
@@ -59,7 +60,13 @@ def as_latents(latents: Any, shape: tuple[int, ...]) -> np.ndarray:
 def interpolate(
     latents: np.ndarray, steps: int, closed: bool, distribution: str
 ) -> np.ndarray:
-    """Returns a path through the latents; see `GAN.interpolate_latents`."""
+    """Returns a path through the latents: see `GAN.interpolate_latents`."""
+    if len(latents) < 2:
+        raise ValueError(
+            "`latents` must hold at least 2 latents. Received: latents of "
+            f"shape {latents.shape}"
+        )
+    check_positive_integer("steps", steps)
     points = latents.reshape(len(latents), -1).astype("float64")
     if closed:
         points = np.concatenate([points, points[:1]])
@@ -73,12 +80,12 @@ def interpolate(
 
 
 def _line(start, end, steps):
-    """Returns even steps on a line from `start`, without `end`."""
+    """Returns points in even steps on a line, without `end`."""
     return np.linspace(start, end, steps, endpoint=False)
 
 
 def _arc(start, end, steps):
-    """Returns steps of equal angle from `start`, without `end`.
+    """Returns points in steps of equal angle on an arc, without `end`.
 
     This is spherical linear interpolation (White, 2016,
     https://arxiv.org/abs/1609.04468) with a linear change of length.
@@ -90,7 +97,7 @@ def _arc(start, end, steps):
     across = end - (start @ end) * start
     angle = np.arctan2(np.linalg.norm(across), start @ end)
     if np.linalg.norm(across) < 1e-8:
-        # Many arcs join opposite latents. Any of them will do.
+        # Many arcs join opposite latents. This chooses one of them.
         across = np.eye(1, start.size, np.abs(start).argmin())[0]
         across -= (start @ across) * start
     across /= np.linalg.norm(across) or 1.0  # A single number has no arc.

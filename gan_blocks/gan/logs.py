@@ -21,13 +21,10 @@ def names(threshold: float | None, with_penalty: bool = False) -> list[str]:
 def scores(
     real_logits: Tensor, fake_logits: Tensor, threshold: float | None
 ) -> dict[str, Tensor]:
-    """Returns the logs of a batch that are computed from the logits.
+    """Returns the logs that are computed from the logits of a batch.
 
-    Args:
-        real_logits: Tensor of logits, or of patches of logits.
-        fake_logits: Tensor of the same shape.
-        threshold: The logit above which the discriminator calls an image
-            real, or `None` for a loss without a threshold.
+    A logit above `threshold` means that the image looks real. If `threshold`
+    is `None`, there are no accuracies.
     """
     logs = {
         "real_score": ops.mean(real_logits),
@@ -47,8 +44,8 @@ def scores(
 def spread(real_images: Tensor, fake_images: Tensor) -> Tensor:
     """Returns how varied the fake images are, relative to the real images.
 
-    The root mean squared deviation from the mean image of the batch, fake
-    divided by real. It is 1 if all real images are equal.
+    This is the root mean squared deviation from the mean image of the batch,
+    fake divided by real. It is 1 if all real images are equal.
     """
     real, fake = (
         ops.mean(ops.var(ops.cast(images, "float32"), axis=0))
@@ -62,7 +59,8 @@ def spread(real_images: Tensor, fake_images: Tensor) -> Tensor:
 def mean(logs: list[dict[str, Tensor]]) -> dict[str, Tensor]:
     """Returns the mean of the logs of several updates on one batch."""
     return {
-        name: sum(one[name] for one in logs) / len(logs) for name in logs[0]
+        name: sum(update[name] for update in logs) / len(logs)
+        for name in logs[0]
     }
 
 
@@ -70,10 +68,7 @@ class Means(keras.metrics.Metric):
     """The means of several values over the batches of an epoch.
 
     One `keras.metrics.Mean` per value would add several operations per value
-    to each step, which is a tenth of the step of a small GAN.
-
-    Args:
-        names: The names of the values.
+    to each step, which takes a tenth of the step of a small GAN.
     """
 
     def __init__(self, names: list[str]) -> None:

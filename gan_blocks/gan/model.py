@@ -23,8 +23,6 @@ from gan_blocks.gan.latents import (
 )
 from gan_blocks.gan.optimizers import OptimizerPair, build_for
 
-_KERAS_COMPILE_ARGUMENTS = {"jit_compile", "run_eagerly", "steps_per_execution"}
-
 
 @keras.saving.register_keras_serializable(package="gan_blocks")
 class GAN(keras.Model):
@@ -43,11 +41,11 @@ class GAN(keras.Model):
         generator: Keras model that maps latents `(batch, ...)` to images.
         discriminator: Keras model that maps images to logits, `(batch, 1)` or
             patches `(batch, height, width, 1)`. It has no sigmoid at its end,
-            because the losses take logits. Augmentation of real and generated
-            images belongs into its first layers. If one of its layers has a
-            method `observe`, as `layers.AdaptiveAugment` does, then each step
-            calls it with the logits of the real images, minus the loss's
-            `decision_threshold`.
+            because the losses take logits. Put augmentation into its first
+            layers, so that it changes both real and generated images. If a
+            layer has a method `observe`, like `layers.AdaptiveAugment`, each
+            step calls this method with the logits of the real images, minus
+            the loss's `decision_threshold`.
         latent_distribution: `"normal"` (mean 0, deviation 1) or `"uniform"`
             (from -1 to 1). Defaults to `"normal"`.
         ema_momentum: Momentum of a moving average of the generator's weights,
@@ -72,8 +70,8 @@ class GAN(keras.Model):
         `call` and `predict` take what the generator takes.
 
     Logs:
-        All logs are means over the batches, and over the replicas of a
-        `tf.distribute` strategy, each of which sees its share of the batch.
+        All logs are means over the batches, and over the replicas that share
+        a batch.
 
         - `d_loss`, `g_loss`: the adversarial losses, without penalties.
         - `penalty`: the sum of the penalties, if there are any.
@@ -168,7 +166,7 @@ class GAN(keras.Model):
         )
         self.built = True
 
-    # Setting up.
+    # Compiling.
 
     def compile(
         self,
@@ -193,64 +191,34 @@ class GAN(keras.Model):
             penalty: `Penalty`, or any function `(discriminator, real_images,
                 fake_images)` that returns a scalar, or a list of these. It is
                 added to the discriminator's loss. A penalty with an `interval`
-                is computed every `interval` steps only, and multiplied by
-                `interval` there. Defaults to `None`.
+                is computed only in every `interval`-th step, and multiplied by
+                `interval`. Defaults to `None`: no penalty.
             **kwargs: `run_eagerly`, `steps_per_execution` and `jit_compile`,
                 as in `keras.Model.compile`.
 
         Raises:
             ValueError: If an argument has the wrong type or is out of range.
         """
-        if generator_optimizer is None or discriminator_optimizer is None:
-            raise ValueError(
-                "A GAN has two optimizers, `generator_optimizer` and "
-                "`discriminator_optimizer`. Example: gan.compile("
-                "keras.optimizers.Adam(2e-4, 0.5), "
-                "keras.optimizers.Adam(2e-4, 0.5)). Received: "
-                f"generator_optimizer={generator_optimizer}, "
-                f"discriminator_optimizer={discriminator_optimizer}"
-                f"{', optimizer' * ('optimizer' in kwargs)}"
-            )
-        unknown = kwargs.keys() - _KERAS_COMPILE_ARGUMENTS
-        if unknown:
-            raise ValueError(
-                "`compile` of a GAN takes the following arguments of "
-                f"`keras.Model.compile`: {sorted(_KERAS_COMPILE_ARGUMENTS)}. "
-                f"Received: {sorted(unknown)}"
-            )
+        g_optimizer, d_optimizer = checks.two_optimizers(
+            generator_optimizer, discriminator_optimizer, kwargs
+        )
         check_positive_integer("discriminator_steps", discriminator_steps)
-        generator_optimizer = keras.optimizers.get(generator_optimizer)
-        discriminator_optimizer = keras.optimizers.get(discriminator_optimizer)
-        if generator_optimizer is discriminator_optimizer:
-            raise ValueError(
-                "`generator_optimizer` and `discriminator_optimizer` must be "
-                f"two objects. Received: {generator_optimizer} twice"
-            )
-        penalties: list[Any] = [penalty]
-        if penalty is None:
-            penalties = []
-        elif isinstance(penalty, (list, tuple)):
-            penalties = list(penalty)
-        if not all(callable(one) for one in penalties):
-            raise ValueError(
-                "`penalty` must be a `Penalty`, a function, or a list of "
-                f"these. Received: penalty={penalty}"
-            )
+        penalties = checks.list_of_penalties(penalty)
         self.loss = losses.get(loss)
         self.discriminator_steps = discriminator_steps
         self._penalties = penalties
         # As an attribute of the model, Keras tracks their state.
         self._penalty_noise = [
-            one.seed_generator
-            for one in penalties
-            if getattr(one, "seed_generator", None) is not None
+            penalty.seed_generator
+            for penalty in penalties
+            if getattr(penalty, "seed_generator", None) is not None
         ]
         self._log_names = logs.names(self._threshold, bool(penalties))
         self.means = logs.Means([*self._log_names, *checks.EXTREMES])
         super().compile(
             optimizer=OptimizerPair(
-                build_for(self.generator, generator_optimizer),
-                build_for(self.discriminator, discriminator_optimizer),
+                build_for(self.generator, g_optimizer),
+                build_for(self.discriminator, d_optimizer),
             ),
             auto_scale_loss=False,
             **kwargs,
@@ -302,9 +270,9 @@ class GAN(keras.Model):
             epochs: Number of epochs.
             verbose: As in `keras.Model.fit`.
             callbacks: As in `keras.Model.fit`.
-            resume: If True, `epochs` is the total number of epochs, and a GAN
-                that was stopped continues, in the middle of an epoch too, as
-                if it had never been stopped. Needs data that can start at any
+            resume: If True, `epochs` is the total number of epochs, and
+                training continues at the step that the GAN has reached, even
+                in the middle of an epoch. Needs data that can start at any
                 step, such as `datasets.batches`. Defaults to False.
             **kwargs: As in `keras.Model.fit`.
 
@@ -357,20 +325,20 @@ class GAN(keras.Model):
         parts = [{"epochs": epochs, "steps_per_epoch": steps_per_epoch}]
         if resume:
             parts = remaining_fits(self, epochs, steps_per_epoch)
-        whole = keras.callbacks.History()
-        whole.set_model(self)
-        whole.on_train_begin()
+        history = keras.callbacks.History()
+        history.set_model(self)
+        history.on_train_begin()
         for part in parts:
-            history = fit(
+            part_history = fit(
                 x.from_step(steps_done(self)),
                 verbose=verbose,
                 callbacks=callbacks,
                 **{**kwargs, "shuffle": False, **part},
             )
-            whole.epoch += history.epoch
-            for name, values in history.history.items():
-                whole.history.setdefault(name, []).extend(values)
-        return whole
+            history.epoch += part_history.epoch
+            for name, values in part_history.history.items():
+                history.history.setdefault(name, []).extend(values)
+        return history
 
     @backend.training_step
     def train_step(self, data):
@@ -488,7 +456,7 @@ class GAN(keras.Model):
         batch_statistics: bool = False,
         batch_size: int = 64,
     ) -> np.ndarray:
-        """Generates images. Nothing in the model changes.
+        """Generates images. The GAN does not change.
 
         Args:
             num_images: Number of images to generate from random latents.
@@ -527,7 +495,7 @@ class GAN(keras.Model):
             latents = as_latents(latents, self.latent_shape)
             others = self.sample_latents(fill, seed=0) if fill else latents[:0]
             latents = np.concatenate([latents, others])
-        labels = self._labels(labels, number, fill)
+        labels = labels_to_generate(labels, number, self.num_classes, fill)
         backend.sync_variables(self)
         run = self._compiled_generator
         if self.run_eagerly:
@@ -578,7 +546,7 @@ class GAN(keras.Model):
         generator = type(self.generator).from_config(config)
         # Keras exports only models that have been called.
         latents = self.sample_latents(1, seed=0)
-        labels = self._labels(None, 1)
+        labels = labels_to_generate(None, 1, self.num_classes)
         generator(latents if labels is None else [latents, labels])
         shown = self._shown_variables()
         for variable, value in zip(generator.variables, shown, strict=True):
@@ -653,17 +621,8 @@ class GAN(keras.Model):
             White, 2016, Sampling Generative Networks,
             https://arxiv.org/abs/1609.04468
         """
-        points = as_latents(latents, self.latent_shape)
-        if len(points) < 2:
-            raise ValueError(
-                "`latents` must hold at least 2 latents. Received: latents of "
-                f"shape {points.shape}"
-            )
-        check_positive_integer("steps", steps)
-        return interpolate(points, steps, closed, self.latent_distribution)
-
-    def _labels(self, labels, number, fill=0):
-        return labels_to_generate(labels, number, fill, self.num_classes)
+        latents = as_latents(latents, self.latent_shape)
+        return interpolate(latents, steps, closed, self.latent_distribution)
 
     def _shown_variables(self):
         return averages.averaged_variables(

@@ -9,12 +9,7 @@ from keras import ops
 def build_for(
     network: keras.Model, optimizer: keras.optimizers.Optimizer
 ) -> keras.optimizers.Optimizer:
-    """Builds an optimizer for a network.
-
-    Returns:
-        The optimizer. If a layer of the network computes in float16, it is
-        wrapped in a `LossScaleOptimizer`.
-    """
+    """Builds an optimizer for a network, with loss scaling for float16."""
     computes_in_float16 = any(
         layer.compute_dtype == "float16" for layer in network._flatten_layers()
     )
@@ -26,7 +21,7 @@ def build_for(
 
 
 class OptimizerPair(keras.optimizers.Optimizer):
-    """Both optimizers of a GAN.
+    """The generator's optimizer and the discriminator's optimizer.
 
     `keras.optimizers.MultiOptimizer` refuses a `LossScaleOptimizer`, without
     which small gradients vanish under `mixed_float16`. `iterations` counts the
@@ -45,10 +40,7 @@ class OptimizerPair(keras.optimizers.Optimizer):
 
     @property
     def optimizers(self) -> list[keras.optimizers.Optimizer]:
-        """The generator's optimizer and the discriminator's.
-
-        The learning rate callbacks of Keras use this attribute.
-        """
+        """Both optimizers. The learning rate callbacks of Keras use them."""
         return [self.generator_optimizer, self.discriminator_optimizer]
 
     @property
@@ -60,7 +52,7 @@ class OptimizerPair(keras.optimizers.Optimizer):
 
     @property
     def learning_rate(self) -> Any:
-        """Both learning rates. Loggers ask an optimizer for this attribute."""
+        """Both learning rates, for loggers."""
         return tuple(one.learning_rate for one in self.optimizers)
 
     @learning_rate.setter
@@ -72,7 +64,7 @@ class OptimizerPair(keras.optimizers.Optimizer):
         )
 
     def get_config(self):
-        # For loggers of experiments. `GAN` saves the two optimizers itself.
+        # For experiment trackers. `GAN` saves both optimizers itself.
         return {
             f"{role}_{name}": value
             for role, optimizer in zip(

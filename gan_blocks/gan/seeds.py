@@ -2,12 +2,7 @@
 
 
 def states(networks, generators):
-    """Returns the states of all random generators of a GAN.
-
-    Args:
-        networks: Models, whose layers may have random generators.
-        generators: List of further `keras.random.SeedGenerator`s.
-    """
+    """Returns the states of the random generators of networks and others."""
     found = []
     for network in networks:
         weights = {id(weight) for weight in network.weights}
@@ -22,11 +17,7 @@ def store(store, states):
 
 
 def restore(store, states):
-    """Reads the states from the store. Returns the rest of the store.
-
-    Raises:
-        ValueError: If the saved model has another number of states.
-    """
+    """Reads the states from the store. Returns the rest of the store."""
     seeds = [key for key in store.keys() if key.startswith("seed_")]
     if len(seeds) != len(states):
         raise ValueError(
