@@ -5,7 +5,7 @@ from typing import Any, Self
 
 
 class Configurable:
-    """Lets Keras save an object by its constructor's arguments.
+    """Lets Keras save an object as its constructor's arguments.
 
     Each argument must be stored as an attribute of the same name.
     """

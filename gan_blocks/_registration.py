@@ -1,9 +1,9 @@
 """Makes the classes of saved models known to Keras.
 
 `keras.saving.load_model` finds a class only after its module is imported. The
-command line must not wait for Keras, so `import gan_blocks` imports these
-modules only if Keras is there already. Otherwise they are imported as soon as
-Keras is.
+command line must not wait for Keras, so `import gan_blocks` imports the modules
+of the classes only if Keras is imported already. Otherwise they are imported
+right after Keras.
 """
 
 import importlib
@@ -26,12 +26,12 @@ def register_classes_with_keras() -> None:
 
 
 class _AfterKeras(importlib.abc.MetaPathFinder):
-    """Finds Keras in the usual way, and registers after its import."""
+    """Finds Keras in the usual way, and registers after Keras is imported."""
 
     def find_spec(self, fullname, path=None, target=None):
         if fullname != "keras":
             return None
-        sys.meta_path.remove(self)  # Otherwise the next line would return here.
+        sys.meta_path.remove(self)  # Else the next line would call this method.
         spec = importlib.util.find_spec(fullname)
         sys.meta_path.insert(0, self)
         if spec is None or spec.loader is None:

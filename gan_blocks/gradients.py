@@ -1,8 +1,4 @@
-"""Gradients, with the same functions on TensorFlow, JAX and torch.
-
-The training step is written once, in Keras operations, on top of these
-functions.
-"""
+"""Gradients, with the same functions on TensorFlow, JAX and torch."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -60,15 +56,15 @@ def input_vjp(
     inputs: Tensor,
     differentiable: bool = False,
 ) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
-    """Runs a function of a tensor and prepares the gradient to that tensor.
+    """Runs a function and prepares the gradient with respect to its input.
 
-    No variable changes, even if the function assigns some.
+    No variable changes, even if the function assigns variables.
 
     Args:
         function: Takes `inputs` and returns a tensor.
         inputs: The tensor to differentiate with respect to.
         differentiable: If True, a `vjp` around this call can differentiate
-            the gradient again. Only torch needs to know. Defaults to False.
+            the gradient again. It matters on torch only. Defaults to False.
 
     Returns:
         `(output, pullback)`. `pullback(cotangent)` returns the gradient, which
@@ -90,18 +86,18 @@ def input_vjp(
 
 
 def input_gradient(network: Callable[..., Tensor], inputs: Tensor) -> Tensor:
-    """Returns the gradient of the sum of a network's outputs to its inputs.
+    """Returns the gradient of a network's outputs with respect to its inputs.
 
-    Gradient penalties are built on this function. The network runs in training
-    mode, no variable changes, and a `vjp` around this call can differentiate
-    the result again.
+    Gradient penalties use this function. The network runs in training mode, no
+    variable changes, and a `vjp` around this call can differentiate the result
+    again.
 
     Args:
         network: Keras model or layer.
         inputs: Tensor.
 
     Returns:
-        Tensor with the shape of `inputs`.
+        Gradient of the sum of the outputs, with the shape of `inputs`.
 
     Example:
 
@@ -129,8 +125,8 @@ def compiled_inference(
     TensorFlow builds a graph, JAX compiles, and torch records no gradients.
 
     Args:
-        function: Takes a list of tensors, a tensor (or a list of them) and a
-            boolean, returns a tensor, and changes nothing.
+        function: Takes a list of tensors, a tensor or a list of tensors, and a
+            boolean. Returns a tensor and assigns no variables.
 
     Returns:
         The compiled function. It is compiled again for the other boolean and,
@@ -154,7 +150,7 @@ def compiled_inference(
 def loss_cotangent(
     loss: Tensor, optimizer: keras.optimizers.Optimizer
 ) -> Tensor:
-    """Returns the cotangent of a loss whose gradients will be applied.
+    """Returns the cotangent of a loss, for `pullback`.
 
     It is 1, multiplied by the optimizer's loss scale (under `mixed_float16`)
     and divided by the number of replicas, because `apply` sums the gradients
@@ -165,7 +161,7 @@ def loss_cotangent(
         optimizer: The optimizer that will apply the gradients.
 
     Returns:
-        Scalar tensor with the dtype of the loss, for `pullback`.
+        Scalar tensor with the dtype of the loss.
     """
     share = keras.ops.ones_like(loss) / replicas.count()
     return keras.ops.cast(optimizer.scale_loss(share), loss.dtype)

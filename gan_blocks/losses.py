@@ -1,9 +1,9 @@
 """Adversarial losses on logits.
 
 The losses take the discriminator's logits, not probabilities, so they do not
-overflow. Logits may have any shape: `(batch, 1)`, or
-`(batch, height, width, 1)` for a PatchGAN. A loss is the mean over all of
-them, computed in float32 under mixed precision.
+overflow. Logits may have any shape, such as `(batch, 1)`, or
+`(batch, height, width, 1)` for a PatchGAN. A loss is the mean over all logits,
+computed in float32 under mixed precision.
 """
 
 from typing import Any, Literal, cast
@@ -51,8 +51,8 @@ class AdversarialLoss(Configurable):
 
     Attributes:
         generator_needs_real_logits: If True, the `GAN` passes the real logits
-            to `generator`. If False (the default), it passes `None` and saves
-            a forward pass of the discriminator.
+            to `generator`. If False, it passes `None` and saves a forward pass
+            of the discriminator. Defaults to False.
         decision_threshold: Logit above which an image counts as real, for the
             logs `real_accuracy` and `fake_accuracy`. Defaults to 0.0. If
             `None`, the accuracies are not logged. Use `None` if only
@@ -111,8 +111,9 @@ class LabelSmoothedBinaryCrossentropy(keras.losses.Loss):
             Defaults to 0.1.
         reduction: See `keras.losses.Loss`. Defaults to
             `"sum_over_batch_size"`, the mean over all logits.
-        name: Name of the loss.
-        dtype: Dtype of the computation. See `keras.losses.Loss`.
+        name: Name of the loss. Defaults to
+            `"label_smoothed_binary_crossentropy"`.
+        dtype: See `keras.losses.Loss`. Defaults to `None`.
 
     Call arguments:
         y_true: Labels, 1 for real and 0 for fake, of the logits' shape.
@@ -353,9 +354,9 @@ class RelativisticPairing(AdversarialLoss):
     generator:     mean(softplus(real - fake))
     ```
 
-    The discriminator decides which image of a pair is real. The generator
-    drops fewer modes, because the loss has no minimum in which all fakes lie
-    on one side of a decision boundary. The loss converges with both penalties,
+    The discriminator decides which image of a pair is real. The generator drops
+    fewer modes, because the loss has no minimum in which all fake images lie on
+    one side of a decision boundary. The loss converges with both penalties,
     `[R1(), R2()]`. Real and fake logits must have the same shape.
 
     Example:
@@ -406,8 +407,7 @@ def get(
             `keras.saving.serialize_keras_object(loss)`.
 
     Returns:
-        An `AdversarialLoss`, or the given object if it has both methods of an
-        `AdversarialLoss`.
+        An `AdversarialLoss`, or another object with its two methods.
 
     Raises:
         ValueError: If `identifier` is none of these.
@@ -445,7 +445,7 @@ def _upcast(logits: Tensor) -> Tensor:
 
 
 def _cross_entropy(labels: Tensor | float, logits: Tensor) -> Tensor:
-    """Returns `-labels log p - (1 - labels) log(1 - p)`, p = sigmoid."""
+    """Returns `-labels log p - (1 - labels) log(1 - p)`, p the sigmoid."""
     return ops.softplus(logits) - labels * logits
 
 

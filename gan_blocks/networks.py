@@ -34,10 +34,10 @@ def dcgan_generator(
 
     The first block projects the latents to a feature map whose shorter side
     is 4 to 7 pixels. Each further block doubles height and width and halves
-    the number of channels. For 64 x 64 pixels the paper's numbers
-    of channels result: 1024, 512, 256 and 128. The paper uses ReLU and a
-    kernel size of 5. The defaults of `TransposedConvBlock` are leaky ReLU and
-    a kernel size of 4, which avoids checkerboard artifacts.
+    the number of channels. For 64 x 64 pixels the numbers of channels are 1024,
+    512, 256 and 128, as in the paper. The paper uses ReLU and a kernel size of
+    5. The defaults of `TransposedConvBlock` are leaky ReLU and a kernel size of
+    4, which avoids checkerboard artifacts.
 
     Args:
         image_shape: `(height, width, channels)`, or `(channels, height,
@@ -212,7 +212,7 @@ def mlp_generator(
         units: Number of units of each hidden layer, in order. Defaults to
             `(256, 512, 1024)`.
         block: Function or class that creates a hidden layer. It is called as
-            `block(units)`. Defaults to `None`, which is a `DenseBlock`
+            `block(units)`. Defaults to `None`: a `DenseBlock`
             without normalization and with He initialization.
         output_activation: Name of the activation of the outputs. Use `None`
             for data that is not limited to [-1, 1]. Defaults to `"tanh"`.
@@ -266,7 +266,7 @@ def mlp_discriminator(
             `(1024, 512, 256)`.
         block: Function or class that creates a hidden layer. It is called as
             `block(units)`. For example, `functools.partial(DenseBlock,
-            normalization=None, dropout=0.3)`. Defaults to `None`, which is a
+            normalization=None, dropout=0.3)`. Defaults to `None`: a
             `DenseBlock` without normalization and with He initialization.
 
     Returns:

@@ -12,7 +12,7 @@ __all__ = ["GradientPenalty", "Penalty", "R1", "R2"]
 
 
 class Penalty(Configurable):
-    """Base class of terms that are added to the discriminator's loss.
+    """Base class of penalties, which are added to the discriminator's loss.
 
     To write your own penalty, subclass this class, define
     `__call__(self, discriminator, real_images, fake_images)`, and register
@@ -29,8 +29,8 @@ class Penalty(Configurable):
         weight: Factor of the penalty, at least 0.
         interval: Lazy regularization: the `GAN` computes the penalty only in
             every `interval`-th step, and multiplies it by `interval`. R1 with
-            an interval of 16 costs little (Karras et al., 2020, section 3.1,
-            https://arxiv.org/abs/1912.04958). A direct call ignores the
+            an interval of 16 takes little time (Karras et al., 2020, section
+            3.1, https://arxiv.org/abs/1912.04958). A direct call ignores the
             interval. Use 1 for penalties that draw random numbers. Defaults
             to 1.
 
@@ -174,8 +174,8 @@ class GradientPenalty(Penalty):
 
     Args:
         weight: Lambda in the paper. Defaults to 10.
-        seed: Integer seed of the random points. If `None`, the seed is
-            random. Defaults to `None`.
+        seed: Integer seed of the random points. Defaults to `None`: drawn from
+            Python's `random`.
 
     Example:
 

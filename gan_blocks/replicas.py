@@ -27,35 +27,15 @@ __all__ = [
 
 
 def count() -> int:
-    """Returns the number of replicas that share a training step.
-
-    Returns:
-        Integer, at least 1.
-
-    Example:
-
-    ```python
-    from gan_blocks import replicas
-
-    assert replicas.count() == 1
-    ```
-    """
+    """Returns the number of replicas that share a training step, at least 1."""
     return backend.replica_count()
 
 
 def index() -> int | Tensor:
-    """Returns the number of this replica. Call it inside a step.
+    """Returns the number of this replica, from 0. Call it inside a step.
 
     Returns:
-        Integer from 0; on TensorFlow a scalar integer tensor.
-
-    Example:
-
-    ```python
-    from gan_blocks import replicas
-
-    assert replicas.index() == 0
-    ```
+        Integer, or a scalar integer tensor on TensorFlow.
     """
     return backend.replica_index()
 
@@ -63,31 +43,23 @@ def index() -> int | Tensor:
 def all_reduce_sum(tensor: Tensor) -> Tensor:
     """Returns the sum of a tensor over the processes of torch.
 
-    All processes must call it, in the same order. On TensorFlow, Keras sums
-    gradients and metrics itself, so the tensor is returned unchanged.
+    All processes must call this function, in the same order. On TensorFlow the
+    tensor is returned unchanged, because Keras sums gradients and metrics.
 
     Args:
         tensor: Tensor with the same shape on each replica.
 
     Returns:
         Tensor of that shape. It carries no gradients.
-
-    Example:
-
-    ```python
-    import keras
-    from gan_blocks import replicas
-
-    images_seen = replicas.all_reduce_sum(keras.ops.convert_to_tensor(64))
-    ```
     """
     return backend.all_reduce_sum(tensor)
 
 
 def all_reduce_mean(tensor: Tensor) -> Tensor:
-    """Returns the mean of a tensor over the replicas. Differentiable.
+    """Returns the mean of a tensor over the replicas.
 
-    All replicas must call it, in the same order.
+    The mean is differentiable. All replicas must call this function, in the
+    same order.
 
     Args:
         tensor: Tensor with the same shape on each replica.
@@ -111,46 +83,24 @@ def all_reduce_mean(tensor: Tensor) -> Tensor:
 def broadcast(variables: Sequence[keras.Variable]) -> None:
     """Copies the values of the first process of torch to the others.
 
-    On TensorFlow, variables that are created under a strategy are equal
-    already.
+    It does nothing on TensorFlow and JAX, where the values are equal already.
 
     Args:
         variables: The same Keras variables in each process.
-
-    Example:
-
-    ```python
-    import keras
-    from gan_blocks import replicas
-
-    dense = keras.layers.Dense(2)
-    dense.build((None, 3))
-    replicas.broadcast(dense.variables)
-    ```
     """
     backend.broadcast(variables)
 
 
 def as_reducible_logs(logs: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Returns the logs of a step in the shape that Keras can average.
-
-    Under `tf.distribute.MultiWorkerMirroredStrategy`, Keras averages logs
-    along their first axis, which scalars do not have.
+    """Returns the logs of a step in a shape that Keras can average.
 
     Args:
         logs: Dictionary of scalar tensors.
 
     Returns:
-        Dictionary of scalars, or of tensors of shape `(1,)` there.
-
-    Example:
-
-    ```python
-    import keras
-    from gan_blocks import replicas
-
-    logs = replicas.as_reducible_logs({"loss": keras.ops.ones(())})
-    ```
+        The same dictionary, or one with tensors of shape `(1,)` under
+        `tf.distribute.MultiWorkerMirroredStrategy`, because Keras averages
+        logs along their first axis there.
     """
     return backend.as_reducible_logs(logs)
 
@@ -160,30 +110,17 @@ def is_chief(model: keras.Model) -> bool:
 
     Args:
         model: The Keras model that is trained.
-
-    Returns:
-        Boolean. True in exactly one of the processes that train together.
-
-    Example:
-
-    ```python
-    import keras
-    from gan_blocks import replicas
-
-    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
-    assert replicas.is_chief(model)
-    ```
     """
     return backend.is_chief(model)
 
 
 @contextlib.contextmanager
 def undistributed() -> Iterator[None]:
-    """Switches off the distribution of new variables over devices.
+    """Creates variables without distributing them over devices.
 
-    Keras creates an optimizer for comparison when it saves a model. On JAX
-    with several processes, the creation of its variables would wait for all
-    the other processes.
+    Use it while one process saves a model: Keras creates an optimizer for
+    comparison then. On JAX, the creation of distributed variables would wait
+    for all other processes.
 
     Example:
 

@@ -1,7 +1,7 @@
 """Everything that differs between TensorFlow, JAX and torch.
 
-Each backend has a module with the same functions; the one that Keras uses is
-chosen here, once.
+Each backend has a module with the same functions. This package exports the
+functions of the backend that Keras uses.
 """
 
 import keras

@@ -1,8 +1,8 @@
-"""JAX: pure functions, for which variables are handed in and out.
+"""JAX: pure functions, which take and return the values of variables.
 
 A function that reads or assigns Keras variables becomes pure inside a
-`NestedScope`: it reads the values that it is given, and its assignments are
-collected as values, which the caller assigns.
+`NestedScope`: it reads the given values, and the scope collects the values that
+it assigns.
 """
 
 import jax
@@ -61,7 +61,7 @@ def apply(optimizer, gradients, variables):
 
 
 def training_step(update):
-    """Gives `update(model, data)` the form that Keras calls on JAX."""
+    """Gives `update(model, data)` the signature that Keras calls on JAX."""
 
     def train_step(model, state, data):
         groups = [
@@ -111,7 +111,7 @@ def sync_variables(model):
     model.jax_state_sync()
 
 
-# Replicas. Arrays know their devices: one step sees the whole batch.
+# Replicas. One step sees the whole batch, on all devices.
 
 
 def replica_count():

@@ -16,9 +16,6 @@ class NestedScope(keras.StatelessScope):
 
     Args:
         state_mapping: Pairs of a variable and its value in this scope.
-
-    Attributes:
-        updated: The variables that were assigned in this scope.
     """
 
     def __init__(
@@ -43,4 +40,5 @@ class NestedScope(keras.StatelessScope):
 
     @property
     def updated(self) -> list[keras.Variable]:
+        """The variables that were assigned in this scope."""
         return list(self._updated.values())

@@ -81,7 +81,7 @@ def as_reducible_logs(logs):
     workers = tf.distribute.MultiWorkerMirroredStrategy
     if not isinstance(tf.distribute.get_strategy(), workers):
         return logs
-    # Keras takes the mean along the first axis too, which scalars lack:
+    # Keras also takes the mean along the first axis, which scalars lack:
     # https://github.com/tensorflow/tensorflow/issues/72388
     return {name: value[None] for name, value in logs.items()}
 

@@ -46,7 +46,7 @@ def apply(optimizer, gradients, variables):
 
 
 def _summed(gradients):
-    """Returns the sums of gradients over the processes, in one message."""
+    """Sums gradients over the processes, in one message."""
     known = [gradient for gradient in gradients if gradient is not None]
     flat = all_reduce_sum(torch.cat([one.flatten() for one in known]))
     sums = iter(flat.split([one.numel() for one in known]))
@@ -109,7 +109,7 @@ class _DifferentiableSum(torch.autograd.Function):
     @staticmethod
     def backward(context, gradient):
         del context
-        # The sum in each process depends on the values of all of them.
+        # The sum in each process depends on the values of all processes.
         return _DifferentiableSum.apply(gradient)
 
 
