@@ -70,8 +70,9 @@ class BestEffort:
             ...
 
     Args:
-        what: Beginning of the warning. It says what cannot be written.
-        logger: Logger of the warning. Defaults to `gan_blocks.files`.
+        what: Start of the warning, which says what cannot be written.
+        logger: Logger of the warning. Defaults to `None`: the logger
+            `gan_blocks.files`.
     """
 
     def __init__(self, what: str, logger: logging.Logger | None = None) -> None:

@@ -15,9 +15,9 @@ from gan_blocks._types import PathLike
 
 __all__ = ["from_uint8", "grid", "save_animation", "save_png", "to_uint8"]
 
-_CHANNELS = (1, 3, 4)  # gray, RGB, RGBA
-_MAX_SPEED = 50  # frames per second; viewers slow down faster GIFs
-_MAX_HOLD = 60  # seconds; an animated PNG can store at most 65
+_CHANNELS = (1, 3, 4)  # Gray, RGB, RGBA.
+_MAX_SPEED = 50  # Frames per second. Viewers slow down faster GIFs.
+_MAX_HOLD = 60  # Seconds. An animated PNG can store at most 65.
 
 
 def to_uint8(images: ArrayLike) -> np.ndarray:
@@ -136,8 +136,7 @@ def grid(
             "width, channels) with 1, 3 or 4 channels. "
             f"Received: images of shape {tiles.shape}"
         )
-    sizes = {"rows": rows, "columns": columns, "scale": scale}
-    for name, value in sizes.items():
+    for name, value in (("rows", rows), ("columns", columns), ("scale", scale)):
         if value is not None:
             check_positive_integer(name, value)
     if tiles.dtype != np.uint8:
@@ -191,7 +190,7 @@ def save_png(image: Image.Image | ArrayLike, path: PathLike) -> None:
         images.save_png(np.zeros((28, 28, 1)), f"{folder}/run/gray.png")
     ```
     """
-    path = _checked(path, ".png")
+    path = _check_ending(path, ".png")
     if not isinstance(image, Image.Image):
         pixels = np.asarray(image)
         if pixels.ndim != 3:
@@ -204,7 +203,7 @@ def save_png(image: Image.Image | ArrayLike, path: PathLike) -> None:
         image.save(temporary, format="PNG")
 
 
-def _checked(path: PathLike, *endings: str) -> pathlib.Path:
+def _check_ending(path: PathLike, *endings: str) -> pathlib.Path:
     path = pathlib.Path(path)
     if path.suffix.lower() not in endings:
         raise ValueError(
@@ -230,13 +229,13 @@ def save_animation(
     - GIF works in every viewer, but has 256 colors per frame. A color frame of
       256 by 256 pixels takes about 0.2 seconds.
 
-    Memory holds one byte per pixel and frame for a GIF, or one per pixel,
-    channel and frame for the other formats. If a run has saved thousands of
+    All frames are in memory at once: one byte per pixel for a GIF, one byte per
+    pixel and channel for the other formats. If a run has saved thousands of
     grids, pass every tenth.
 
     Args:
         frames: The frames in order, all of the same size: image files or
-            `PIL.Image.Image` objects. Or a folder, whose `.png` files are
+            `PIL.Image.Image` objects; or a folder, whose `.png` files are
             sorted by name.
         path: File to write. Its name must end in `.gif`, `.webp` or `.png`.
         frames_per_second: Speed, above 0 and at most 50. Defaults to 10.
@@ -265,7 +264,7 @@ def save_animation(
         assert pathlib.Path(folder, "run.gif").exists()
     ```
     """
-    path = _checked(path, ".gif", ".webp", ".png")
+    path = _check_ending(path, ".gif", ".webp", ".png")
     if not 0 < frames_per_second <= _MAX_SPEED:
         raise ValueError(
             f"`frames_per_second` must be above 0 and at most {_MAX_SPEED}. "
@@ -327,9 +326,9 @@ def _reduce_colors(frame: Image.Image, path: pathlib.Path) -> Image.Image:
 
 
 class _Frames:
-    """Iterates over the frames after the first and reads one at a time.
+    """Reads the frames after the first, one at a time.
 
-    Not a generator, because Pillow iterates twice over the frames of a PNG.
+    This is a class, because Pillow iterates twice over the frames of a PNG.
     """
 
     def __init__(

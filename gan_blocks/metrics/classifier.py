@@ -1,4 +1,4 @@
-"""A small classifier, whose features describe digits and drawings."""
+"""A small classifier, which provides features of digits and drawings."""
 
 import hashlib
 import os
@@ -28,20 +28,20 @@ def train_classifier(
     which classes a GAN covers. On MNIST, training takes less than a minute on
     two cores and reaches 99% accuracy on the test set.
 
-    Keep the cached file to compare distances: a second training with the same
-    data gives slightly different weights, because threads add numbers in a
+    Keep the cached file to compare distances later: a second training on the
+    same data gives slightly different weights, because threads add numbers in a
     different order.
 
     Args:
         images: Array `(images, height, width, channels)` of uint8, or of
             floats in [-1, 1].
         labels: Integer array `(images,)`, starting from 0.
-        cache: Folder of the trained model. Defaults to `None`: `gan_blocks`
-            in the folder of Keras, `$KERAS_HOME` or `~/.keras`.
+        cache: Folder for the trained model. Defaults to `None`: `gan_blocks`
+            in the folder of Keras, which is `$KERAS_HOME` or `~/.keras`.
 
     Returns:
-        Keras model of images in [-1, 1] with two outputs, for
-        `FeatureExtractor`: 64 features and the logits of the classes.
+        Keras model for `FeatureExtractor`. It takes images in [-1, 1] and has
+        two outputs: 64 features and the logits of the classes.
 
     Raises:
         ValueError: If there is not one integer label for each image.

@@ -20,14 +20,14 @@ __all__ = [
     "precision_recall",
 ]
 
-_CHUNK = 1024  # Rows of a distance matrix that are in memory at a time.
+_CHUNK = 1024  # Rows of a distance matrix in memory at a time.
 
 
 class GaussianFit:
     """Computes the mean and the covariance of features, batch by batch.
 
-    The features are not stored. The update is numerically stable: the batch
-    statistics are merged, so no large sums of squares are subtracted.
+    The features are not stored. The update merges the statistics of batches,
+    which is numerically stable, because it subtracts no large sums of squares.
 
     Attributes:
         count: Number of feature vectors.
@@ -48,8 +48,8 @@ class GaussianFit:
     ```
 
     Reference:
-        Chan, Golub, LeVeque, 1979, Updating Formulae and a Pairwise Algorithm
-        for Computing Sample Variances,
+        Chan et al., 1979, Updating Formulae and a Pairwise Algorithm for
+        Computing Sample Variances,
         http://i.stanford.edu/pub/cstr/reports/cs/tr/79/773/CS-TR-79-773.pdf
     """
 
@@ -98,9 +98,9 @@ def frechet_distance(real: GaussianFit, fake: GaussianFit) -> float:
     """Returns the squared Frechet distance between two Gaussian fits.
 
     With the features of Inception, it is called FID. The distance is 0 for
-    equal distributions, but the estimate is positive even for two samples of
-    the same distribution, and larger for smaller samples. Compare only
-    distances of equal numbers of images.
+    equal distributions, but its estimate is positive even for two samples of
+    the same distribution, and larger for smaller samples. Compare distances
+    only for equal numbers of images.
 
     Args:
         real: Fit of the real images' features.
@@ -133,8 +133,8 @@ def frechet_distance(real: GaussianFit, fake: GaussianFit) -> float:
     Reference:
         Heusel et al., 2017, GANs Trained by a Two Time-Scale Update Rule
         Converge to a Local Nash Equilibrium, https://arxiv.org/abs/1706.08500;
-        Dowson, Landau, 1982, The Frechet Distance between Multivariate Normal
-        Distributions, https://doi.org/10.1016/0047-259X(82)90077-X
+        Dowson and Landau, 1982, The Frechet Distance between Multivariate
+        Normal Distributions, https://doi.org/10.1016/0047-259X(82)90077-X
     """
     real_covariance, fake_covariance = real.covariance, fake.covariance
     _check_same_length(real.mean, fake.mean)
@@ -174,16 +174,16 @@ def kernel_distance(
     `(x @ y / features + 1) ** 3`. With the features of Inception, it is called
     KID. The estimate is unbiased: its expected value does not depend on the
     number of images, and it can be negative for equal distributions. It is
-    the mean over disjoint random blocks of images. The spread of the blocks
-    gives the standard error.
+    the mean over disjoint random blocks of images. The standard error is
+    computed from the deviation between the blocks.
 
     Args:
         real_features: Array `(images, features)`.
         fake_features: Array `(images, features)`. The number of images may
             differ from the number of real images.
         block_size: Number of images in a block, at least 2. If there are too
-            few images for two blocks, each block gets half of them. Defaults
-            to 1000.
+            few images for two blocks, each block has half of the images.
+            Defaults to 1000.
         seed: Integer seed of the blocks. Defaults to 0.
 
     Returns:
@@ -232,8 +232,8 @@ def kernel_distance(
 def _squared_discrepancy(real: np.ndarray, fake: np.ndarray) -> float:
     """Returns the unbiased estimate of Binkowski et al."""
 
-    def kernel(one, other):
-        return (one @ other.T / one.shape[1] + 1) ** 3
+    def kernel(x, y):
+        return (x @ y.T / x.shape[1] + 1) ** 3
 
     def mean_of_pairs(features):
         count = len(features)
@@ -333,7 +333,7 @@ def _squared_distances(
 
 
 def mode_coverage(labels: ArrayLike, num_classes: int) -> tuple[int, float]:
-    """Returns how many classes are generated, and how unevenly.
+    """Returns how many classes are generated, and how unevenly they are.
 
     Args:
         labels: Integer array, the predicted classes of generated images.

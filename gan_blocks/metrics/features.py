@@ -24,17 +24,19 @@ class FeatureExtractor:
     Args:
         model: Keras model of images `(batch, height, width, channels)`. The
             output is features `(batch, features)`, or features and class
-            logits. The model must expect the range of the images, which is
+            logits. The model must accept the range of the images, which is
             [-1, 1] for images from `datasets`. Defaults to `None`: the pooled
             features of `keras.applications.InceptionV3`, whose weights Keras
             downloads once. The distances are similar in size to published
-            FIDs but not comparable with them, because those use other
+            FIDs but not comparable with them, because published FIDs use other
             weights.
-        name: Name of the features in the results. Defaults to `None`, the
-            name of the model.
+        name: Name of the features in the results. Defaults to `None`: the name
+            of the model.
 
     Attributes:
-        protocol: Dictionary of everything that affects the features.
+        protocol: Dictionary of everything that affects the features:
+            `features` (the name), `number_of_features`, `weights` (a hash) and
+            `resizing`.
 
     Raises:
         ValueError: If an output of the model has another shape.

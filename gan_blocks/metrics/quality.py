@@ -61,7 +61,7 @@ class Quality:
 
     - `fid`: the Frechet distance (`frechet_distance`).
     - `kid`, `kid_error`: the kernel distance and its standard error
-      (`kernel_distance`). Prefer them to `fid` for few images.
+      (`kernel_distance`). Prefer `kid` to `fid` for few images.
     - `precision`, `recall`: the fraction of generated images that look real,
       and the fraction of real images that the GAN covers
       (`precision_recall`).
@@ -73,13 +73,13 @@ class Quality:
         real_images: Array `(images, height, width, channels)` of uint8, or of
             floats in the generator's range. Prefer images that were not used
             in training. Their features are computed once.
-        features: `FeatureExtractor`, or a Keras model for one. Defaults to
-            `None`: InceptionV3.
+        features: `FeatureExtractor`, or its model. Defaults to `None`:
+            InceptionV3.
         num_images: Number of generated images, at least 4. Do not compare
-            distances of different numbers of images. Defaults to 10,000.
+            distances for different numbers of images. Defaults to 10,000.
         seed: Integer seed of the latents, which are the same in each call.
             Defaults to 0.
-        batch_statistics: See `GAN.generate`. Defaults to `False`.
+        batch_statistics: See `GAN.generate`. Defaults to False.
 
     Raises:
         ValueError: If `num_images` is less than 4.
@@ -153,7 +153,7 @@ class Quality:
 
         Args:
             batches: Arrays of images, in the format of the real images.
-            **protocol: Additional entries of the result's protocol.
+            **protocol: Further entries of the result's protocol.
         """
         fake, real = _Features(self.features), self._real
         for images in batches:
