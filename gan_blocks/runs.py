@@ -42,7 +42,7 @@ class RunFolder:
         checkpoints: Folder of the checkpoints, `checkpoints`.
         grids: Folder of the image grids, `grids`.
         history: Table of the logs, `history.csv`.
-        settings: Settings of the run, `arguments.json`.
+        settings_file: Settings of the run, `arguments.json`.
         real_images: Grid of real images, `real.png`.
         page: Web page of the run, `index.html`.
 
@@ -57,12 +57,12 @@ class RunFolder:
     ```
     """
 
-    def __init__(self, path: PathLike):
+    def __init__(self, path: PathLike) -> None:
         self.path = pathlib.Path(path)
         self.checkpoints = self.path / "checkpoints"
         self.grids = self.path / "grids"
         self.history = self.path / "history.csv"
-        self.settings = self.path / "arguments.json"
+        self.settings_file = self.path / "arguments.json"
         self.real_images = self.path / "real.png"
         self.page = self.path / "index.html"
 
@@ -77,18 +77,18 @@ class RunFolder:
             FileNotFoundError: If the folder has no settings.
             ValueError: If the file does not hold a JSON object.
         """
-        value = json.loads(self.settings.read_text(encoding="utf-8"))
+        value = json.loads(self.settings_file.read_text(encoding="utf-8"))
         if not isinstance(value, dict):
             raise ValueError(
-                f"{self.settings} must hold a JSON object. "
+                f"{self.settings_file} must hold a JSON object. "
                 f"Received: {type(value).__name__}"
             )
         return value
 
     def write_settings(self, settings: dict[str, Any]) -> None:
-        """Writes the settings. Values that JSON lacks become strings."""
+        """Writes the settings. Values unknown to JSON become strings."""
         text = json.dumps(settings, indent=2, default=str) + "\n"
-        with atomic_write(self.settings, flush=True) as temporary:
+        with atomic_write(self.settings_file, flush=True) as temporary:
             temporary.write_text(text, encoding="utf-8")
 
 
@@ -97,8 +97,9 @@ def checkpoint_name(epoch: int, step: int | None = None) -> str:
 
     Args:
         epoch: Number of completed epochs.
-        step: Number of training steps since the start of the run, if the
-            checkpoint was saved in the middle of an epoch.
+        step: Number of training steps since the start of the run, for a
+            checkpoint in the middle of an epoch. Defaults to `None`: the
+            checkpoint is at the end of an epoch.
 
     Example:
 
@@ -131,8 +132,7 @@ def latest_checkpoint(folder: PathLike) -> pathlib.Path | None:
     logger `gan_blocks.runs`.
 
     Args:
-        folder: The folder that was passed to `EpochCheckpoint`. It need not
-            exist.
+        folder: Folder of the checkpoints. It need not exist.
 
     Returns:
         The checkpoint with the highest epoch and, within that epoch, the
@@ -171,7 +171,8 @@ def write_manifest(
         path: The `.keras` file.
         epoch: Number of completed epochs.
         step: Number of training steps since the start of the run.
-        arguments: Settings of the run. Values that JSON lacks become strings.
+        arguments: Settings of the run. Values that JSON does not support become
+            strings. Defaults to `None`.
     """
     import keras
 

@@ -2,7 +2,7 @@
 
 import keras
 import pytest
-from support.small_model import make_model, train
+from support.models import make_model, train
 
 from gan_blocks import runs
 from gan_blocks.callbacks import EpochCheckpoint
@@ -13,7 +13,7 @@ def test_a_run_folder_names_its_files(tmp_path):
     assert run.checkpoints == tmp_path / "run" / "checkpoints"
     assert run.grids == tmp_path / "run" / "grids"
     assert run.history == tmp_path / "run" / "history.csv"
-    assert run.settings == tmp_path / "run" / "arguments.json"
+    assert run.settings_file == tmp_path / "run" / "arguments.json"
     assert run.real_images == tmp_path / "run" / "real.png"
     assert run.page == tmp_path / "run" / "index.html"
     assert run.latest_checkpoint() is None
@@ -32,7 +32,7 @@ def test_settings_are_read_as_they_were_written(tmp_path):
 @pytest.mark.parametrize("text", ["{", "[1]"])
 def test_damaged_settings_are_a_value_error(tmp_path, text):
     run = runs.RunFolder(tmp_path)
-    run.settings.write_text(text)
+    run.settings_file.write_text(text)
     with pytest.raises(ValueError):
         run.read_settings()
 

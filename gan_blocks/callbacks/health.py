@@ -58,8 +58,9 @@ class WarnOnTrouble(keras.callbacks.Callback):
     are nearly identical in the first steps too. It is logged again only if it
     disappears and returns. Training continues.
 
-    At the end of `fit`, a one-sentence `verdict` is logged at level INFO, also
-    if all is well.
+    After `fit`, `verdict` is a summary in one sentence, also if all is well. A
+    `fit` that starts at the step where the previous one ended continues it: a
+    problem is not logged again, and its duration counts from its beginning.
 
     Losses without a `decision_threshold` have no accuracies; only `spread` is
     checked then. `spread` does not detect a generator that repeats a few
@@ -104,14 +105,16 @@ class WarnOnTrouble(keras.callbacks.Callback):
         super().__init__()
         self.message: str | None = None
         self.verdict: str | None = None
-        self._lasting = {}  # Problem: number of epochs and of steps so far.
+        # Problem: epochs and steps so far, and if it has been logged.
+        self._lasting: dict[str, tuple[int, int, bool]] = {}
+        self._step = 0  # At the end of the last epoch.
 
     def on_train_begin(self, logs=None):
-        self.message = self.verdict = None
-        self._lasting = {}
-
-    def on_epoch_begin(self, epoch, logs=None):
-        self._step = runs.steps_done(self.model)
+        step = runs.steps_done(self.model)
+        if step != self._step:  # Another run, or steps without this callback.
+            self.message = self.verdict = None
+            self._lasting = {}
+            self._step = step
 
     def on_epoch_end(self, epoch, logs=None):
         logs = logs or {}
@@ -131,12 +134,9 @@ class WarnOnTrouble(keras.callbacks.Callback):
                 reported.append(message + _REMEDIES[problem])
                 if not warned:
                     _logger.warning(reported[-1])
+        self._step = step
         self.message = "\n".join(reported) or None
         self.verdict = _verdict(logs, found, bool(reported))
-
-    def on_train_end(self, logs=None):
-        if self.verdict:
-            _logger.info(self.verdict)
 
 
 def _problems(logs: dict[str, Any]) -> list[str]:

@@ -5,7 +5,8 @@ import math
 import pathlib
 import shutil
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 from PIL import Image
 
@@ -17,6 +18,7 @@ from gan_blocks.files import atomic_write
 __all__ = ["animate", "check_format", "save_film"]
 
 _MINIMUM_WIDTH = 256  # Pixels. Smaller frames are enlarged.
+_Frame = pathlib.Path | Image.Image
 
 
 def animate(
@@ -48,7 +50,7 @@ def check_format(path: pathlib.Path) -> None:
 
 
 def save_film(
-    frames: Sequence[pathlib.Path | Image.Image],
+    frames: Sequence[_Frame],
     path: pathlib.Path,
     speed: float,
     scale: int | None,
@@ -66,65 +68,54 @@ def save_film(
     """
     try:
         if scale is None:
-            width = _open(frames[0], 1).width
-            scale = max(1, math.ceil(_MINIMUM_WIDTH / width))
+            scale = math.ceil(_MINIMUM_WIDTH / _open(frames[0], 1).width)
         if path.suffix.lower() == ".mp4":
             _save_mp4(frames, path, speed, scale, hold_last)
             return
-        enlarged = frames
         if scale > 1:
-            enlarged = [_open(frame, scale) for frame in frames]
-        images.save_animation(enlarged, path, speed, hold_last)
+            frames = [_open(frame, scale) for frame in frames]
+        images.save_animation(frames, path, speed, hold_last)
     except (ValueError, OSError) as error:
         fail(f"{path} cannot be written: {error}")
 
 
 def _save_mp4(
-    frames: Sequence[pathlib.Path | Image.Image],
+    frames: Sequence[_Frame],
     path: pathlib.Path,
     speed: float,
     scale: int,
     hold_last: float,
 ) -> None:
     size = _open(frames[0], scale).size
-
-    def pixels() -> Iterator[bytes]:
-        picture = b""
-        for frame in frames:
-            image = _open(frame, scale).convert("RGB")
-            if image.size != size:
-                raise ValueError(
-                    "All frames must have the same size. Received: "
-                    f"{size} and {image.size}"
-                )
-            picture = image.tobytes()
-            yield picture
-        for _ in range(round(speed * hold_last)):
-            yield picture
-
+    frames = [*frames, *[frames[-1]] * round(speed * hold_last)]
+    command = ["ffmpeg", "-loglevel", "error", "-y"]
+    command += ["-f", "rawvideo", "-pixel_format", "rgb24"]
+    command += ["-video_size", "{}x{}".format(*size)]
+    command += ["-framerate", f"{speed:g}", "-i", "-"]
+    # Players need this pixel format, which needs even sides.
+    command += ["-vf", "pad=ceil(iw/2)*2:ceil(ih/2)*2"]
+    command += ["-pix_fmt", "yuv420p", "-movflags", "+faststart"]
+    pipe: Any = subprocess.PIPE
     with atomic_write(path) as temporary:
-        command = ["ffmpeg", "-loglevel", "error", "-y"]
-        command += ["-f", "rawvideo", "-pixel_format", "rgb24"]
-        command += ["-video_size", "{}x{}".format(*size)]
-        command += ["-framerate", f"{speed:g}", "-i", "-"]
-        # Players need this pixel format, which needs even sides.
-        command += ["-vf", "pad=ceil(iw/2)*2:ceil(ih/2)*2"]
-        command += ["-pix_fmt", "yuv420p", "-movflags", "+faststart"]
         with subprocess.Popen(
-            [*command, temporary],
-            stdin=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            [*command, temporary], stdin=pipe, stderr=pipe
         ) as process:
-            assert process.stdin is not None
+            stdin: Any = process.stdin
             with contextlib.suppress(BrokenPipeError):  # ffmpeg has failed.
-                for picture in pixels():
-                    process.stdin.write(picture)
+                for frame in frames:
+                    image = _open(frame, scale).convert("RGB")
+                    if image.size != size:
+                        raise ValueError(
+                            "All frames must have the same size. Received: "
+                            f"{size} and {image.size}"
+                        )
+                    stdin.write(image.tobytes())
             _, errors = process.communicate()
         if process.returncode:
             raise OSError(f"ffmpeg: {errors.decode(errors='replace').strip()}")
 
 
-def _open(frame: pathlib.Path | Image.Image, scale: int) -> Image.Image:
+def _open(frame: _Frame, scale: int) -> Image.Image:
     """Returns a frame with each pixel enlarged."""
     if not isinstance(frame, Image.Image):
         with Image.open(frame) as image:

@@ -3,21 +3,19 @@
 import argparse
 import importlib
 import pathlib
+import sys
 from collections.abc import Callable, Sequence
+from contextlib import redirect_stdout
+from typing import Any
 
 from gan_blocks._version import __version__
-from gan_blocks.cli.options import at_least
-from gan_blocks.cli.output import (
-    fail,
-    hide_tensorflow_log,
-    report_errors_in_one_line,
-    tolerate_broken_stdout,
-)
+from gan_blocks.cli import output
+from gan_blocks.cli.options import HELP, Parser, at_least, positive
 
 __all__ = ["main"]
 
-_FILMS = (".gif", ".webp", ".png", ".mp4")
-_MODELS = (".onnx", ".tflite", ".keras", "")
+_SEED = "of the latents; another seed gives other pictures"
+_SCALE = "enlarge each pixel N times"
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -29,21 +27,22 @@ def main(argv: Sequence[str] | None = None) -> None:
     """
     arguments = vars(_parser().parse_args(argv))
     action = arguments.pop("action")
-    report_errors_in_one_line()
     try:
         # Imported here, because `--help` must not wait for Keras.
-        with hide_tensorflow_log():
+        with output.hide_tensorflow_log():
             if action in ("train", "export"):  # With any backend.
                 importlib.import_module("tensorflow")
             module = importlib.import_module(f"gan_blocks.cli.{action}")
-        with tolerate_broken_stdout():
+        stream: Any = output.TolerantStream(sys.stdout)
+        with redirect_stdout(stream):
             getattr(module, action)(**arguments)
-    except KeyboardInterrupt:
-        fail("Interrupted.", status=130)
+    except (Exception, KeyboardInterrupt) as error:
+        output.exit_with_one_line(error)
+        raise
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _parser() -> Parser:
+    parser = Parser(
         prog="gan_blocks",
         description="Trains a GAN on your pictures and uses trained GANs.",
         epilog="Options of an action: gan_blocks ACTION --help",
@@ -52,14 +51,12 @@ def _parser() -> argparse.ArgumentParser:
     actions = parser.add_subparsers(
         dest="action", required=True, metavar="ACTION"
     )
-
-    def add(name: str, help: str, example: str) -> argparse.ArgumentParser:
+    for name, (add_options, text, example) in _ACTIONS.items():
         added = actions.add_parser(
             name,
-            help=help,
-            description=help[0].upper() + help[1:] + ".",
+            help=text,
+            description=text[0].upper() + text[1:] + ".",
             epilog=f"Example:\n  gan_blocks {name} {example}",
-            formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         if name != "train":
             added.add_argument(
@@ -69,53 +66,11 @@ def _parser() -> argparse.ArgumentParser:
                 help="folder of a run, whose newest checkpoint is used, or a "
                 "saved GAN (.keras)",
             )
-        return added
-
-    _add_train(add("train", "train a GAN on pictures", "pictures/"))
-    _add_generate(
-        add(
-            "generate",
-            "generate new pictures",
-            "runs/cats --number 16 --scale 2",
-        )
-    )
-    _add_interpolate(
-        add(
-            "interpolate",
-            "make a film that moves from picture to picture",
-            "runs/cats --file cats.webp",
-        )
-    )
-    _add_evaluate(
-        add(
-            "evaluate",
-            "measure how good the generated pictures are",
-            "runs/cats --data pictures/ --number 2000",
-        )
-    )
-    _add_animate(
-        add(
-            "animate",
-            "make a film of the grids that were saved during training",
-            "runs/cats training.mp4",
-        )
-    )
-    _add_export(
-        add(
-            "export",
-            "save the generator for programs without gan_blocks",
-            "runs/cats generator.onnx",
-        )
-    )
-    add(
-        "page",
-        "show a run as a web page, index.html in its folder",
-        "runs/cats",
-    )
+        add_options(added)
     return parser
 
 
-def _add_train(parser: argparse.ArgumentParser) -> None:
+def _add_train(parser: Parser) -> None:
     parser.add_argument(
         "pictures",
         metavar="PICTURES",
@@ -123,229 +78,118 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
         help="a folder, a .zip, .npy or .npz file, MNIST's idx files, or "
         "tfds:NAME",
     )
-    parser.add_argument(
-        "--output",
-        metavar="FOLDER",
-        type=pathlib.Path,
-        help="folder of the run (default: runs/ and the name of PICTURES)",
-    )
-    parser.add_argument(
-        "--resume",
-        action="store_true",
-        help="continue the run in --output from its newest checkpoint, with "
-        "its settings; --epochs 200 extends it to 200 epochs",
-    )
-    parser.add_argument(
-        "--devices",
-        nargs="+",
-        metavar="NAME",
-        help="train on several devices, each with its part of every batch: "
-        "gpu:0 gpu:1, or all (default: the first device)",
-    )
+    parser.add_run_options("runs/ and the name of PICTURES")
     # The defaults depend on the pictures, and on the run that is resumed.
-    parser.add_argument(
-        "--image-size",
-        metavar="SIZE",
-        type=_image_size,
-        help="size in pixels, 64 or HEIGHTxWIDTH such as 64x96 (default: 64)",
+    size = "size in pixels, 64 or HEIGHTxWIDTH such as 64x96 (default: 64)"
+    parser.add("image_size", size, kind=_image_size, metavar="SIZE")
+    channels = "1 for gray pictures, 3 for color (default: 3)"
+    parser.add("channels", channels, kind=int, choices=(1, 3))
+    parser.add(
+        "classes",
+        "learn the class of each picture, which is the name of its folder or "
+        "its label in the file (default: no)",
+        kind=bool,
     )
-    parser.add_argument(
-        "--channels",
-        type=int,
-        choices=(1, 3),
-        help="1 for gray pictures, 3 for color (default: 3)",
+    parser.add(
+        "base_filters",
+        "filters of the discriminator's first layer; all other layers scale "
+        "with it (default: 64 for small color pictures, otherwise 32)",
+        kind=at_least(1),
     )
-    parser.add_argument(
-        "--classes",
-        action=argparse.BooleanOptionalAction,
-        default=None,
-        help="learn the class of each picture, which is the name of its "
-        "folder or its label in the file (default: no)",
+    parser.add(
+        "learning_rate",
+        "learning rate of both networks (default: 0.0008 for gray pictures, "
+        "0.0004 for color)",
+        kind=positive,
     )
-    parser.add_argument(
-        "--epochs",
-        type=at_least(1),
-        help="passes over the pictures (default: 100)",
-    )
-    parser.add_argument(
-        "--batch-size",
-        type=at_least(1),
-        help="pictures per training step (default: 64)",
-    )
-    parser.add_argument(
-        "--base-filters",
-        type=at_least(1),
-        help="filters of the discriminator's first layer; all other layers "
-        "scale with it (default: 64 for small color pictures, otherwise 32)",
-    )
-    parser.add_argument(
-        "--learning-rate",
-        type=_positive,
-        help="of both networks (default: 0.0008 for gray pictures, 0.0004 for "
-        "color)",
-    )
-    parser.add_argument(
-        "--flip",
-        action=argparse.BooleanOptionalAction,
-        default=None,
-        help="mirror half of the pictures, left to right (default: only color "
-        "pictures)",
-    )
-    parser.add_argument(
-        "--seed",
-        type=at_least(0),
-        help="of the weights, the noise and the order of the pictures "
-        "(default: 0)",
-    )
+    for name, kind, default in (
+        ("epochs", at_least(1), "100"),
+        ("batch_size", at_least(1), "64"),
+        ("flip", bool, "only color pictures"),
+        ("seed", at_least(0), "0"),
+    ):
+        parser.add(name, f"{HELP[name]} (default: {default})", kind=kind)
 
 
-def _add_generate(parser: argparse.ArgumentParser) -> None:
-    _add_number(parser, 64, 1, "number of pictures")
-    _add_latents(parser)
-    parser.add_argument(
-        "--truncation",
-        metavar="FACTOR",
-        type=_positive,
-        default=1.0,
-        help="multiplies the latents; below 1, pictures are more typical and "
-        "less varied (default: 1)",
+def _add_generate(parser: Parser) -> None:
+    _add_latents(parser, 64, 1, "number of pictures")
+    text = "multiplies the latents; below 1, pictures are more typical and "
+    parser.add("truncation", text + "less varied", 1.0)
+    parser.add("scale", _SCALE, 1)
+    group = parser.add_mutually_exclusive_group()
+    text = (
+        "the grid of pictures (default: a .png file in the folder of the run)"
     )
-    _add_scale(parser, "1")
-    where = parser.add_mutually_exclusive_group()
-    where.add_argument(
-        "--output",
-        metavar="FILE",
-        type=_file(".png"),
-        help="the grid of pictures (default: a .png file in the folder of the "
-        "run)",
-    )
-    where.add_argument(
+    kind = _file(".png")
+    parser.add("output", text, kind=kind, group=group, metavar="FILE")
+    group.add_argument(
         "--separate",
         action="store_true",
         help="save each picture in a file of its own",
     )
-    parser.add_argument(
-        "--folder",
-        type=pathlib.Path,
-        help="folder for --separate (default: a folder in that of the run)",
-    )
+    text = "folder for --separate (default: a folder in that of the run)"
+    parser.add("folder", text, kind=pathlib.Path)
 
 
-def _add_interpolate(parser: argparse.ArgumentParser) -> None:
-    _add_number(parser, 8, 2, "number of pictures that the film passes")
-    _add_latents(parser)
-    parser.add_argument(
-        "--steps",
-        type=at_least(1),
-        default=24,
-        help="frames from one picture to the next (default: 24)",
-    )
-    _add_scale(parser, "the film is at least 256 pixels wide")
-    parser.add_argument(
-        "--file",
-        type=_file(*_FILMS),
-        help="the film: .gif, .webp, .png (animated) or, if ffmpeg is "
-        "installed, .mp4 (default: a .gif file in the folder of the run)",
-    )
+def _add_interpolate(parser: Parser) -> None:
+    _add_latents(parser, 8, 2, "number of pictures that the film passes")
+    parser.add("steps", "frames from one picture to the next", 24)
+    _add_film(parser, "--file", "a .gif file in the folder of the run")
 
 
-def _add_evaluate(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--data",
-        metavar="PICTURES",
-        required=True,
-        help="real pictures to compare with: a folder, a file or tfds:NAME",
-    )
-    parser.add_argument(
-        "--split",
-        default="train",
-        help="part of the data, for MNIST, .npz files and tfds:NAME (default: "
-        "train)",
-    )
-    _add_number(parser, 10_000, 4, "number of generated pictures")
-    _add_seed(parser)
-    parser.add_argument(
-        "--features",
+def _add_evaluate(parser: Parser) -> None:
+    text = "real pictures to compare with: a folder, a file or tfds:NAME"
+    parser.add("data", text, metavar="PICTURES", required=True)
+    text = "part of the data, for MNIST, .npz files and tfds:NAME"
+    parser.add("split", text, "train")
+    parser.add("number", "number of generated pictures", 10_000, at_least(4))
+    parser.add("seed", _SEED, 0)
+    parser.add(
+        "features",
+        "saved Keras model of images in [-1, 1], whose outputs are compared, "
+        "or 'classifier': a small one that is trained on the labels of the "
+        "data (default: InceptionV3, which is downloaded once)",
         metavar="FILE",
-        help="saved Keras model of images in [-1, 1], whose outputs are "
-        "compared, or 'classifier': a small one that is trained on the "
-        "labels of the data (default: InceptionV3, which is downloaded once)",
     )
 
 
-def _add_animate(parser: argparse.ArgumentParser) -> None:
+def _add_animate(parser: Parser) -> None:
+    _add_film(parser, "file", "grids.gif in the folder of the run", nargs="?")
+    parser.add("speed", "grids per second, up to 50", 10.0)
+
+
+def _add_export(parser: Parser) -> None:
     parser.add_argument(
         "file",
         metavar="FILE",
-        type=_file(*_FILMS),
-        nargs="?",
-        help="the film: .gif, .webp, .png (animated) or, if ffmpeg is "
-        "installed, .mp4 (default: grids.gif in the folder of the run)",
-    )
-    parser.add_argument(
-        "--speed",
-        type=_positive,
-        default=10.0,
-        help="grids per second, up to 50 (default: 10)",
-    )
-    _add_scale(parser, "the film is at least 256 pixels wide")
-
-
-def _add_export(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "file",
-        metavar="FILE",
-        type=_file(*_MODELS),
+        type=_file(".onnx", ".tflite", ".keras", ""),
         help="FILE.onnx, FILE.tflite (LiteRT), FILE.keras (for programs that "
         "import gan_blocks), or a new folder for a TensorFlow SavedModel",
     )
 
 
-def _add_number(
-    parser: argparse.ArgumentParser, default: int, minimum: int, help: str
-) -> None:
-    parser.add_argument(
-        "--number",
-        type=at_least(minimum),
-        default=default,
-        help=f"{help} (default: {default})",
-    )
-
-
-def _add_latents(parser: argparse.ArgumentParser) -> None:
-    _add_seed(parser)
-    parser.add_argument(
-        "--labels",
-        type=_labels,
-        help="classes to generate, for a GAN with classes: 3, or 0,1,2 in turn "
+def _add_latents(parser: Parser, number: int, least: int, help: str) -> None:
+    parser.add("number", help, number, at_least(least))
+    parser.add("seed", _SEED, 0)
+    parser.add(
+        "labels",
+        "classes to generate, for a GAN with classes: 3, or 0,1,2 in turn "
         "(default: all in turn)",
+        kind=_labels,
     )
 
 
-def _add_seed(parser: argparse.ArgumentParser) -> None:
+def _add_film(parser: Parser, name: str, default: str, **how: Any) -> None:
     parser.add_argument(
-        "--seed",
-        type=at_least(0),
-        default=0,
-        help="of the latents; another seed gives other pictures (default: 0)",
+        name,
+        metavar="FILE",
+        type=_file(".gif", ".webp", ".png", ".mp4"),
+        help="the film: .gif, .webp, .png (animated) or, if ffmpeg is "
+        f"installed, .mp4 (default: {default})",
+        **how,
     )
-
-
-def _add_scale(parser: argparse.ArgumentParser, default: str) -> None:
-    parser.add_argument(
-        "--scale",
-        metavar="N",
-        type=at_least(1),
-        default=1 if default == "1" else None,
-        help=f"enlarge each pixel N times (default: {default})",
-    )
-
-
-def _positive(word: str) -> float:
-    value = float(word)
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"must be positive. Received: {word}")
-    return value
+    text = f"{_SCALE} (default: the film is at least 256 pixels wide)"
+    parser.add("scale", text, kind=at_least(1))
 
 
 def _image_size(word: str) -> tuple[int, int]:
@@ -367,7 +211,7 @@ def _labels(word: str) -> list[int]:
 
 
 def _file(*endings: str) -> Callable[[str], pathlib.Path]:
-    """Returns a function that accepts paths with one of the endings."""
+    """Returns an argparse type: a path with one of the endings."""
 
     def path(word: str) -> pathlib.Path:
         if pathlib.Path(word).suffix.lower() not in endings:
@@ -379,3 +223,39 @@ def _file(*endings: str) -> Callable[[str], pathlib.Path]:
         return pathlib.Path(word)
 
     return path
+
+
+# Adds the options of each action; its help and an example.
+_ACTIONS: dict[str, tuple[Callable[[Parser], None], str, str]] = {
+    "train": (_add_train, "train a GAN on pictures", "pictures/"),
+    "generate": (
+        _add_generate,
+        "generate new pictures",
+        "runs/cats --number 16 --scale 2",
+    ),
+    "interpolate": (
+        _add_interpolate,
+        "make a film that moves from picture to picture",
+        "runs/cats --file cats.webp",
+    ),
+    "evaluate": (
+        _add_evaluate,
+        "measure how good the generated pictures are",
+        "runs/cats --data pictures/ --number 2000",
+    ),
+    "animate": (
+        _add_animate,
+        "make a film of the grids that were saved during training",
+        "runs/cats training.mp4",
+    ),
+    "export": (
+        _add_export,
+        "save the generator for programs without gan_blocks",
+        "runs/cats generator.onnx",
+    ),
+    "page": (
+        lambda parser: None,
+        "show a run as a web page, index.html in its folder",
+        "runs/cats",
+    ),
+}

@@ -11,6 +11,13 @@ from gan_blocks.cli.output import fail
 
 __all__ = ["count", "has_accelerator", "scope"]
 
+# Variables that tell a process that it is one of several.
+_SEVERAL_PROCESSES = {
+    "tensorflow": "TF_CONFIG",
+    "jax": "KERAS_DISTRIBUTION_JOB_ADDRESSES",
+    "torch": "LOCAL_RANK",
+}
+
 
 def scope(
     names: Sequence[str] | None,
@@ -28,8 +35,15 @@ def scope(
     """
     if not names:
         return contextlib.nullcontext()
-    set_up = {"tensorflow": _tensorflow, "jax": _jax, "torch": _torch}
-    return set_up[keras.backend.backend()](names)
+    name = keras.backend.backend()
+    several = _SEVERAL_PROCESSES[name] in os.environ
+    if names != ["all"] and (several or name == "torch"):
+        fail(
+            "--devices: in a run of several processes, each of them takes all "
+            "of its devices: --devices all"
+        )
+    set_up = {"tensorflow": _tensorflow, "jax": _jax, "torch": _torch}[name]
+    return set_up(names, several) or contextlib.nullcontext()
 
 
 def count() -> int:
@@ -50,31 +64,26 @@ def has_accelerator() -> bool:
     return any(not name.startswith("cpu") for name in names)
 
 
-def _tensorflow(names):
+def _tensorflow(names, several):
     import tensorflow as tf
 
-    if "TF_CONFIG" in os.environ:
-        _check_all(names)
+    if several:
         return tf.distribute.MultiWorkerMirroredStrategy().scope()
     return tf.distribute.MirroredStrategy(_check_known(names)).scope()
 
 
-def _jax(names):
-    if "KERAS_DISTRIBUTION_JOB_ADDRESSES" in os.environ:
-        _check_all(names)
+def _jax(names, several):
+    if several:
         keras.distribution.initialize()
-    devices = _check_known(names)
     keras.distribution.set_distribution(
-        keras.distribution.DataParallel(devices=devices)
+        keras.distribution.DataParallel(devices=_check_known(names))
     )
-    return contextlib.nullcontext()
 
 
-def _torch(names):
+def _torch(names, several):
     from torch import cuda, distributed
 
-    _check_all(names)
-    if "LOCAL_RANK" not in os.environ:
+    if not several:
         fail(
             "--devices: torch needs one process per device. Start them with: "
             "torchrun --nproc-per-node=gpu RECIPE --devices all"
@@ -82,25 +91,14 @@ def _torch(names):
     if cuda.is_available():
         cuda.set_device(int(os.environ["LOCAL_RANK"]))
     distributed.init_process_group()
-    return contextlib.nullcontext()
 
 
 def _check_known(names):
     known = keras.distribution.list_devices()
-    if names == ["all"]:
-        return known
-    unknown = sorted(set(names) - set(known))
+    unknown = sorted(set(names) - {*known, "all"})
     if unknown:
         fail(
             f"--devices: there is no {' '.join(unknown)} on this machine. "
             f"Available: {' '.join(known)}"
         )
-    return names
-
-
-def _check_all(names):
-    if names != ["all"]:
-        fail(
-            "--devices: in a run of several processes, each of them takes all "
-            "of its devices: --devices all"
-        )
+    return known if "all" in names else names

@@ -1,13 +1,11 @@
 """The action `evaluate`: how good the generated pictures are."""
 
+import dataclasses
 import json
 import pathlib
 
-import keras
-
 from gan_blocks import metrics
 from gan_blocks.cli import loading
-from gan_blocks.cli.output import fail
 from gan_blocks.files import atomic_write
 from gan_blocks.runs import steps_done
 
@@ -25,29 +23,20 @@ def evaluate(
     """Compares generated with real pictures, prints and saves the result."""
     path = loading.find_model(run)
     gan = loading.load_gan(path)
-    height, width, channels = gan.image_shape
-    size = height, width
-    real_images = loading.load_pictures(
-        data, size, channels=channels, split=split
-    )
-    model = None
-    try:
-        if features == "classifier":
-            labeled = loading.load_pictures(
-                data, size, channels=channels, labels=True
-            )
-            model = metrics.train_classifier(*labeled)
-        elif features is not None:
-            model = keras.saving.load_model(features, compile=False)
-        quality = metrics.Quality(real_images, model, number, seed)
-        result = quality(gan)
-    except (ValueError, OSError, RuntimeError) as error:
-        fail(f"{path} cannot be evaluated: {error}")
+    *size, channels = gan.image_shape
+    options = {"image_size": size, "channels": channels}
+    if features == "classifier":
+        labeled = loading.load_pictures(data, labels=True, **options)
+        model = metrics.train_classifier(*labeled)
+    else:
+        model = loading.load_features(features)
+    images = loading.load_pictures(data, split=split, **options)
+    result = metrics.Quality(images, model, number, seed)(gan)
     protocol = {**result.protocol, "model": path.name, "step": steps_done(gan)}
-    result = metrics.QualityResult(result.values, protocol)
+    result = dataclasses.replace(result, protocol=protocol)
     name = f"quality_{number}_seed_{seed}.json"
-    output = loading.find_folder(run).path / name
-    with atomic_write(output) as temporary:
+    file = loading.find_folder(run).path / name
+    with atomic_write(file) as temporary:
         parts = {"values": result.values, "protocol": protocol}
         temporary.write_text(json.dumps(parts, indent=2) + "\n")
-    print(f"{result}\n{output}")
+    print(f"{result}\n{file}")

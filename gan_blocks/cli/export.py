@@ -1,19 +1,17 @@
 """The action `export`: the generator for other programs."""
 
 import contextlib
-import importlib.util
 import logging
 import pathlib
-import textwrap
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import keras
 import numpy as np
 
 from gan_blocks.cli import loading
-from gan_blocks.cli.output import fail, python_command
+from gan_blocks.cli.output import fail, require, shorten
 from gan_blocks.gan.model import GAN
 
 __all__ = ["export"]
@@ -33,13 +31,9 @@ def export(run: pathlib.Path, file: pathlib.Path) -> None:
     """Exports the averaged generator, prints its inputs and its output."""
     suffix, backend = file.suffix.lower(), keras.backend.backend()
     package = _PACKAGES.get((suffix, backend))
-    if package and not importlib.util.find_spec(package.replace("-", "_")):
-        fail(
-            f'Exporting to {suffix} needs the package "{package}", which is '
-            "not installed. Install it with: "
-            f"{python_command('-m', 'pip', 'install', package)}"
-        )
-    gan = loading.load_gan(loading.find_model(run))
+    if package:
+        require(package, f"Exporting to {suffix}")
+    gan = loading.load_gan(run)
     generator = gan.averaged_generator()
     file.parent.mkdir(parents=True, exist_ok=True)
     try:
@@ -50,7 +44,7 @@ def export(run: pathlib.Path, file: pathlib.Path) -> None:
             with _without_warnings():
                 named.export(file, _FORMATS[suffix], verbose=False)
     except Exception as error:  # Each converter has error types of its own.
-        reason = textwrap.shorten(str(error), 300, placeholder="...")
+        reason = shorten(error, 300)
         advice = ""
         if backend != "tensorflow":
             advice = " (Try again with KERAS_BACKEND=tensorflow.)"
@@ -76,23 +70,20 @@ def _with_names(gan: GAN, generator: keras.Model) -> keras.Model:
     inputs: list[Any] = [keras.Input(gan.latent_shape, name="latents")]
     if gan.num_classes is not None:
         inputs.append(keras.Input((), dtype="int32", name="labels"))
-    images = generator(_alone_or_list(inputs))
+    arguments = inputs if len(inputs) > 1 else inputs[0]
+    images = generator(arguments)
     images = keras.layers.Identity(name="images")(images)
     if keras.backend.backend() == "tensorflow":
         # Only TensorFlow exports the keys as names.
         images = {"images": images}
-    model = keras.Model(_alone_or_list(inputs), images)
+    model = keras.Model(arguments, images)
     # Keras exports only models that have been called.
     model(
-        _alone_or_list(
-            [keras.ops.zeros((1, *one.shape[1:]), one.dtype) for one in inputs]
+        keras.tree.map_structure(
+            lambda x: keras.ops.zeros((1, *x.shape[1:]), x.dtype), arguments
         )
     )
     return model
-
-
-def _alone_or_list(inputs: list[Any]) -> Any:
-    return inputs if len(inputs) > 1 else inputs[0]
 
 
 def _describe(gan: GAN) -> str:
@@ -100,23 +91,18 @@ def _describe(gan: GAN) -> str:
         "normal": "normal: mean 0, standard deviation 1",
         "uniform": "uniform from -1 to 1",
     }[gan.latent_distribution]
-    rows = [("latents", "float32", gan.latent_shape, latents)]
+    lines = ["Inputs:", _line("latents", "float32", gan.latent_shape, latents)]
     if gan.num_classes is not None:
         classes = f"classes, from 0 to {gan.num_classes - 1}"
-        rows.append(("labels", "int32", (), classes))
-    rows.append(
-        (
-            "images",
-            "float32",
-            gan.image_shape,
-            _value_range(gan.generate(64, seed=0)),
-        )
-    )
-    lines = []
-    for name, dtype, shape, values in rows:
-        shape = str(("batch", *shape)).replace("'", "")
-        lines.append(f"  {name}: {dtype}, shape {shape}, {values}")
-    return "\n".join(["Inputs:", *lines[:-1], "Output:", lines[-1]])
+        lines.append(_line("labels", "int32", (), classes))
+    values = _value_range(gan.generate(64, seed=0))
+    images = _line("images", "float32", gan.image_shape, values)
+    return "\n".join([*lines, "Output:", images])
+
+
+def _line(name: str, dtype: str, shape: Sequence[int], values: str) -> str:
+    shown = str(("batch", *shape)).replace("'", "")
+    return f"  {name}: {dtype}, shape {shown}, {values}"
 
 
 def _value_range(samples: np.ndarray) -> str:

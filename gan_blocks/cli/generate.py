@@ -26,7 +26,7 @@ def generate(
     """Saves a grid of generated pictures, or one file per picture."""
     if folder and not separate:
         fail("--folder needs --separate.")
-    gan = loading.load_gan(loading.find_model(run))
+    gan = loading.load_gan(run)
     latents = gan.sample_latents(number, seed)
     name = f"generated_{number}_seed_{seed}"
     if labels:

@@ -27,7 +27,7 @@ def interpolate(
     name = f"interpolated_{number}_seed_{seed}"
     file = file or loading.find_folder(run).path / f"{name}.gif"
     animate.check_format(file)
-    gan = loading.load_gan(loading.find_model(run))
+    gan = loading.load_gan(run)
     path = gan.interpolate_latents(
         gan.sample_latents(number, seed), steps, closed=True
     )

@@ -1,7 +1,6 @@
 """Loads trained GANs and pictures, with one-line errors."""
 
 import pathlib
-import textwrap
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,7 +8,7 @@ import keras
 import numpy as np
 
 from gan_blocks import datasets
-from gan_blocks.cli.output import fail
+from gan_blocks.cli.output import fail, shorten
 from gan_blocks.gan.model import GAN
 from gan_blocks.runs import RunFolder, read_manifest
 
@@ -17,6 +16,7 @@ __all__ = [
     "choose_labels",
     "find_folder",
     "find_model",
+    "load_features",
     "load_gan",
     "load_pictures",
 ]
@@ -24,18 +24,17 @@ __all__ = [
 
 def find_model(run: pathlib.Path) -> pathlib.Path:
     """Returns the newest checkpoint of a run, or the `.keras` file itself."""
+    if not run.exists():
+        fail(f"{run} does not exist. Pass the folder of a run.")
     if run.suffix == ".keras":
-        if not run.is_file():
-            fail(f"{run} does not exist.")
         return run
+    if not run.is_dir():
+        fail(f"{run} is neither the folder of a run nor a .keras file.")
     folder = RunFolder(run)
-    checkpoint = folder.latest_checkpoint()
-    if checkpoint is None:
-        fail(
-            f"No checkpoint found in {folder.checkpoints}. Train first, or "
-            "pass a .keras file instead of the folder."
-        )
-    return checkpoint
+    return folder.latest_checkpoint() or fail(
+        f"No checkpoint found in {folder.checkpoints}. Train first, or pass a "
+        ".keras file instead of the folder."
+    )
 
 
 def find_folder(run: pathlib.Path) -> RunFolder:
@@ -43,28 +42,41 @@ def find_folder(run: pathlib.Path) -> RunFolder:
     return RunFolder(run.parent if run.suffix == ".keras" else run)
 
 
-def load_gan(path: pathlib.Path) -> GAN:
-    """Loads a saved GAN, or ends the process with a one-line error."""
+def load_gan(run: pathlib.Path) -> GAN:
+    """Loads the newest checkpoint of a run, or a `.keras` file."""
+    path = find_model(run)
     try:
         gan = keras.saving.load_model(path)
     except Exception as error:  # Keras raises many types.
         # Keras puts the cause last, after whole configurations.
         reason = str(error).rpartition("Exception encountered: ")[2]
-        reason = textwrap.shorten(reason, 300, placeholder="...")
+        reason = shorten(reason or repr(error), 300)
         fail(f"{path} cannot be loaded{_origin(path)}: {reason}")
     if not isinstance(gan, GAN):
         fail(f"{path} contains a {type(gan).__name__}, not a GAN.")
     return gan
 
 
-def load_pictures(
-    source: str, image_size: tuple[int, int], **options: Any
-) -> Any:
+def load_features(path: str | None) -> Any:
+    """Loads the model of `--features`, or returns `None`."""
+    try:
+        return path and keras.saving.load_model(path, compile=False)
+    except (ValueError, OSError) as error:
+        fail(f"--features {path} cannot be loaded: {shorten(error)}")
+
+
+def load_pictures(source: str, image_size: Any, **options: Any) -> Any:
     """Loads pictures as `datasets.load` does, with one-line errors."""
     try:
-        return datasets.load(source, image_size, verbose=True, **options)
-    except (ValueError, OSError, ImportError, MemoryError) as error:
-        fail(f"{source}: {error}")
+        return datasets.load(source, tuple(image_size), verbose=True, **options)
+    except FileNotFoundError:
+        fail(
+            f"{source} does not exist. Pass pictures: a folder, a .zip, .npy "
+            "or .npz file, MNIST's idx files, or tfds:NAME."
+        )
+    except (ValueError, OSError, ImportError) as error:
+        message = shorten(error).replace("`source`", "The source")
+        fail(f"{source}: {message}")
 
 
 def choose_labels(

@@ -1,6 +1,8 @@
 """Text that the programs print: errors, hints, and a stdout that may break."""
 
 import contextlib
+import errno
+import importlib.util
 import logging
 import os
 import pathlib
@@ -15,14 +17,14 @@ from typing import Any, NoReturn
 
 __all__ = [
     "TolerantStream",
+    "exit_with_one_line",
     "fail",
     "gan_blocks_command",
     "hide_tensorflow_log",
-    "option",
     "plural",
     "python_command",
-    "report_errors_in_one_line",
-    "tolerate_broken_stdout",
+    "require",
+    "shorten",
 ]
 
 _LOG_LINE = re.compile(
@@ -30,23 +32,35 @@ _LOG_LINE = re.compile(
     r"|To enable the following instructions.*)\n?",
     re.MULTILINE,
 )
+_DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _logger = logging.getLogger(__name__)
 # These modules raise a `ValueError` or a `RuntimeError` if the user's files or
 # options are wrong. Elsewhere, such an error is a mistake in the code.
-_CHECK_USER_INPUT = tuple(
-    f"gan_blocks.{name}"
-    for name in (
-        *("callbacks", "cli", "datasets", "faces", "metrics", "page"),
-        *("plan", "runs", "samples"),
-    )
+_CHECK_USER_INPUT = (
+    *("gan_blocks.callbacks", "gan_blocks.cli", "gan_blocks.datasets"),
+    *("gan_blocks.faces", "gan_blocks.metrics", "gan_blocks.page"),
+    *("gan_blocks.plan", "gan_blocks.runs", "gan_blocks.samples", "__main__"),
 )
 
 
 def fail(message: object, status: int = 1) -> NoReturn:
     """Prints one line on stderr and ends the process."""
+    program = pathlib.Path(sys.argv[0]).name
+    if program == "__main__.py":
+        program = "gan_blocks"
     with contextlib.suppress(OSError):  # The exit status matters more.
-        print(f"{sys.argv[0]}: {message}", file=sys.stderr)
+        print(f"{program}: {message}", file=sys.stderr)
     raise SystemExit(status)
+
+
+def require(package: str, purpose: str) -> None:
+    """Ends the process with a hint if a Python package is not installed."""
+    if not importlib.util.find_spec(package.replace("-", "_")):
+        command = python_command("-m", "pip", "install", package)
+        fail(
+            f'{purpose} needs the package "{package}", which is not installed. '
+            f"Install it with: {command}"
+        )
 
 
 @contextlib.contextmanager
@@ -78,34 +92,32 @@ def hide_tensorflow_log() -> Iterator[None]:
             sys.stderr.write(_LOG_LINE.sub("", text))
 
 
-def report_errors_in_one_line() -> None:
-    """Replaces the traceback of errors that the user can fix by one line.
+def exit_with_one_line(error: BaseException) -> None:
+    """Prints one line and ends the process, if the user can fix the error.
 
-    This applies to the rest of the process. Mistakes in the code, such as
-    layers that do not fit each other, keep their traceback.
+    Returns if it is a mistake in the code, such as layers that do not fit each
+    other: its traceback helps.
     """
-    sys.excepthook = _report
-
-
-def _report(kind, error, trace):
-    if issubclass(kind, KeyboardInterrupt):
-        fail("Stopped. Work since the last checkpoint is lost.", 130)
+    if isinstance(error, KeyboardInterrupt):
+        fail("Interrupted. Work that was not saved is lost.", 130)
     if _is_out_of_memory(error):
-        fail(f"Out of memory. Try a smaller --batch-size. ({_shorten(error)})")
-    if not _can_user_fix(error, trace):
-        sys.__excepthook__(kind, error, trace)
-        return
-    fail(_shorten(error))
+        fail(
+            "Out of memory. Try a smaller --batch-size, or fewer or smaller "
+            f"pictures. ({shorten(error)})"
+        )
+    if isinstance(error, OSError) and error.errno in _DISK_FULL:
+        fail(f"A file cannot be written ({shorten(error)}). Make space first.")
+    if _can_user_fix(error):
+        fail(shorten(error))
 
 
-def _can_user_fix(error, trace):
+def _can_user_fix(error):
     if isinstance(error, OSError | ImportError):
         return True
     if not isinstance(error, ValueError | RuntimeError):
         return False
-    *_, (frame, _) = traceback.walk_tb(trace)
-    module = frame.f_globals.get("__name__", "")
-    return module == "__main__" or module.startswith(_CHECK_USER_INPUT)
+    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+    return frame.f_globals.get("__name__", "").startswith(_CHECK_USER_INPUT)
 
 
 def _is_out_of_memory(error):
@@ -117,9 +129,10 @@ def _is_out_of_memory(error):
     )
 
 
-def _shorten(error):
+def shorten(error: BaseException | str, width: int = 500) -> str:
+    """Returns the message of an error as one line."""
     text = " ".join(str(error).split()) or type(error).__name__
-    return text if len(text) <= 500 else text[:497] + "..."
+    return text if len(text) <= width else f"{text[: width - 3]}..."
 
 
 def plural(number: int, noun: str) -> str:
@@ -127,17 +140,12 @@ def plural(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
-def option(name: str, value: Any) -> list[str]:
-    """Returns the words of an option, for example `--image-size 64`."""
-    flag = name.replace("_", "-")
-    if isinstance(value, bool):
-        return [f"--{flag}" if value else f"--no-{flag}"]
-    return [f"--{flag}", str(value)]
-
-
 def python_command(*words: Any) -> str:
     """Returns a shell command that runs the same Python with these words."""
-    return _shell([_python(), *words])
+    python = _relative(pathlib.Path(sys.executable))
+    return _shell(
+        sys.orig_argv[0] if python == sys.executable else python, *words
+    )
 
 
 def gan_blocks_command(*words: Any) -> str:
@@ -146,19 +154,14 @@ def gan_blocks_command(*words: Any) -> str:
     if not installed.exists():
         return python_command("-m", "gan_blocks", *words)
     if shutil.which("gan_blocks") == str(installed):
-        return _shell(["gan_blocks", *words])
-    return _shell([_relative(installed), *words])
+        return _shell("gan_blocks", *words)
+    return _shell(_relative(installed), *words)
 
 
-def _shell(words):
-    command = shlex.join(str(word) for word in words)
+def _shell(*words):
+    command = shlex.join(map(str, words))
     backend = os.environ.get("KERAS_BACKEND")
     return f"KERAS_BACKEND={backend} {command}" if backend else command
-
-
-def _python():
-    python = _relative(pathlib.Path(sys.executable))
-    return sys.orig_argv[0] if python == sys.executable else python
 
 
 def _relative(path):
@@ -167,39 +170,25 @@ def _relative(path):
     return str(path.relative_to(here) if path.is_relative_to(here) else path)
 
 
-@contextlib.contextmanager
-def tolerate_broken_stdout() -> Iterator[None]:
-    """Lets a program continue if its output cannot be printed.
-
-    For example, stdout is redirected to a full disk, or is a pipe that nobody
-    reads any more. A warning is logged, and later output is dropped.
-    """
-    with contextlib.redirect_stdout(TolerantStream(sys.stdout)):
-        yield
-
-
 class TolerantStream:
-    """A text stream that drops its text after the first error."""
+    """A text stream that never fails and never waits.
 
-    def __init__(self, stream):
-        self._stream = stream
+    Text appears at once, in a pipe too. If printing fails, for example because
+    the disk is full or the reader of a pipe has ended, a warning is logged and
+    later text is dropped.
+    """
+
+    def __init__(self, stream: Any):
+        # A process that was started without stdout has `None`.
+        self._stream = stream or open(os.devnull, "w")
 
     def __getattr__(self, name):
         return getattr(self._stream, name)
 
     def write(self, text):
-        with self._drop_if_broken():
-            self._stream.write(text)
-        return len(text)
-
-    def flush(self):
-        with self._drop_if_broken():
-            self._stream.flush()
-
-    @contextlib.contextmanager
-    def _drop_if_broken(self):
         try:
-            yield
+            self._stream.write(text)
+            self._stream.flush()
         except OSError as error:
             # The stream's buffer still holds text. It needs a place to go.
             null = os.open(os.devnull, os.O_WRONLY)
@@ -208,3 +197,4 @@ class TolerantStream:
             _logger.warning(
                 "Printing failed (%s). Further output is dropped.", error
             )
+        return len(text)

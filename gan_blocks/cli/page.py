@@ -3,7 +3,6 @@
 import pathlib
 
 from gan_blocks.cli.loading import find_folder
-from gan_blocks.cli.output import fail
 from gan_blocks.page import write_page
 
 __all__ = ["page"]
@@ -11,7 +10,4 @@ __all__ = ["page"]
 
 def page(run: pathlib.Path) -> None:
     """Writes the page of a run."""
-    try:
-        print(write_page(find_folder(run).path))
-    except (ValueError, OSError) as error:
-        fail(str(error))
+    print(write_page(find_folder(run).path))

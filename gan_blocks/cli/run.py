@@ -1,12 +1,12 @@
 """A training run that is controlled from the command line."""
 
 import contextlib
-import importlib.util
+import functools
+import itertools
 import math
 import pathlib
 import sys
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -79,11 +79,16 @@ def start(
     parsed, settings = options.parse_options(
         description, defaults, sample or {}, argv
     )
-    output.report_errors_in_one_line()
+    sys.excepthook = _print_error
     sys.stdout = output.TolerantStream(sys.stdout)
     return Run(
         parsed.output, settings, parsed.resume, parsed.devices, without_gpu
     )
+
+
+def _print_error(kind, error, trace):
+    output.exit_with_one_line(error)
+    sys.__excepthook__(kind, error, trace)
 
 
 class Run(runs.RunFolder):
@@ -95,15 +100,14 @@ class Run(runs.RunFolder):
     Args:
         path: Folder of the run. It must not contain another run.
         settings: Dictionary with `data`, `epochs`, `batch_size`,
-            `steps_per_epoch`, `seed`, `rollbacks`, `evaluate_every`,
-            `features`, `tensorboard` and any others. Each can be read as an
-            attribute of the run.
+            `steps_per_epoch` and any others. Each can be read as an attribute
+            of the run.
         resume: If True, the run in `path` is continued. Defaults to False.
         device_names: Devices to train on, or `["all"]`. Defaults to
             `None`: Keras decides.
         without_gpu: Smaller settings, see `start`. Defaults to `None`.
-        resume_command: Shell command that continues the run, for hints.
-            Defaults to `None`: the program itself with `--resume`.
+        program: Returns a shell command that runs the program with the given
+            options, for hints. Defaults to `None`: the running script.
     """
 
     def __init__(
@@ -113,28 +117,33 @@ class Run(runs.RunFolder):
         resume: bool = False,
         device_names: Sequence[str] | None = None,
         without_gpu: Mapping[str, Any] | None = None,
-        resume_command: str | None = None,
+        program: Callable[..., str] | None = None,
     ):
         super().__init__(path)
-        if not resume and self.settings.exists():
+        if not resume and self.settings_file.exists():
             output.fail(
                 f"{path} already contains a run. Continue it with --resume, "
                 "or choose another folder with --output."
             )
         self._best = self.path / "best.keras"
-        self._options = dict(settings)
+        self.settings = {**options.DEFAULTS, **settings}
         self._resume = resume
         self._device_names = device_names or []
         self._without_gpu = without_gpu or {}
+        words = ["--resume", "--output", self.path]
+        if self._device_names:
+            words += ["--devices", *self._device_names]
         self._rollback_hint = ""
-        if resume_command is None:
-            resume_command = self._command_to_resume()
+        if program is None:
+            program = functools.partial(output.python_command, sys.argv[0])
             self._rollback_hint = (
                 " Continue from the last checkpoint, and halve the learning "
-                f"rates if it happens again: {resume_command} --rollbacks 3"
+                "rates if it happens again: "
+                f"{program(*words, '--rollbacks', 3)}"
             )
-        self._resume_command = resume_command
+        self._resume_command = program(*words)
         self._divergence = callbacks.StopOnDivergence(self.rollbacks)
+        self._trouble = callbacks.WarnOnTrouble()
         self._signal = callbacks.StopOnSignal()
         self._steps = 0
         self._real: Any = None
@@ -149,9 +158,9 @@ class Run(runs.RunFolder):
         keras.utils.set_random_seed(self.seed)
 
     def __getattr__(self, name: str) -> Any:
-        options = self.__dict__.get("_options", {})
-        if name in options:
-            return options[name]
+        settings = self.__dict__.get("settings", {})
+        if name in settings:
+            return settings[name]
         raise AttributeError(f"The run has no setting {name!r}.")
 
     def load_gan(self) -> GAN | None:
@@ -164,7 +173,7 @@ class Run(runs.RunFolder):
         if checkpoint is not None:
             return loading.load_gan(checkpoint)
         if self._resume:
-            _print(
+            print(
                 f"No checkpoint found in {self.checkpoints}. Training starts "
                 "from the beginning."
             )
@@ -184,29 +193,32 @@ class Run(runs.RunFolder):
         number = len(real_images)
         if self.batch_size > number:
             output.fail(
-                f"--batch-size {self.batch_size} is more than the {number} "
-                f"pictures of {self.data}."
+                f"--batch-size {self.batch_size} is more than the "
+                f"{output.plural(number, 'picture')} of {self.data}. Pass "
+                f"--batch-size {number} or less."
             )
         self._steps = self.steps_per_epoch or number // self.batch_size
         self._real = real_images
         self._scope.close()
         if not replicas.is_chief(gan):
             return
-        self._suggest_smaller_settings(gan)
+        self._suggest_smaller_settings()
         files.remove_leftovers(self.path)
-        self.write_settings(self._options)
+        self.write_settings(self.settings)
         steps_done = runs.steps_done(gan)
         if not steps_done:
             images.save_png(images.grid(real_images[:100]), self.real_images)
-        _print(
+        print(
             f"{output.plural(number, 'picture')}, "
             f"{output.plural(self._steps, 'step')} of {self.batch_size} per "
             f"epoch, {output.plural(self.epochs, 'epoch')}."
         )
-        if steps_done:
-            epoch = steps_done // self._steps + 1
-            _print(f"Continues after step {steps_done:,}, in epoch {epoch}.")
-        _print(f"Pictures and checkpoints: {self.path.resolve()}")
+        epoch = steps_done // self._steps + 1
+        if epoch > self.epochs:
+            print(f"All epochs are done, after step {steps_done:,}.")
+        elif steps_done:
+            print(f"Continues after step {steps_done:,}, in epoch {epoch}.")
+        print(f"Pictures and checkpoints: {self.path.resolve()}")
 
     def callbacks(
         self, *own: keras.callbacks.Callback
@@ -222,26 +234,23 @@ class Run(runs.RunFolder):
         Args:
             *own: The recipe's callbacks, `EpochCheckpoint` last.
         """
-        grids = []
         for callback in own:
             if isinstance(callback, callbacks.EpochCheckpoint):
-                callback.arguments = self._options
-            elif isinstance(callback, callbacks.ImageGrid):
-                grids.append(callback)
+                callback.arguments = self.settings
         recorders: list = [callbacks.HistoryTable(self.history)]
         if self.evaluate_every:
             recorders = [self._quality_monitor(), *recorders, _KeepBest(self)]
         if self.tensorboard:
-            if importlib.util.find_spec("tensorboard") is None:
-                output.fail("--tensorboard needs the package tensorboard.")
+            output.require("tensorboard", "--tensorboard")
             folder = str(self.path / "tensorboard")
             recorders.append(keras.callbacks.TensorBoard(folder))
-            for grid in grids[:1]:
+            grids = (x for x in own if isinstance(x, callbacks.ImageGrid))
+            for grid in itertools.islice(grids, 1):
                 grid.tensorboard = folder
         return [
             callbacks.ProgressLine(self.epochs, self._steps),
             self._divergence,
-            callbacks.WarnOnTrouble(),
+            self._trouble,
             *recorders,
             *own,
             self._signal,
@@ -276,9 +285,10 @@ class Run(runs.RunFolder):
         if complete:
             epochs = output.plural(self.epochs, "epoch")
             ended = f"Training is complete: {epochs}."
-        lines = [
-            "",
-            ended,
+        lines = ["", ended]
+        if self._trouble.verdict:
+            lines.append(self._trouble.verdict)
+        lines += [
             f"64 pictures: {picture}",
             f"Page of the run: {page.write_page(self.path)}",
             f"Model: {self.latest_checkpoint()}",
@@ -291,47 +301,35 @@ class Run(runs.RunFolder):
             "Next:",
             f"  {command('generate', self.path, '--seed', 1)}",
             f"  {command('interpolate', self.path)}",
+            f"  {command('animate', self.path)}",
             f"  {self._resume_command} --epochs {2 * self.epochs}",
         ]
-        _print("\n".join(lines))
+        print("\n".join(lines))
 
     def _quality_monitor(self):
-        features: Any = self.features
-        if features is not None:
-            features = keras.saving.load_model(features, compile=False)
         quality = metrics.Quality(
             self._real[:_REAL_IMAGES],
-            features,
+            loading.load_features(self.features),
             num_images=_GENERATED_IMAGES,
             seed=self.seed,
         )
         return callbacks.QualityMonitor(quality, self.evaluate_every)
 
-    def _command_to_resume(self):
-        words = [sys.argv[0], "--resume", "--output", self.path]
-        if self._device_names:
-            words += ["--devices", *self._device_names]
-        return output.python_command(*words)
-
-    def _suggest_smaller_settings(self, gan):
-        """Prints how long training takes without a GPU, if it takes long."""
+    def _suggest_smaller_settings(self):
+        """Prints a command with smaller networks, if there is no GPU."""
         larger = [
             name
             for name, value in self._without_gpu.items()
-            if name in ("image_size", "filters") and self._options[name] > value
+            if name in ("image_size", "filters") and self.settings[name] > value
         ]
         if not larger or self._device_names or devices.has_accelerator():
             return
-        _print("No GPU found. Measuring the speed of this machine...")
-        steps = self.epochs * self._steps - runs.steps_done(gan)
-        seconds = steps * self.batch_size * _seconds_per_image(gan)
         words = [sys.argv[0], "--data", self.data]
         for name, value in self._without_gpu.items():
-            words += output.option(name, value)
+            words += [f"--{name.replace('_', '-')}", value]
         words += ["--output", f"{self.path}_small"]
-        _print(
-            f"Training will take about {_duration(seconds)} here. Smaller "
-            "networks suit a machine without a GPU:\n"
+        print(
+            "No GPU found. Smaller networks suit a machine without a GPU:\n"
             f"  {output.python_command(*words)}"
         )
 
@@ -370,26 +368,4 @@ class _KeepBest(keras.callbacks.Callback):
         ):
             self.model.save(temporary)
             step = runs.steps_done(self.model)
-            runs.write_manifest(temporary, epoch + 1, step, self.run._options)
-
-
-def _seconds_per_image(gan, number=8):
-    """Trains a copy of the GAN for two steps and measures the second one."""
-    copy = GAN.from_config(gan.get_config())
-    copy.compile_from_config(gan.get_compile_config())
-    blank = np.zeros((number, *gan.image_shape), "float32")
-    copy.fit(blank, batch_size=number, verbose=0)
-    start = time.perf_counter()
-    copy.fit(blank, batch_size=number, verbose=0)
-    return (time.perf_counter() - start) / number
-
-
-def _duration(seconds):
-    for unit, size in (("day", 86400), ("hour", 3600), ("minute", 60)):
-        if seconds >= 2 * size:
-            return output.plural(round(seconds / size), unit)
-    return output.plural(round(seconds), "second")
-
-
-def _print(text):
-    print(text, flush=True)
+            runs.write_manifest(temporary, epoch + 1, step, self.run.settings)

@@ -1,6 +1,7 @@
 """The action `train`: a GAN from a folder of pictures."""
 
 import dataclasses
+import functools
 import pathlib
 from collections.abc import Sequence
 from typing import Any
@@ -13,15 +14,7 @@ from gan_blocks.plan import Plan
 
 __all__ = ["train"]
 
-_PLAN_FIELDS = [field.name for field in dataclasses.fields(Plan)]
-# Settings of a `Run` that this action has no options for.
-_RUN_DEFAULTS = {
-    "steps_per_epoch": None,
-    "rollbacks": 0,
-    "evaluate_every": 0,
-    "features": None,
-    "tensorboard": False,
-}
+_PLAN_FIELDS = {field.name for field in dataclasses.fields(Plan)}
 
 
 def train(
@@ -41,59 +34,45 @@ def train(
         **chosen: `image_size`, `channels`, `classes` and fields of the plan.
             `None` stands for the default.
     """
-    if output is None:
-        if pictures is None:
-            fail("Pass the pictures to train on, or --resume --output FOLDER.")
+    if output is None and pictures is not None:
         output = _default_output(pictures)
+    if output is None or (pictures is None and not resume):
+        fail("Pass the pictures to train on, or --resume --output FOLDER.")
     chosen = {name: v for name, v in chosen.items() if v is not None}
     if resume:
         settings = _settings_of_run(output, chosen)
     else:
         size = chosen.pop("image_size", (64, 64))
-        settings = {
-            "data": None,
-            "image_shape": (*size, chosen.pop("channels", 3)),
-            "classes": False,
-            **chosen,
-        }
+        shape = (*size, chosen.pop("channels", 3))
+        settings = {"image_shape": shape, "classes": False, **chosen}
     if pictures is not None:
         settings["data"] = pictures
-    elif not resume:
-        fail("Pass the pictures to train on.")
     try:
-        plan = Plan(**{k: v for k, v in settings.items() if k in _PLAN_FIELDS})
+        plan = Plan(**{k: settings[k] for k in _PLAN_FIELDS & set(settings)})
     except ValueError as error:
-        fail(error)
-    settings = {**settings, **dataclasses.asdict(plan), **_RUN_DEFAULTS}
-    del settings["num_classes"]  # Counted below.
-    words = ["train", "--resume", "--output", output]
-    if devices:
-        words += ["--devices", *devices]
+        fail(str(error).replace("`image_shape`", "--image-size"))
     run = Run(
         output,
-        settings,
+        {"steps_per_epoch": None, **settings, **dataclasses.asdict(plan)},
         resume,
         devices,
-        resume_command=gan_blocks_command(*words),
+        program=functools.partial(gan_blocks_command, "train"),
     )
-    height, width, channels = plan.image_shape
-    loaded = loading.load_pictures(
-        run.data, (height, width), channels=channels, labels=run.classes
+    *size, channels = plan.image_shape
+    images = loading.load_pictures(
+        run.data, size, channels=channels, labels=run.classes
     )
-    images, labels = loaded if run.classes else (loaded, None)
-    if labels is not None:
-        plan.num_classes = int(labels.max()) + 1
+    labels = None
+    if run.classes:
+        images, labels = images
+        plan.num_classes = run.settings["num_classes"] = int(labels.max()) + 1
     gan = run.load_gan() or plan.build()
-    if replicas.is_chief(gan):
-        print(plan, flush=True)
     run.prepare(gan, images)
+    if replicas.is_chief(gan):
+        print(plan)
     gan.fit(
         datasets.batches(
-            images,
-            plan.batch_size,
-            seed=plan.seed,
-            flip=plan.flip,
-            labels=labels,
+            images, plan.batch_size, plan.seed, flip=plan.flip, labels=labels
         ),
         epochs=plan.epochs,
         resume=True,

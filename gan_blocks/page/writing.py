@@ -84,7 +84,9 @@ def write_page(run: PathLike) -> pathlib.Path:
     steps += [step for step, _, _ in pictures if step is not None]
     last_step = max([1, *steps])
     manifest = _read_latest_manifest(folder, notes)
-    settings = _read(folder.settings, lambda _: folder.read_settings(), notes)
+    settings = _read(
+        folder.settings_file, lambda _: folder.read_settings(), notes
+    )
     settings = settings or manifest.get("arguments") or {}
     template = pathlib.Path(__file__).with_name("page.html")
     text = string.Template(template.read_text(encoding="utf-8")).substitute(

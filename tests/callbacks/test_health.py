@@ -1,4 +1,3 @@
-import logging
 import types
 
 import keras
@@ -25,17 +24,12 @@ def feed(caplog, *epochs, warn=None, steps=300, first_step=0):
     warn.set_model(types.SimpleNamespace(optimizer=optimizer))
     warn.on_train_begin()
     caplog.clear()
-    with caplog.at_level(logging.INFO, "gan_blocks.callbacks"):
-        for epoch, logs in enumerate(epochs):
-            warn.on_epoch_begin(epoch)
-            optimizer.iterations += steps
-            warn.on_epoch_end(epoch, logs)
-        warn.on_train_end()
-    return [
-        record.getMessage()
-        for record in caplog.records
-        if record.levelno == logging.WARNING
-    ]
+    for epoch, logs in enumerate(epochs):
+        warn.on_epoch_begin(epoch)
+        optimizer.iterations += steps
+        warn.on_epoch_end(epoch, logs)
+    warn.on_train_end()
+    return caplog.messages
 
 
 @every_problem
@@ -88,8 +82,18 @@ def test_the_message_disappears_with_the_problem(caplog):
     assert warn.message is None
     feed(caplog, *[logs] * 3, warn=warn)
     assert warn.message
-    warn.on_train_begin()
+    feed(caplog, warn=warn)  # A new run begins.
     assert warn.message is None and warn.verdict is None
+
+
+def test_a_resumed_fit_continues_the_duration_of_a_problem(caplog):
+    logs = HEALTHY | PROBLEMS["mode collapse"]
+    warn = WarnOnTrouble()
+    assert feed(caplog, logs, warn=warn) == []
+    (message,) = feed(caplog, logs, warn=warn, first_step=300)
+    assert message.startswith("Epoch 1: mode collapse")
+    assert feed(caplog, logs, warn=warn, first_step=600) == []
+    assert warn.verdict.startswith("Mode collapse: spread 0.05")
 
 
 @pytest.mark.parametrize(
@@ -147,12 +151,10 @@ def test_nan_is_not_a_mode_collapse(caplog):
         ),
     ],
 )
-def test_the_verdict_is_logged_at_the_end(logs, epochs, verdict, caplog):
+def test_the_verdict_summarizes_the_last_epoch(logs, epochs, verdict, caplog):
     warn = WarnOnTrouble()
     feed(caplog, *[logs] * epochs, warn=warn)
     assert warn.verdict == verdict
-    last = caplog.records[-1]
-    assert (last.levelno, last.getMessage()) == (logging.INFO, verdict)
 
 
 # Training.

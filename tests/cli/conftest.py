@@ -1,10 +1,11 @@
 import sys
 
-from gan_blocks import GAN
 import keras
 import pytest
 from support import gans
 from support.trained_runs import train_run
+
+from gan_blocks import GAN
 
 
 @pytest.fixture(scope="session")

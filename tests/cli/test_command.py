@@ -2,13 +2,14 @@ import subprocess
 import sys
 import types
 
-from gan_blocks import GAN
-from gan_blocks._version import __version__
-from gan_blocks.cli.command import main
 import keras
 import pytest
 from support import gans
 from support.trained_runs import command, train_run
+
+from gan_blocks import GAN
+from gan_blocks._version import __version__
+from gan_blocks.cli.command import main
 
 ACTIONS = (
     *("train", "generate", "interpolate", "evaluate", "animate", "export"),
@@ -116,15 +117,14 @@ def test_a_model_that_cannot_be_loaded_says_which_versions_saved_it(
     [
         (
             ("generate", "{none}"),
-            "No checkpoint found in {none}/checkpoints. Train first, or pass "
-            "a .keras file instead of the folder.",
+            "{none} does not exist. Pass the folder of a run.",
         ),
-        (("export", "{none}", "g.keras"), "No checkpoint found in"),
+        (("export", "{empty}", "g.keras"), "No checkpoint found in {empty}"),
         (("interpolate", "{none}/gan.keras"), "gan.keras does not exist."),
         (("animate", "{none}"), "No grids found in {none}/grids"),
         (("page", "{none}"), "must be the folder of a run"),
-        (("evaluate", "{run}", "--data", "{none}"), "{none}: "),
-        (("train", "{none}"), "{none}: "),
+        (("evaluate", "{run}", "--data", "{none}"), "{none} does not exist."),
+        (("train", "{none}"), "{none} does not exist. Pass pictures: "),
     ],
 )
 def test_a_missing_file_is_reported_in_one_line(
@@ -132,6 +132,7 @@ def test_a_missing_file_is_reported_in_one_line(
 ):
     monkeypatch.chdir(tmp_path)
     places = {"run": run.path, "none": tmp_path / "none"}
+    places["empty"] = run.path / "grids"
     with pytest.raises(SystemExit) as exit_:
         command(*(word.format(**places) for word in words))
     assert exit_.value.code == 1

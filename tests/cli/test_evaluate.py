@@ -77,9 +77,9 @@ def test_a_classifier_of_the_labels_can_give_the_features(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--features", "none.keras"], "cannot be evaluated"),
+        (["--features", "none.keras"], "none.keras cannot be loaded"),
         (["--split", "other"], "real.npz: "),
-        (["--number", "3"], "3 is not at least 4"),
+        (["--number", "3"], "must be at least 4"),
     ],
 )
 def test_wrong_options_are_reported_in_one_line(

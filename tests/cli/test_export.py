@@ -4,11 +4,12 @@ import shlex
 import subprocess
 import sys
 
-from gan_blocks.runs import latest_checkpoint
 import keras
 import numpy as np
 import pytest
 from support.trained_runs import command
+
+from gan_blocks.runs import latest_checkpoint
 
 # Programs without gan_blocks that use the inputs in `arrays`, by name.
 READERS = {

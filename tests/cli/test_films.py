@@ -2,12 +2,13 @@ import os
 import shutil
 import stat
 
-from gan_blocks import images
 import keras
 import numpy as np
-from PIL import Image
 import pytest
+from PIL import Image
 from support.trained_runs import command
+
+from gan_blocks import images
 
 
 def frames_of(path):

@@ -1,10 +1,11 @@
-from gan_blocks import GAN, images
 import keras
 import numpy as np
-from PIL import Image
 import pytest
+from PIL import Image
 from support import gans
 from support.trained_runs import command
+
+from gan_blocks import GAN, images
 
 
 def pixels(path):
@@ -81,7 +82,7 @@ def test_the_file_names_tell_labels_and_truncation(class_run):
         (["--labels", "a"], "must be like 3 or 0,1,2"),
         (["--folder", "f"], "--folder needs --separate"),
         (["--output", "grid.jpg"], "must end in .png"),
-        (["--number", "0"], "0 is not at least 1"),
+        (["--number", "0"], "must be at least 1"),
     ],
 )
 def test_wrong_options_are_reported_in_one_line(

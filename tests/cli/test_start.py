@@ -126,9 +126,9 @@ def test_the_sample_has_its_own_defaults(capsys):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--epochs", "0"], "not at least 1"),
+        (["--epochs", "0"], "must be at least 1"),
         (["--epochs", "many"], "invalid"),
-        (["--seed", "-1"], "not at least 0"),
+        (["--seed", "-1"], "must be at least 0"),
         (["--resume"], "No run found in"),
         (["--batch-size", "41"], "more than the 40 pictures"),
         (["--devices", "gpu:77"], "gpu:77"),
@@ -374,7 +374,11 @@ def report(error):
     [
         (FileNotFoundError("no\nsuch pictures"), 1, "no such pictures"),
         (OSError(28, "No space left on device"), 1, "No space left on device"),
-        (KeyboardInterrupt(), 130, "since the last checkpoint"),
+        (
+            KeyboardInterrupt(),
+            130,
+            "Interrupted. Work that was not saved is lost.",
+        ),
         (MemoryError(), 1, "Out of memory. Try a smaller --batch-size"),
     ],
 )
@@ -477,11 +481,8 @@ def test_a_large_run_without_a_gpu_suggests_smaller_settings(
     small = {"filters": 2, "discriminator_rate": 1e-4}
     train(tmp_path / "run", without_gpu=small, **settings)
     text = capsys.readouterr().out
-    assert re.search(r"Training will take about \d+ seconds? here", text)
     assert (
         f"--filters 2 --discriminator-rate 0.0001 --output {tmp_path}" in text
     )
-    # The measurement does not change the training.
     train(tmp_path / "plain", **settings)
-    assert_same_variables(load(tmp_path / "run"), load(tmp_path / "plain"))
     assert "GPU" not in capsys.readouterr().out

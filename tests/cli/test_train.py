@@ -65,7 +65,7 @@ def test_classes_are_learned_if_wanted(pictures, tmp_path):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--image-size", "9"], "`image_shape` must have a shorter side"),
+        (["--image-size", "9"], "--image-size must have a shorter side"),
         (["--image-size", "8x8x8"], "must be like 64 or 64x96"),
         (["--batch-size", "21"], "more than the 20 pictures"),
         (["--learning-rate", "0"], "must be positive"),
@@ -85,7 +85,7 @@ def test_wrong_options_are_reported_in_one_line(
     ("words", "message"),
     [
         ([], "Pass the pictures to train on, or --resume --output FOLDER."),
-        (["--output", "run"], "Pass the pictures to train on."),
+        (["--output", "run"], "Pass the pictures to train on, or --resume"),
         (["--output", "run", "--resume"], "No run found in run"),
         (["--output", "run", "--resume", "--no-flip"], "Received: --flip"),
     ],

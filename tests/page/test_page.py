@@ -2,11 +2,12 @@ import json
 import re
 import shutil
 
-from gan_blocks import images, page
 import numpy as np
-from PIL import Image
 import pytest
+from PIL import Image
 from support.trained_runs import command, train_run
+
+from gan_blocks import images, page
 
 HISTORY = """epoch,step,d_loss,g_loss,kid
 1,40,1.4,0.7,
