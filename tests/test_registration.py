@@ -26,12 +26,3 @@ def test_a_gan_can_be_loaded_after_the_import_of_the_package(imports):
         + [FOLDER / "gan_0_1.keras"],
         check=True,
     )
-
-
-@pytest.mark.slow
-def test_the_command_line_imports_no_keras_and_no_numpy():
-    code = (
-        "import sys, gan_blocks.cli.command; "
-        "sys.exit('keras' in sys.modules or 'numpy' in sys.modules)"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,14 +1,16 @@
 """Trains GANs without interruption, with a stop, and from the checkpoints.
 
-    python train_and_stop.py FOLDER STAGE KIND...
+    python train_and_stop.py FOLDER begin|resume average|all
 
 The stage `begin` trains a GAN to the end, and starts a second training that a
 signal stops in the middle of the second epoch. The second training leaves a
 checkpoint of that step and one of the first epoch. The stage `resume`, in a
 new process, continues from each of the two. The final state of each GAN is
-written to `FOLDER/KIND_*.npz`.
+written to `FOLDER/*.npz`. The last argument tells how much state a GAN has: a
+moving average and two optimizers, or everything that can be saved.
 """
 
+import functools
 import pathlib
 import signal
 import sys
@@ -17,67 +19,59 @@ import keras
 import numpy as np
 from keras import ops
 
-from gan_blocks import GAN, callbacks, datasets, layers, losses, penalties, runs
+from gan_blocks import (
+    GAN,
+    callbacks,
+    datasets,
+    layers,
+    losses,
+    networks,
+    penalties,
+    runs,
+)
 
 IMAGES, BATCH_SIZE = 50, 8
+SHAPE = (16, 16, 1)
 STEPS_PER_EPOCH = IMAGES // BATCH_SIZE
 EPOCHS = 3
 LAST_STEP = STEPS_PER_EPOCH + 2  # The last step of the stage `begin`.
+# With several discriminator steps, TensorFlow optimizes the graph of a step
+# differently each time that it compiles it. The last bits are then different.
+DISCRIMINATOR_STEPS = 1 if keras.backend.backend() == "tensorflow" else 2
 
 
-def build_networks(normalization=None, dropout=0.0, augmentation=()):
-    options = {"normalization": normalization, "dropout": dropout}
-    generator = keras.Sequential(
-        [
-            keras.Input((8,)),
-            keras.layers.Dense(64),
-            keras.layers.Reshape((4, 4, 4)),
-            layers.TransposedConvBlock(4, **options),
-            keras.layers.Conv2D(1, 3, padding="same", activation="tanh"),
+def build_gan(kind):
+    """Builds a GAN with a moving average, or with all kinds of state."""
+    rate, dropout, augmentation, options = 2e-3, 0.0, [], {}
+    if kind == "all":
+        rate = keras.optimizers.schedules.ExponentialDecay(5e-3, 3, 0.8)
+        dropout = 0.2
+        augmentation = [
+            keras.layers.RandomTranslation(0.1, 0.1),
+            layers.AdaptiveAugment(("flip",), images_to_adapt=100),
         ]
+        options = {
+            "loss": losses.NonSaturating(label_smoothing=0.1),
+            "penalty": [
+                penalties.R1(0.1, interval=2),
+                penalties.GradientPenalty(0.1),
+            ],
+            "discriminator_steps": DISCRIMINATOR_STEPS,
+        }
+    up, down = (
+        functools.partial(block, dropout=dropout)
+        for block in (layers.TransposedConvBlock, layers.StridedConvBlock)
     )
-    discriminator = keras.Sequential(
-        [
-            keras.Input((8, 8, 1)),
-            *augmentation,
-            layers.StridedConvBlock(8, **options),
-            keras.layers.Flatten(),
-            keras.layers.Dense(1),
-        ]
-    )
-    return generator, discriminator
-
-
-def build_gan(networks=None, ema_momentum=None, rate=2e-3, **options):
-    gan = GAN(*(networks or build_networks()), ema_momentum=ema_momentum)
+    generator = networks.dcgan_generator(SHAPE, 8, 4, block=up)
+    discriminator = networks.dcgan_discriminator(SHAPE, 4, block=down)
+    augmented = [keras.Input(SHAPE), *augmentation, *discriminator.layers]
+    gan = GAN(generator, keras.Sequential(augmented), ema_momentum=0.9)
     gan.compile(
         keras.optimizers.Adam(rate, beta_1=0.5),
         keras.optimizers.RMSprop(1e-3),
         **options,
     )
     return gan
-
-
-def build_gan_with_all_kinds_of_state():
-    augmentation = [
-        keras.layers.RandomTranslation(0.1, 0.1),
-        layers.AdaptiveAugment(("flip",), images_to_adapt=100),
-    ]
-    rate = keras.optimizers.schedules.ExponentialDecay(5e-3, 3, 0.8)
-    return build_gan(
-        build_networks("batch", 0.2, augmentation),
-        ema_momentum=0.9,
-        rate=rate,
-        loss=losses.NonSaturating(label_smoothing=0.1),
-        penalty=[penalties.R1(0.1, interval=2), penalties.GradientPenalty(0.1)],
-    )
-
-
-KINDS = {
-    "average": lambda: build_gan(ema_momentum=0.99),
-    "steps": lambda: build_gan(discriminator_steps=3),
-    "all": build_gan_with_all_kinds_of_state,
-}
 
 
 class SendSigterm(keras.callbacks.Callback):
@@ -94,7 +88,7 @@ class SendSigterm(keras.callbacks.Callback):
 def fit(gan, *used_callbacks):
     """Trains until the end or the signal. Returns the last logs."""
     images = np.random.default_rng(0).integers(
-        0, 256, (IMAGES, 8, 8, 1), np.uint8
+        0, 256, (IMAGES, *SHAPE), np.uint8
     )
     history = gan.fit(
         datasets.batches(images, BATCH_SIZE, seed=3, flip=True),
@@ -124,12 +118,12 @@ def write(path, gan, logs):
 
 def begin(folder, kind):
     keras.utils.set_random_seed(0)
-    gan = KINDS[kind]()
-    write(folder / f"{kind}_uninterrupted.npz", gan, fit(gan))
+    gan = build_gan(kind)
+    write(folder / "uninterrupted.npz", gan, fit(gan))
     keras.utils.set_random_seed(0)
     fit(
-        KINDS[kind](),
-        callbacks.EpochCheckpoint(folder / kind, every_n_epochs=1),
+        build_gan(kind),
+        callbacks.EpochCheckpoint(folder, every_n_epochs=1),
         SendSigterm(),
         callbacks.StopOnSignal(),
     )
@@ -137,20 +131,19 @@ def begin(folder, kind):
 
 def resume(folder, kind):
     keras.utils.set_random_seed(1)  # The global seed must not matter.
-    latest = runs.latest_checkpoint(folder / kind)
+    latest = runs.latest_checkpoint(folder)
     assert latest.name == runs.checkpoint_name(1, LAST_STEP)
-    gan = keras.saving.load_model(folder / kind / runs.checkpoint_name(1))
-    write(folder / f"{kind}_from_epoch.npz", gan, fit(gan))
+    gan = keras.saving.load_model(folder / runs.checkpoint_name(1))
+    write(folder / "from_epoch.npz", gan, fit(gan))
     gan = keras.saving.load_model(latest)
     logs = fit(
         gan,
-        callbacks.EpochCheckpoint(folder / kind, every_n_epochs=1),
+        callbacks.EpochCheckpoint(folder, every_n_epochs=1),
         callbacks.StopOnSignal(),
     )
-    write(folder / f"{kind}_from_step.npz", gan, logs)
+    write(folder / "from_step.npz", gan, logs)
 
 
 if __name__ == "__main__":
     stage = {"begin": begin, "resume": resume}[sys.argv[2]]
-    for name in sys.argv[3:]:
-        stage(pathlib.Path(sys.argv[1]), name)
+    stage(pathlib.Path(sys.argv[1]), sys.argv[3])

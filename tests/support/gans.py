@@ -77,10 +77,6 @@ def values(variables):
     return [ops.convert_to_numpy(v).copy() for v in variables]
 
 
-def state(gan):
-    return values([*gan.variables, *gan.optimizer.variables])
-
-
 def assert_same(before, after):
     for old, new in zip(before, after, strict=True):
         np.testing.assert_array_equal(old, new)
@@ -93,7 +89,8 @@ def assert_close(before, after, **tolerance):
 
 def assert_same_state(gan, expected):
     """Checks that all variables, also of the optimizers, have the same bits."""
-    assert_same(state(gan), state(expected))
+    both = [[*g.variables, *g.optimizer.variables] for g in (gan, expected)]
+    assert_same(*map(values, both))
 
 
 def assert_changed(before, after):

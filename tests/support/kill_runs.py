@@ -11,9 +11,10 @@ folders, where SIGKILL ends it at random moments, most of them while a certain
 file is being written. Each run is resumed until it ends by itself, and new
 runs are started until all kills are used up. In the end, every folder must be
 the same as that of the uninterrupted run: the bits of each checkpoint and
-image, and each row of the history. A process that ends neither by the signal
-nor with status 0 counts as a failed run. With `--terminate`, some of the
-signals are SIGTERM, after which a run saves a checkpoint.
+image, and each row of the history. Only one old checkpoint may be left. A
+process that ends neither by the signal nor with status 0 counts as a failed
+run. With `--terminate`, some of the signals are SIGTERM, after which a run
+saves a checkpoint.
 
 The script can be any script that has an option `--output`. It must have an
 option `--resume` if it writes the file `arguments.json`. The number of grids
@@ -27,13 +28,15 @@ import dataclasses
 import os
 import pathlib
 import random
+import re
 import signal
 import subprocess
 import sys
 import tempfile
 import time
+import zipfile
 
-from support.compare_runs import differences, is_damaged, newest_checkpoint
+from gan_blocks import runs
 
 SCRIPT = pathlib.Path(__file__).parents[2] / "recipes" / "digits_gan.py"
 # An epoch takes less than 0.1 s.
@@ -124,7 +127,7 @@ def kill_and_resume(command, folder, kills):
         while end == "killed":
             end = _run_once(command, output, kills, start_time, report)
         if end == "finished":
-            report.different += differences(uninterrupted, output, sigterm)
+            report.different += _differences(uninterrupted, output, sigterm)
         else:
             report.failed.append(f"{output.name} {end}; see {output.name}.txt")
     return report
@@ -134,7 +137,8 @@ def _run_once(command, output, kills, start_time, report):
     """Starts or resumes a run and returns how its process ended."""
     before = _snapshot(output)
     known_paths = {path for path, *_ in before}
-    last = newest_checkpoint(output.with_name("uninterrupted")).name
+    expected = output.with_name("uninterrupted").glob("checkpoints/*.keras")
+    last = max(expected).name
     process = _start(command, output)
     kill, sent = kills.pop(0) if kills else None, False
     try:
@@ -154,7 +158,7 @@ def _run_once(command, output, kills, start_time, report):
     drawn = {path for path in changed if path.match("grids/*.png")}
     if known_paths and drawn:
         report.grids_drawn_again[len(known_paths & drawn)] += 1
-    report.damaged += filter(is_damaged, output.glob("checkpoints/*.keras"))
+    report.damaged += filter(_is_damaged, output.glob("checkpoints/*.keras"))
     # A process that handles the signal ends like a shell, with 128 added.
     if sent and status in (-kill.signal, 128 + kill.signal):
         return "killed"
@@ -234,6 +238,80 @@ def _activity(changed, last):
         return "after the last save"
     drawn = any(path.match("grids/*.png") for path in changed)
     return "training" if drawn else "starting"
+
+
+def _is_damaged(path):
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.testzip() is not None
+    except zipfile.BadZipFile:
+        return True
+
+
+def _differences(expected_run, run, stopped_by_sigterm):
+    """Lists the files of a run that differ from an uninterrupted run.
+
+    SIGTERM in the middle of an epoch adds a checkpoint and a row for a part of
+    the epoch. If `stopped_by_sigterm` is true, only the newest checkpoint and
+    the last row of each epoch are compared.
+    """
+    expected, received = (
+        {
+            str(path.relative_to(folder)): _content(path)
+            for path in folder.glob("**/*")
+        }
+        for folder in (expected_run, run)
+    )
+    whole, resumed = (
+        sorted(name for name in names if name.startswith("checkpoints/"))
+        for names in (expected, received)
+    )
+    # A process that is killed after its last save, but before it removes an
+    # older checkpoint, leaves that one. Only another save would remove it.
+    found, ignored = [], {*[name for name in resumed if name < whole[0]][-1:]}
+    if stopped_by_sigterm:
+        found = _different_epochs(
+            expected_run / "history.csv", run / "history.csv"
+        )
+        ignored |= {"history.csv", *whole[:-1], *resumed[:-1]}
+    for name in sorted((expected.keys() | received.keys()) - ignored):
+        if name not in received:
+            found.append(f"{name} is missing")
+        elif name not in expected:
+            found.append(f"{name} is unexpected")
+        elif expected[name] != received[name]:
+            found.append(f"{name} is different")
+    return [f"{run.name}: {line}" for line in found]
+
+
+def _different_epochs(expected_table, table):
+    """Lists the epochs whose last row differs."""
+    found, received = [], collections.defaultdict(list)
+    for row in runs.read_history(table):
+        received[row["epoch"]].append(row)
+    for expected in runs.read_history(expected_table):
+        *parts, last = received[expected["epoch"]] or [{}]
+        # The values of a resumed epoch are the means of its second part.
+        resumed = parts and last["step"] == expected["step"]
+        if last != expected and not resumed:
+            found.append(f"history.csv: no row is {expected}")
+    return found
+
+
+def _content(path):
+    """Returns the content of a file, without the dates in a checkpoint."""
+    if path.is_dir() or path.name == "index.html":
+        return None  # The page contains the name of its folder.
+    if path.suffix != ".keras" or _is_damaged(path):
+        return path.read_bytes()
+    with zipfile.ZipFile(path) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    del parts["metadata.json"]  # It contains the date.
+    # Keras uses memory addresses as ids.
+    parts["config.json"] = re.sub(
+        rb', "shared_object_id": \d+', b"", parts["config.json"]
+    )
+    return parts
 
 
 def _print_report(report):
