@@ -137,14 +137,6 @@ def latest_checkpoint(folder: PathLike) -> pathlib.Path | None:
     Returns:
         The checkpoint with the highest epoch and, within that epoch, the
         highest step. `None` if the folder has no undamaged checkpoint.
-
-    Example:
-
-    ```python
-    from gan_blocks import runs
-
-    assert runs.latest_checkpoint("a_folder_that_does_not_exist") is None
-    ```
     """
     for path in reversed(list_checkpoints(folder)):
         damage = _find_damage(path)
@@ -208,22 +200,13 @@ def read_manifest(path: PathLike) -> dict[str, Any]:
     Example:
 
     ```python
-    import tempfile
-
     import keras
-    import numpy as np
-
-    from gan_blocks import callbacks, runs
+    from gan_blocks import runs
 
     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
-    model.compile(optimizer="sgd", loss="mean_squared_error")
-    data = np.zeros((8, 2)), np.zeros((8, 1))
-    with tempfile.TemporaryDirectory() as folder:
-        checkpoint = callbacks.EpochCheckpoint(folder, arguments={"seed": 3})
-        model.fit(*data, batch_size=4, callbacks=[checkpoint], verbose=0)
-        manifest = runs.read_manifest(f"{folder}/epoch_0001.keras")
-    assert manifest["step"] == 2
-    assert manifest["arguments"] == {"seed": 3}
+    model.save("epoch_0001.keras")
+    runs.write_manifest("epoch_0001.keras", epoch=1, step=625)
+    assert runs.read_manifest("epoch_0001.keras")["step"] == 625
     ```
     """
     try:

@@ -62,44 +62,35 @@ def apply(optimizer, gradients, variables):
 
 def training_step(update):
     """Gives `update(model, data)` the signature that Keras calls on JAX."""
-
-    def train_step(model, state, data):
-        groups = [
-            model.trainable_variables,
-            model.non_trainable_variables,
-            model.optimizer.variables,
-            model.metrics_variables,
-        ]
-        return _stateless(update, model, data, groups, state)
-
-    return train_step
+    return _stateless(update, lambda model: [model.optimizer.variables])
 
 
 def evaluation_step(update):
-    def test_step(model, state, data):
+    return _stateless(update, lambda model: [])
+
+
+def _stateless(update, optimizer_variables):
+    def step(model, state, data):
         groups = [
             model.trainable_variables,
             model.non_trainable_variables,
+            *optimizer_variables(model),
             model.metrics_variables,
         ]
-        return _stateless(update, model, data, groups, state)
+        mapping = [
+            pair
+            for variables, values in zip(groups, state, strict=True)
+            for pair in zip(variables, values, strict=True)
+        ]
+        with NestedScope(mapping) as scope:
+            logs = update(model, data)
+            state = tuple(
+                [scope.get_current_value(variable) for variable in variables]
+                for variables in groups
+            )
+        return logs, state
 
-    return test_step
-
-
-def _stateless(update, model, data, groups, state):
-    mapping = [
-        pair
-        for variables, values in zip(groups, state, strict=True)
-        for pair in zip(variables, values, strict=True)
-    ]
-    with NestedScope(mapping) as scope:
-        logs = update(model, data)
-        state = tuple(
-            [scope.get_current_value(variable) for variable in variables]
-            for variables in groups
-        )
-    return logs, state
+    return step
 
 
 def compiled_inference(function):

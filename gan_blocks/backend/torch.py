@@ -63,8 +63,7 @@ def training_step(update):
     return update
 
 
-def evaluation_step(update):
-    return update
+evaluation_step = training_step
 
 
 def compiled_inference(function):

@@ -79,13 +79,14 @@ class GAN(keras.Model):
           the discriminator cannot tell real from generated images.
         - `real_accuracy`, `fake_accuracy`: the share of the real and of the
           generated images that the discriminator classifies correctly, from 0
-          to 1. A logit on the loss's `decision_threshold` counts as half. Only
-          logged if the loss has a threshold. If both are near 1, the
-          discriminator dominates.
+          to 1. A logit on the loss's `decision_threshold` counts as half. The
+          accuracies are logged only if the loss has a threshold. If both are
+          near 1, the discriminator dominates.
         - `spread`: how varied the generated images are, relative to the real
           images of the batch: the root mean squared deviation from the mean
           image, generated divided by real. 0 means that all generated images
-          are equal (mode collapse), 1 that they are as varied as the data.
+          are equal (mode collapse). 1 means that they vary as much as the real
+          images.
 
     Raises:
         ValueError: If the networks do not fit each other or are not built, or
@@ -267,7 +268,7 @@ class GAN(keras.Model):
                 reached (`optimizer.iterations`).
             y: Labels, if `x` is an array.
             batch_size: As in `keras.Model.fit`.
-            epochs: Number of epochs.
+            epochs: Number of epochs. Defaults to 1.
             verbose: As in `keras.Model.fit`.
             callbacks: As in `keras.Model.fit`.
             resume: If True, `epochs` is the total number of epochs, and
@@ -275,9 +276,6 @@ class GAN(keras.Model):
                 in the middle of an epoch. Needs data that can start at any
                 step, such as `datasets.batches`. Defaults to False.
             **kwargs: As in `keras.Model.fit`.
-
-        Returns:
-            `keras.callbacks.History`.
 
         Raises:
             ValueError: If the GAN is not compiled, or if `resume` is True and
