@@ -113,8 +113,8 @@ def _add_train(parser: Parser) -> None:
 
 def _add_generate(parser: Parser) -> None:
     _add_latents(parser, 64, 1, "number of pictures")
-    text = "multiplies the latents; below 1, pictures are more typical and "
-    parser.add("truncation", text + "less varied", 1.0)
+    text = "multiplies the latents; below 1, pictures are less varied"
+    parser.add("truncation", text, 1.0)
     parser.add("scale", _SCALE, 1)
     group = parser.add_mutually_exclusive_group()
     text = (
