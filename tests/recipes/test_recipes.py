@@ -467,5 +467,5 @@ def test_ctrl_c_before_training_ends_a_recipe_in_one_line(tmp_path):
     _, err = process.communicate()
     assert process.returncode == 130
     (line,) = err.splitlines()
-    assert "Work since the last checkpoint is lost" in line
+    assert "Work that was not saved is lost" in line
     assert not (tmp_path / "run").exists()
