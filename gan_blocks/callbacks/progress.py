@@ -163,7 +163,7 @@ class ProgressLine(keras.callbacks.Callback):
         if self._epoch or self._offset:
             run = f"The rest of {self._total_epochs} epochs"
         self._screen.keep(
-            f"{run} will take about {_duration(left)} on {_device()}."
+            f"{run} will take about {duration(left)} on {_device()}."
         )
 
     def _seconds_left(self):
@@ -209,7 +209,7 @@ class ProgressLine(keras.callbacks.Callback):
             )
         left = self._seconds_left()
         if left:
-            parts["left"] = f"{_duration(left)} left"
+            parts["left"] = f"{duration(left)} left"
         width = min(_WIDTH, shutil.get_terminal_size().columns - 1)
         for name in _OPTIONAL:
             if len(" ".join(parts.values())) <= width:
@@ -277,8 +277,8 @@ def _number(value):
     return f"{value:.2f}" if abs(value) < 100 else f"{value:.3g}"
 
 
-def _duration(seconds: float) -> str:
-    """Returns a duration such as "2 h 05 min" or "3 min 20 s"."""
+def duration(seconds: float) -> str:
+    """Returns text such as "2 h 05 min" or "3 min 20 s"."""
     minutes, seconds = divmod(max(1, round(seconds)), 60)
     hours, minutes = divmod(minutes, 60)
     if hours:

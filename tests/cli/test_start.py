@@ -481,8 +481,11 @@ def test_a_large_run_without_a_gpu_suggests_smaller_settings(
     small = {"filters": 2, "discriminator_rate": 1e-4}
     train(tmp_path / "run", without_gpu=small, **settings)
     text = capsys.readouterr().out
+    assert re.search(r"Training will take about \d+ s here", text)
     assert (
         f"--filters 2 --discriminator-rate 0.0001 --output {tmp_path}" in text
     )
+    # The measurement does not change the training.
     train(tmp_path / "plain", **settings)
+    assert_same_variables(load(tmp_path / "run"), load(tmp_path / "plain"))
     assert "GPU" not in capsys.readouterr().out
