@@ -35,8 +35,8 @@ SHAPE = (16, 16, 1)
 STEPS_PER_EPOCH = IMAGES // BATCH_SIZE
 EPOCHS = 3
 LAST_STEP = STEPS_PER_EPOCH + 2  # The last step of the stage `begin`.
-# With several discriminator steps, TensorFlow optimizes the graph of a step
-# differently each time that it compiles it. The last bits are then different.
+# With these penalties and several discriminator steps, the graph optimizer of
+# TensorFlow rounds the step of a loaded GAN differently in the last bits.
 DISCRIMINATOR_STEPS = 1 if keras.backend.backend() == "tensorflow" else 2
 
 
