@@ -21,7 +21,7 @@ def matching_shapes(generator, discriminator, conditional=False):
         generator, latent_shape, "generator", conditional
     )
     expected_shape = _input_shape(discriminator, "discriminator", conditional)
-    if not compatible(image_shape, expected_shape):
+    if not _compatible(image_shape, expected_shape):
         raise ValueError(
             "The discriminator must accept the images of the generator. "
             f"Received: a generator that returns images of shape {image_shape} "
@@ -93,7 +93,7 @@ def _output_shape(network, input_shape, name, conditional):
     return tuple(output.shape[1:])
 
 
-def compatible(shape, other):
+def _compatible(shape, other):
     """Returns whether two shapes agree. `None` agrees with every size."""
     return len(shape) == len(other) and all(
         a == b or a is None or b is None
@@ -179,7 +179,7 @@ def images_and_labels(data, image_shape, conditional):
             f"The data for this `GAN` must yield {expected}. Received: a batch "
             f"of type {received}"
         )
-    if not compatible(images.shape[1:], image_shape):
+    if not _compatible(images.shape[1:], image_shape):
         raise ValueError(
             "The real images must have the shape of the generated images, "
             f"{image_shape}. Received: images of shape "

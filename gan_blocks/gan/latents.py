@@ -11,7 +11,7 @@ from gan_blocks._checks import check_positive_integer
 from gan_blocks._types import Tensor
 
 
-def draw(
+def draw_latents(
     number: int, shape: tuple[int, ...], distribution: str, seed: int | None
 ) -> np.ndarray:
     """Draws latents with NumPy, so that they are equal on every backend."""
@@ -23,7 +23,7 @@ def draw(
     return latents.astype("float32")
 
 
-def draw_in_step(
+def draw_latents_in_step(
     number: Tensor,
     shape: tuple[int, ...],
     distribution: str,
@@ -57,7 +57,7 @@ def as_latents(latents: Any, shape: tuple[int, ...]) -> np.ndarray:
     return latents
 
 
-def interpolate(
+def latent_path(
     latents: np.ndarray, steps: int, closed: bool, distribution: str
 ) -> np.ndarray:
     """Returns a path through the latents: see `GAN.interpolate_latents`."""

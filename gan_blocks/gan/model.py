@@ -17,11 +17,11 @@ from gan_blocks.gan import averages, checks, logs, seeds, step
 from gan_blocks.gan.labels import labels_to_generate, with_labels
 from gan_blocks.gan.latents import (
     as_latents,
-    draw,
-    draw_in_step,
-    interpolate,
+    draw_latents,
+    draw_latents_in_step,
+    latent_path,
 )
-from gan_blocks.gan.optimizers import OptimizerPair, build_for
+from gan_blocks.gan.optimizers import OptimizerPair, build_optimizer
 
 
 @keras.saving.register_keras_serializable(package="gan_blocks")
@@ -218,8 +218,8 @@ class GAN(keras.Model):
         self.means = logs.Means([*self._log_names, *checks.EXTREMES])
         super().compile(
             optimizer=OptimizerPair(
-                build_for(self.generator, g_optimizer),
-                build_for(self.discriminator, d_optimizer),
+                build_optimizer(self.generator, g_optimizer),
+                build_optimizer(self.discriminator, d_optimizer),
             ),
             auto_scale_loss=False,
             **kwargs,
@@ -399,7 +399,7 @@ class GAN(keras.Model):
     def test_step(self, data):
         real_images, labels = self._images_and_labels(data)
         latents = self._latents_like(real_images, self.evaluation_noise)
-        fake_images = self._show(
+        fake_images = self._run_inference(
             latents if labels is None else [latents, labels]
         )
         discriminator = with_labels(self.discriminator, labels)
@@ -423,7 +423,7 @@ class GAN(keras.Model):
         )
 
     def _latents_like(self, images, seed_generator):
-        return draw_in_step(
+        return draw_latents_in_step(
             ops.shape(images)[0],
             self.latent_shape,
             self.latent_distribution,
@@ -443,7 +443,7 @@ class GAN(keras.Model):
         """
         if training:
             return self.generator(inputs, training=True)
-        return self._show(inputs)
+        return self._run_inference(inputs)
 
     def generate(
         self,
@@ -498,7 +498,7 @@ class GAN(keras.Model):
         run = self._compiled_generator
         if self.run_eagerly:
             run = self._run_generator
-        values = [variable.value for variable in self._shown_variables()]
+        values = [variable.value for variable in self._inference_variables()]
         images: Any = None
         for start in range(0, len(latents), batch_size):
             part = slice(start, start + batch_size)
@@ -546,8 +546,8 @@ class GAN(keras.Model):
         latents = self.sample_latents(1, seed=0)
         labels = labels_to_generate(None, 1, self.num_classes)
         generator(latents if labels is None else [latents, labels])
-        shown = self._shown_variables()
-        for variable, value in zip(generator.variables, shown, strict=True):
+        values = self._inference_variables()
+        for variable, value in zip(generator.variables, values, strict=True):
             variable.assign(value)
         return generator
 
@@ -565,7 +565,9 @@ class GAN(keras.Model):
             NumPy array of float32, `(number, ...)`.
         """
         check_positive_integer("number", number)
-        return draw(number, self.latent_shape, self.latent_distribution, seed)
+        return draw_latents(
+            number, self.latent_shape, self.latent_distribution, seed
+        )
 
     def interpolate_latents(
         self, latents: Any, steps: int, closed: bool = False
@@ -620,17 +622,17 @@ class GAN(keras.Model):
             https://arxiv.org/abs/1609.04468
         """
         latents = as_latents(latents, self.latent_shape)
-        return interpolate(latents, steps, closed, self.latent_distribution)
+        return latent_path(latents, steps, closed, self.latent_distribution)
 
-    def _shown_variables(self):
+    def _inference_variables(self):
         return averages.averaged_variables(
             self.generator_averages, self.generator
         )
 
-    def _show(self, inputs):
+    def _run_inference(self, inputs):
         """Runs the (averaged) generator in inference mode."""
         return self._run_generator(
-            self._shown_variables(), inputs, training=False
+            self._inference_variables(), inputs, training=False
         )
 
     def _run_generator(self, values, inputs, training):

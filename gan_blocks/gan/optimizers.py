@@ -6,7 +6,7 @@ import keras
 from keras import ops
 
 
-def build_for(
+def build_optimizer(
     network: keras.Model, optimizer: keras.optimizers.Optimizer
 ) -> keras.optimizers.Optimizer:
     """Builds an optimizer for a network, with loss scaling for float16."""

@@ -18,12 +18,12 @@ from gan_blocks import gradients
 def generate_images(generator, latents):
     """Returns fake images, and the pullback from them to the weights of G."""
 
-    def images():
+    def generate():
         images = generator(latents, training=True)
         return ops.cast(images, keras.config.floatx()), None
 
     fake_images, _, pullback = gradients.vjp(
-        images, generator.trainable_variables
+        generate, generator.trainable_variables
     )
     return fake_images, pullback
 
@@ -47,11 +47,12 @@ def discriminator_step(
         real_logits = discriminator(real_images, training=True)
         fake_logits = discriminator(fake_images, training=True)
         d_loss = loss.discriminator(real_logits, fake_logits)
-        penalty = ops.zeros_like(d_loss)
-        for one in penalties:
-            images = real_images, fake_images
-            penalty += _penalty_at(step_number, one, discriminator, *images)
-        return d_loss + penalty, (d_loss, penalty, real_logits, fake_logits)
+        sum_of_penalties = ops.zeros_like(d_loss)
+        for penalty in penalties:
+            arguments = discriminator, real_images, fake_images
+            sum_of_penalties += _penalty_at(step_number, penalty, *arguments)
+        results = d_loss, sum_of_penalties, real_logits, fake_logits
+        return d_loss + sum_of_penalties, results
 
     variables = discriminator.trainable_variables
     total, results, pullback = gradients.vjp(objective, variables)
@@ -69,7 +70,7 @@ def generator_step(
     fake_images,
     pullback,
 ):
-    """Updates the generator once; returns `g_loss` from before the update."""
+    """Updates the generator once. Returns `g_loss` from before the update."""
 
     def objective(fake_images):
         real_logits = None

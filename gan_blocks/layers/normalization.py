@@ -115,7 +115,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
         average.assign(old * self.momentum + value * (1.0 - self.momentum))
 
     def _normalize(self, inputs):
-        inputs = _cast_up(inputs)
+        inputs = _upcast(inputs)
         axis = self.axis % len(inputs.shape)
         axes = [i for i in range(len(inputs.shape)) if i != axis]
 
@@ -183,7 +183,7 @@ class GroupNormalization(keras.layers.GroupNormalization):
             shape[axis] // self.groups,
             *shape[axis + 1 :],
         ]
-        outputs = keras.ops.reshape(_cast_up(inputs), grouped)
+        outputs = keras.ops.reshape(_upcast(inputs), grouped)
         axes = [i for i in range(1, len(grouped)) if i != axis]
         outputs = outputs - keras.ops.mean(outputs, axes, keepdims=True)
         variance = keras.ops.mean(
@@ -195,7 +195,7 @@ class GroupNormalization(keras.layers.GroupNormalization):
         return keras.ops.cast(outputs, self.compute_dtype)
 
 
-def _cast_up(inputs) -> Tensor:
+def _upcast(inputs):
     dtype = keras.backend.result_type(inputs.dtype, "float32")
     return keras.ops.cast(inputs, dtype)
 

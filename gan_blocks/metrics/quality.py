@@ -158,8 +158,8 @@ class Quality:
         fake, real = _Features(self.features), self._real
         for images in batches:
             fake.update(images)
-        kid, kid_error = kernel_distance(real.all, fake.all)
-        precision, recall = precision_recall(real.all, fake.all)
+        kid, kid_error = kernel_distance(real.features, fake.features)
+        precision, recall = precision_recall(real.features, fake.features)
         values = {
             "fid": frechet_distance(real.fit, fake.fit),
             "kid": kid,
@@ -205,5 +205,5 @@ class _Features:
             self.logits.append(logits)
 
     @property
-    def all(self) -> np.ndarray:
+    def features(self) -> np.ndarray:
         return np.concatenate(self.batches)

@@ -5,7 +5,7 @@ from keras import ops
 from support import gans
 
 from gan_blocks import GAN
-from gan_blocks.gan.latents import draw_in_step
+from gan_blocks.gan.latents import draw_latents_in_step
 
 pytestmark = pytest.mark.every_backend
 
@@ -13,7 +13,9 @@ pytestmark = pytest.mark.every_backend
 @pytest.mark.parametrize("distribution", ["normal", "uniform"])
 def test_latents_and_training_noise_follow_the_distribution(distribution):
     gan = GAN(gans.generator(), gans.discriminator(), distribution, seed=0)
-    noise = draw_in_step(9999, gan.latent_shape, distribution, gan.noise)
+    noise = draw_latents_in_step(
+        9999, gan.latent_shape, distribution, gan.noise
+    )
     noise = ops.convert_to_numpy(noise)
     for found in (noise, gan.sample_latents(9999, seed=0)):
         assert found.shape == (9999, 6)
