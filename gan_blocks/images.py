@@ -303,9 +303,9 @@ def _read_frame(frame: PathLike | Image.Image) -> Image.Image:
 def _reduce_colors(frame: Image.Image, path: pathlib.Path) -> Image.Image:
     """Reduces a frame of a GIF to 256 colors; other formats keep all colors.
 
-    Pillow's default, median cut alone, makes bands on smooth surfaces and
-    drops small patches of color, such as eyes. K-means corrects both. It stops
-    when fewer pixels than `kmeans` change their color.
+    Pillow's default (median cut) makes bands on smooth surfaces and drops small
+    patches of color, such as eyes. K-means corrects both. It stops when fewer
+    pixels than `kmeans` change their color.
     """
     if path.suffix.lower() != ".gif" or frame.mode == "L":
         return frame

@@ -94,7 +94,7 @@ def _output_shape(network, input_shape, name, conditional):
 
 
 def _compatible(shape, other):
-    """Returns whether two shapes agree. `None` agrees with every size."""
+    """Returns True if two shapes agree. `None` agrees with every size."""
     return len(shape) == len(other) and all(
         a == b or a is None or b is None
         for a, b in zip(shape, other, strict=True)

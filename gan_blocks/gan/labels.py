@@ -9,7 +9,7 @@ from gan_blocks._types import Tensor
 
 
 class LabelledNetwork:
-    """A network with fixed labels, which takes its other input alone.
+    """A conditional network with fixed labels, called with one input.
 
     The training step, the losses and the penalties can then ignore the labels.
     """

@@ -34,9 +34,8 @@ def _unit(vector):
 class SpectralNormalization(keras.layers.Wrapper):
     """Runs a layer with its kernel divided by its largest singular value.
 
-    This bounds the slope of a discriminator, whatever the optimizer does, which
-    stabilizes the training of a GAN at little cost. SAGAN also uses it in the
-    generator.
+    This bounds the slope of a discriminator, which stabilizes the training of a
+    GAN and takes little time. SAGAN also uses it in the generator.
 
     The kernel itself is never overwritten. As in the paper, each call divides
     a copy, and the gradient passes through the division. The layer is
@@ -46,7 +45,7 @@ class SpectralNormalization(keras.layers.Wrapper):
     Power iteration estimates the singular value. Each training call continues
     from the previous estimate, so the estimate is rough in the first steps and
     soon accurate, because the kernel changes slowly. It is computed in float32
-    or higher precision. A kernel of zeros stays as it is.
+    or higher precision. A kernel of zeros stays unchanged.
 
     As in the paper, the singular value is that of the kernel as a matrix with
     one row per output channel and one column per weight of that channel, for

@@ -129,7 +129,7 @@ class MinibatchStdDev(keras.layers.Layer):
 class PixelNormalization(keras.layers.Layer):
     """Scales the features of each pixel to a mean square of 1.
 
-    Keeps the features of a generator from growing or shrinking from layer to
+    It prevents features of a generator from growing or shrinking from layer to
     layer. It has no weights and does not depend on the batch. Place it after
     the activations. As the first layer it projects normal latents onto a
     sphere.
