@@ -35,9 +35,6 @@ SHAPE = (16, 16, 1)
 STEPS_PER_EPOCH = IMAGES // BATCH_SIZE
 EPOCHS = 3
 LAST_STEP = STEPS_PER_EPOCH + 2  # The last step of the stage `begin`.
-# With these penalties and several discriminator steps, the graph optimizer of
-# TensorFlow rounds the step of a loaded GAN differently in the last bits.
-DISCRIMINATOR_STEPS = 1 if keras.backend.backend() == "tensorflow" else 2
 
 
 def build_gan(kind):
@@ -56,7 +53,7 @@ def build_gan(kind):
                 penalties.R1(0.1, interval=2),
                 penalties.GradientPenalty(0.1),
             ],
-            "discriminator_steps": DISCRIMINATOR_STEPS,
+            "discriminator_steps": 2,
         }
     up, down = (
         functools.partial(block, dropout=dropout)
