@@ -1,4 +1,7 @@
-"""The values that a GAN logs, and their means over an epoch."""
+"""The values that a GAN logs, and their means over an epoch.
+
+To log another value, add it to `names` and `values`.
+"""
 
 import keras
 from keras import ops
@@ -16,6 +19,22 @@ def names(threshold: float | None, with_penalty: bool = False) -> list[str]:
         "spread",
         *(["penalty"] if with_penalty else []),
     ]
+
+
+def values(
+    real_images: Tensor,
+    fake_images: Tensor,
+    real_logits: Tensor,
+    fake_logits: Tensor,
+    threshold: float | None,
+    **losses: Tensor,
+) -> dict[str, Tensor]:
+    """Returns the logs of a batch. `losses` are logged unchanged."""
+    return {
+        **losses,
+        **scores(real_logits, fake_logits, threshold),
+        "spread": spread(real_images, fake_images),
+    }
 
 
 def scores(

@@ -362,12 +362,15 @@ class GAN(keras.Model):
             for layer in self._observers:
                 layer.observe(real_logits - (self._threshold or 0.0))
             batch_logs.append(
-                {
-                    "d_loss": d_loss,
-                    "penalty": penalty,
-                    **logs.scores(real_logits, fake_logits, self._threshold),
-                    "spread": logs.spread(real_images, fake_images),
-                }
+                logs.values(
+                    real_images,
+                    fake_images,
+                    real_logits,
+                    fake_logits,
+                    self._threshold,
+                    d_loss=d_loss,
+                    penalty=penalty,
+                )
             )
         g_loss = step.generator_step(
             generator,
@@ -405,12 +408,15 @@ class GAN(keras.Model):
         discriminator = with_labels(self.discriminator, labels)
         real_logits = discriminator(real_images, training=False)
         fake_logits = discriminator(fake_images, training=False)
-        batch_logs = {
-            "d_loss": self.loss.discriminator(real_logits, fake_logits),
-            "g_loss": self.loss.generator(real_logits, fake_logits),
-            **logs.scores(real_logits, fake_logits, self._threshold),
-            "spread": logs.spread(real_images, fake_images),
-        }
+        batch_logs = logs.values(
+            real_images,
+            fake_images,
+            real_logits,
+            fake_logits,
+            self._threshold,
+            d_loss=self.loss.discriminator(real_logits, fake_logits),
+            g_loss=self.loss.generator(real_logits, fake_logits),
+        )
         self.means.update_state(batch_logs)
         means = self.means.result()
         return replicas.as_reducible_logs(
