@@ -1,21 +1,15 @@
-r"""Trains a DCGAN on cats.
+"""Trains a DCGAN on cats.
 
     python recipes/cats_dcgan.py                       # drawn by the library
     python recipes/cats_dcgan.py --data path/to/faces  # a folder or a .zip
     python recipes/cats_dcgan.py --data path/to/CAT    # photographs, landmarks
 
 This is Cat DCGAN by Thomas Simonini, https://github.com/simoninithomas/CatDCGAN.
-
 Without --data it learns from 6,000 cats that the library draws, with small
 networks, in about five minutes on two cores of a CPU. With photographs it is
-the source's system at 128 x 128 pixels, which needs a GPU. Smaller networks, an
-hour on two cores for 5,000 photographs:
-
-    python recipes/cats_dcgan.py --data path/to/faces --epochs 66 --flip \
-        --image-size 64 --filters 24 --discriminator-rate 2e-4
-
-The CAT dataset (https://www.kaggle.com/datasets/crawford/cat-dataset) contains
-the positions of eyes and ears. Its faces are turned upright and cut out first.
+the source's system at 128 x 128 pixels, which needs a GPU. docs/cats.md has
+settings for a CPU. The CAT dataset contains the positions of eyes and ears; its
+faces are turned upright and cut out first.
 """
 
 from gan_blocks.cli import Run, start  # isort: skip (hides TensorFlow's log)
