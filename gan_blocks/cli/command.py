@@ -14,7 +14,7 @@ from gan_blocks.cli.options import HELP, Parser, at_least, positive
 
 __all__ = ["main"]
 
-_SEED = "of the latents; another seed gives other pictures"
+_SEED = "seed of the latents; another seed gives other pictures"
 _SCALE = "enlarge each pixel N times"
 
 
