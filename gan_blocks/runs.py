@@ -44,6 +44,7 @@ class RunFolder:
         history: Table of the logs, `history.csv`.
         settings_file: Settings of the run, `arguments.json`.
         real_images: Grid of real images, `real.png`.
+        best_model: Model with the best measured quality, `best.keras`.
         page: Web page of the run, `index.html`.
 
     Example:
@@ -64,6 +65,7 @@ class RunFolder:
         self.history = self.path / "history.csv"
         self.settings_file = self.path / "arguments.json"
         self.real_images = self.path / "real.png"
+        self.best_model = self.path / "best.keras"
         self.page = self.path / "index.html"
 
     def latest_checkpoint(self) -> pathlib.Path | None:

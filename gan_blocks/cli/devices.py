@@ -39,8 +39,8 @@ def scope(
     several = _SEVERAL_PROCESSES[name] in os.environ
     if names != ["all"] and (several or name == "torch"):
         fail(
-            "--devices: in a run of several processes, each of them takes all "
-            "of its devices: --devices all"
+            "--devices: if several processes train together, each process "
+            "uses all of its devices. Pass --devices all"
         )
     set_up = {"tensorflow": _tensorflow, "jax": _jax, "torch": _torch}[name]
     return set_up(names, several) or contextlib.nullcontext()

@@ -2,7 +2,6 @@
 
 import contextlib
 import functools
-import itertools
 import math
 import pathlib
 import sys
@@ -127,7 +126,6 @@ class Run(runs.RunFolder):
                 f"{path} already contains a run. Continue it with --resume, "
                 "or choose another folder with --output."
             )
-        self._best = self.path / "best.keras"
         self.settings = {**options.DEFAULTS, **settings}
         self._resume = resume
         self._device_names = device_names or []
@@ -246,8 +244,9 @@ class Run(runs.RunFolder):
             output.require("tensorboard", "--tensorboard")
             folder = str(self.path / "tensorboard")
             recorders.append(keras.callbacks.TensorBoard(folder))
-            grids = (x for x in own if isinstance(x, callbacks.ImageGrid))
-            for grid in itertools.islice(grids, 1):
+            # One grid only: all grids would have the same name there.
+            grids = [x for x in own if isinstance(x, callbacks.ImageGrid)]
+            for grid in grids[:1]:
                 grid.tensorboard = folder
         return [
             callbacks.ProgressLine(self.epochs, self._steps),
@@ -295,8 +294,8 @@ class Run(runs.RunFolder):
             f"Page of the run: {page.write_page(self.path)}",
             f"Model: {self.latest_checkpoint()}",
         ]
-        if self._best.exists():
-            lines.append(f"Best model: {self._best}")
+        if self.best_model.exists():
+            lines.append(f"Best model: {self.best_model}")
         command = output.gan_blocks_command
         lines += [
             "",
@@ -359,7 +358,7 @@ class _KeepBest(keras.callbacks.Callback):
     def __init__(self, run):
         super().__init__()
         self.run = run
-        self.path = run._best
+        self.path = run.best_model
         self._lowest = math.inf
         self._written = files.BestEffort(f"{self.path} cannot be written")
 

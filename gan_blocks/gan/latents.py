@@ -1,4 +1,4 @@
-"""Latents: drawing them, and interpolating between them."""
+"""Draws latents and interpolates between them."""
 
 import itertools
 from typing import Any

@@ -49,8 +49,9 @@ def discriminator_step(
         d_loss = loss.discriminator(real_logits, fake_logits)
         sum_of_penalties = ops.zeros_like(d_loss)
         for penalty in penalties:
-            arguments = discriminator, real_images, fake_images
-            sum_of_penalties += _penalty_at(step_number, penalty, *arguments)
+            sum_of_penalties += _penalty_at(
+                step_number, penalty, discriminator, real_images, fake_images
+            )
         results = d_loss, sum_of_penalties, real_logits, fake_logits
         return d_loss + sum_of_penalties, results
 

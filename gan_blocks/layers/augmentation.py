@@ -294,10 +294,10 @@ class AdaptiveAugment(_Augment):
     `GAN` calls `observe` in each discriminator step, for a layer at any
     position in the discriminator. The probability is saved with the GAN.
 
-    Of the paper's operations, this layer has flips, rotations by 90 degrees,
-    translation (without mirrored borders), brightness, contrast and saturation,
-    as described in `DiffAugment`. It has no scaling, free rotation, hue,
-    filters or noise. While an operation leaves many images unchanged, the
+    This layer has the following operations of the paper: flips, rotations by 90
+    degrees, translation (without mirrored borders), brightness, contrast and
+    saturation, as described in `DiffAugment`. It has no scaling, free rotation,
+    hue, filters or noise. While an operation leaves many images unchanged, the
     generator learns to draw images without it, even for rotations. The paper
     adapts to the mean sign over four batches. This layer adapts to each batch.
 
