@@ -120,9 +120,11 @@ def load(
     shape = (height, width, channels)
     fit = functools.partial(_fit, shape=shape, crop=crop)
     with contextlib.ExitStack() as stack:
-        found, read_labels = sources.find(source, split, stack)
-        name = sources.describe(source)
-        classes = _read_labels(found, read_labels, name) if labels else None
+        origin = sources.find(source, split, stack)
+        found, name = origin.images, origin.report.source
+        classes = None
+        if labels:
+            classes = _read_labels(found, origin.read_labels, name)
         if isinstance(found, np.ndarray):
             if (
                 found.dtype == np.uint8

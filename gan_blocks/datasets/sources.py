@@ -1,6 +1,7 @@
 """Detects the kind of a source of images and opens it."""
 
 import contextlib
+import dataclasses
 import functools
 import io
 import os
@@ -17,6 +18,7 @@ from PIL import Image, UnidentifiedImageError
 
 from gan_blocks._types import PathLike
 from gan_blocks.datasets import arrays
+from gan_blocks.datasets.report import Report
 
 # Formats that Pillow decodes by itself. Others, such as EPS, start a program,
 # which is not safe for files from an unknown source.
@@ -31,15 +33,34 @@ _PATHS = (
 )
 
 
+@dataclasses.dataclass
+class Source:
+    """The images of a source.
+
+    Attributes:
+        images: An array with the rank 4, or functions that open the images.
+        read_labels: Returns the label of each image, in the same order. None
+            if the source has no labels.
+        report: What was found and what is left out. `load` completes it.
+    """
+
+    images: np.ndarray | arrays.Openers
+    read_labels: Callable[[], np.ndarray] | None
+    report: Report
+
+
 def find(
     source: np.ndarray | PathLike, split: str, stack: contextlib.ExitStack
-) -> tuple[np.ndarray | arrays.Openers, Callable[[], np.ndarray] | None]:
-    """Returns the images of a source, and a function that reads their labels.
+) -> Source:
+    """Finds the images of a source.
 
-    The images are an array, or functions that open them. The labels have the
-    same order; the function is None if the source has no labels. `stack` closes
-    files that must stay open until all images are read.
+    `stack` closes files that must stay open until all images are read.
     """
+    report = Report(describe(source))
+    return Source(*_find(source, split, stack), report)
+
+
+def _find(source, split, stack):
     if isinstance(source, np.ndarray):
         _check_no_split(source, split)
         return arrays.as_images(source, describe(source)), None
