@@ -25,6 +25,7 @@ ALLOWED = {
     "_types": ("", ""),
     "_checks": ("", ""),
     "_configurable": ("", ""),
+    "_screens": ("", "IPython"),
     "_steps": ("_checks", "keras"),
     "files": ("_types", ""),
     "images": ("_checks _types files", "numpy PIL"),
@@ -43,20 +44,20 @@ ALLOWED = {
     "plan": ("_checks _types gan layers losses networks penalties", "keras"),
     "runs": ("_steps _types _version files", "keras"),
     "callbacks": (
-        "_checks _types backend files images replicas runs",
+        "_checks _screens _types backend files images replicas runs",
         "keras numpy tensorflow tensorboard IPython",
     ),
     "samples": ("_checks _types", "numpy PIL sklearn skimage"),
     "datasets": (
-        "_checks _types images replicas samples",
+        "_checks _screens _types images replicas samples",
         "keras numpy PIL tensorflow tensorflow_datasets",
     ),
-    "faces": ("_checks _types files", "keras numpy PIL"),
+    "faces": ("_checks _types datasets files", "keras numpy PIL"),
     "metrics": ("_checks _types files images", "keras numpy"),
     "page": ("_checks _types _version files images runs", ""),
     "cli": (
-        "_checks _types _version callbacks datasets files gan images layers "
-        "losses metrics page penalties plan replicas runs",
+        "_checks _screens _types _version callbacks datasets files gan images "
+        "layers losses metrics page penalties plan replicas runs",
         "keras numpy PIL tensorflow torch",
     ),
     "_registration": ("", ""),

@@ -4,7 +4,6 @@ import collections
 import os
 import shutil
 import statistics
-import sys
 import time
 from typing import Any
 
@@ -12,6 +11,7 @@ import keras
 
 from gan_blocks import backend, files, replicas
 from gan_blocks._checks import check_positive_integer
+from gan_blocks._screens import Nothing, choose_screen, duration
 
 __all__ = ["ProgressLine"]
 
@@ -102,9 +102,9 @@ class ProgressLine(keras.callbacks.Callback):
         self._last: Any = None  # When the last step or pause ended.
         self._updated: Any = None
         if not replicas.is_chief(self.model):
-            self._screen = _Nothing()
+            self._screen = Nothing()
         elif self._screen is None:
-            self._screen = _choose_screen()
+            self._screen = choose_screen()
         self._best_effort = files.BestEffort("Progress cannot be shown")
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -218,72 +218,8 @@ class ProgressLine(keras.callbacks.Callback):
         return " ".join(parts.values())[:width]
 
 
-class _Nothing:
-    def update(self, line):
-        """Shows a line that the next one replaces."""
-
-    def keep(self, line):
-        """Shows a line that stays."""
-
-
-class _Pipe(_Nothing):
-    def keep(self, line):
-        print(line, flush=True)
-
-
-class _Terminal(_Nothing):
-    def __init__(self):
-        self.shown = ""
-
-    def update(self, line, end=""):
-        # Spaces erase what is left of the previous line.
-        padded = line.ljust(len(self.shown))
-        self.shown = "" if end else line
-        print(f"\r{padded}", end=end, flush=True)
-
-    def keep(self, line):
-        self.update(line, end="\n")
-
-
-class _Notebook(_Nothing):
-    lines_kept = 10
-
-    def __init__(self):
-        self.kept = collections.deque(maxlen=self.lines_kept)
-        self.handle: Any = None
-
-    def update(self, line):
-        text = {"text/plain": "\n".join([*self.kept, line])}
-        if self.handle is None:
-            from IPython.display import display  # pyright: ignore
-
-            self.handle = display(text, raw=True, display_id=True)
-        else:
-            self.handle.update(text, raw=True)
-
-    def keep(self, line):
-        self.update(line)
-        self.kept.append(line)
-
-
-def _choose_screen():
-    ipython = sys.modules.get("IPython")
-    if ipython and hasattr(ipython.get_ipython(), "kernel"):
-        return _Notebook()
-    return _Terminal() if sys.stdout.isatty() else _Pipe()
-
-
 def _number(value):
     return f"{value:.2f}" if abs(value) < 100 else f"{value:.3g}"
-
-
-def duration(seconds: float) -> str:
-    """Returns text such as "2 h 05 min" or "3 min 20 s"."""
-    minutes, seconds = divmod(max(1, round(seconds)), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes:02d} min"
-    return f"{minutes} min {seconds:02d} s" if minutes else f"{seconds} s"
 
 
 def _device():

@@ -13,7 +13,7 @@ import keras
 import numpy as np
 
 from gan_blocks import callbacks, files, images, metrics, page, replicas, runs
-from gan_blocks.callbacks.progress import duration
+from gan_blocks._screens import duration
 from gan_blocks.cli import devices, loading, options, output
 from gan_blocks.gan.model import GAN
 

@@ -11,12 +11,12 @@ import tempfile
 import warnings
 from typing import Any
 
-import keras
 import numpy as np
 from PIL import Image, ImageOps
 
 from gan_blocks._types import PathLike
 from gan_blocks.datasets import arrays, sources
+from gan_blocks.datasets.progress import Progress
 
 _MEMORY_LIMIT = 4 * 1024**3  # bytes; larger arrays are stored in a file
 _CHUNK = 256  # number of images that are opened at a time
@@ -204,8 +204,10 @@ def _collect(found, fit, shape, source, strict, verbose):
     count, items = found
     images = _allocate((count, *shape))
     kept, failures = [], []
-    bar = keras.utils.Progbar(count, unit_name="image") if verbose else None
-    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+    with (
+        Progress(count, verbose) as progress,
+        concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool,
+    ):
         while chunk := list(itertools.islice(items, _CHUNK)):
             names, openers = zip(*chunk, strict=True)
             results = pool.map(functools.partial(_attempt, fit), openers)
@@ -220,8 +222,7 @@ def _collect(found, fit, shape, source, strict, verbose):
                     ) from result
                 else:
                     failures.append(_failure(name, result))
-            if bar:
-                bar.update(len(kept) + len(failures))
+                progress.advance()
     return images[: len(kept)], kept, failures
 
 
