@@ -21,7 +21,7 @@ def matching_shapes(generator, discriminator, conditional=False):
         generator, latent_shape, "generator", conditional
     )
     expected_shape = _input_shape(discriminator, "discriminator", conditional)
-    if not _compatible(image_shape, expected_shape):
+    if not compatible(image_shape, expected_shape):
         raise ValueError(
             "The discriminator must accept the images of the generator. "
             f"Received: a generator that returns images of shape {image_shape} "
@@ -93,7 +93,7 @@ def _output_shape(network, input_shape, name, conditional):
     return tuple(output.shape[1:])
 
 
-def _compatible(shape, other):
+def compatible(shape, other):
     """Returns True if two shapes agree. `None` agrees with every size."""
     return len(shape) == len(other) and all(
         a == b or a is None or b is None
@@ -156,44 +156,6 @@ def list_of_penalties(penalty) -> list[Any]:
             f"Received: penalty={penalty}"
         )
     return list(penalties)
-
-
-def images_and_labels(data, image_shape, conditional):
-    """Unpacks a batch of data and checks it."""
-    images, labels, weights = keras.utils.unpack_x_y_sample_weight(data)
-    if (
-        isinstance(images, (list, tuple, dict))
-        or conditional == (labels is None)
-        or weights is not None
-    ):
-        expected = (
-            "pairs of images and labels"
-            if conditional
-            else "images only. Remove the rest, for example with "
-            "`dataset.map(lambda images, labels: images)`"
-        )
-        received = type(data).__name__
-        if isinstance(data, (list, tuple, dict)):
-            received += f" of {len(data)} elements"
-        raise ValueError(
-            f"The data for this `GAN` must yield {expected}. Received: a batch "
-            f"of type {received}"
-        )
-    if not _compatible(images.shape[1:], image_shape):
-        raise ValueError(
-            "The real images must have the shape of the generated images, "
-            f"{image_shape}. Received: images of shape "
-            f"{tuple(images.shape[1:])}"
-        )
-    images = ops.cast(images, keras.config.floatx())
-    if not conditional:
-        return images, None
-    if len(labels.shape) != 1:
-        raise ValueError(
-            "The labels must be integers of shape (batch,). Received: labels "
-            f"of shape {tuple(labels.shape)}"
-        )
-    return images, ops.cast(labels, "int32")
 
 
 # The range of the real images. Only the training step sees data of every kind,

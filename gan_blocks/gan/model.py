@@ -13,7 +13,7 @@ from gan_blocks import backend, gradients, losses, replicas
 from gan_blocks._checks import check_positive_integer
 from gan_blocks._steps import remaining_fits, steps_done
 from gan_blocks._types import Tensor
-from gan_blocks.gan import averages, checks, logs, seeds, step
+from gan_blocks.gan import averages, checks, data, logs, seeds, step
 from gan_blocks.gan.labels import labels_to_generate, with_labels
 from gan_blocks.gan.latents import (
     as_latents,
@@ -423,9 +423,9 @@ class GAN(keras.Model):
             {name: means[name] for name in batch_logs}
         )
 
-    def _images_and_labels(self, data):
-        return checks.images_and_labels(
-            data, self.image_shape, self.num_classes is not None
+    def _images_and_labels(self, batch):
+        return data.images_and_labels(
+            batch, self.image_shape, self.num_classes is not None
         )
 
     def _latents_like(self, images, seed_generator):
