@@ -102,7 +102,7 @@ def main() -> None:
     run = start(__doc__, data="tfds:mnist", epochs=20, batch_size=64)
     images, labels = load_images(run.data)
     gan = run.load_gan() or build_gan(run.seed)  # From a checkpoint, or new.
-    run.prepare(gan, images)
+    run.prepare(gan, images, labels)
     gan.fit(
         datasets.batches(images, run.batch_size, run.seed, labels=labels),
         epochs=run.epochs,

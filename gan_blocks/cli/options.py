@@ -134,6 +134,12 @@ class Parser(argparse.ArgumentParser):
             help="continue the run in --output from its newest checkpoint, "
             "with its settings; --epochs 200 extends it to 200 epochs",
         )
+        self.add_argument(
+            "--accept-new-data",
+            action="store_true",
+            help="with --resume: continue although the pictures are not those "
+            "of the run any more",
+        )
         self.add(
             "devices",
             "train on several devices, each with its part of every batch: "
@@ -158,7 +164,7 @@ def parse_options(
         argv: Words of the command line. Defaults to `sys.argv[1:]`.
 
     Returns:
-        A namespace with `output`, `resume` and `devices`, and a dictionary of
+        A namespace with the options of `add_run_options`, and a dictionary of
         the settings. With `--resume`, the defaults are the settings of the run
         in `output`.
     """

@@ -6,6 +6,7 @@ import math
 import pathlib
 import sys
 import time
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -83,7 +84,12 @@ def start(
     sys.excepthook = _print_error
     sys.stdout = output.TolerantStream(sys.stdout)
     return Run(
-        parsed.output, settings, parsed.resume, parsed.devices, without_gpu
+        parsed.output,
+        settings,
+        parsed.resume,
+        parsed.devices,
+        without_gpu,
+        accept_new_data=parsed.accept_new_data,
     )
 
 
@@ -109,6 +115,8 @@ class Run(runs.RunFolder):
         without_gpu: Smaller settings, see `start`. Defaults to `None`.
         program: Returns a shell command that runs the program with the given
             options, for hints. Defaults to `None`: the running script.
+        accept_new_data: If True, a resumed run may train on other images than
+            before. Defaults to False.
     """
 
     def __init__(
@@ -119,6 +127,7 @@ class Run(runs.RunFolder):
         device_names: Sequence[str] | None = None,
         without_gpu: Mapping[str, Any] | None = None,
         program: Callable[..., str] | None = None,
+        accept_new_data: bool = False,
     ):
         super().__init__(path)
         if not resume and self.settings_file.exists():
@@ -130,6 +139,7 @@ class Run(runs.RunFolder):
         self._resume = resume
         self._device_names = device_names or []
         self._without_gpu = without_gpu or {}
+        self._accept_new_data = accept_new_data
         words = ["--resume", "--output", self.path]
         if self._device_names:
             words += ["--devices", *self._device_names]
@@ -181,14 +191,22 @@ class Run(runs.RunFolder):
         keras.utils.set_random_seed(self.seed)
         return None
 
-    def prepare(self, gan: GAN, real_images: np.ndarray) -> None:
+    def prepare(
+        self,
+        gan: GAN,
+        real_images: np.ndarray,
+        labels: np.ndarray | None = None,
+    ) -> None:
         """Creates the folder and prints what will happen.
 
-        Saves the settings, and the first hundred images as `real.png`.
+        Saves the settings, with the number and a checksum of the images, and a
+        hundred of the images as `real.png`. Ends the process if a resumed run
+        would train on other images than before.
 
         Args:
             gan: The GAN to train.
             real_images: uint8 array of the real images.
+            labels: Array of their labels. Defaults to `None`.
         """
         number = len(real_images)
         if self.batch_size > number:
@@ -200,14 +218,17 @@ class Run(runs.RunFolder):
         self._steps = self.steps_per_epoch or number // self.batch_size
         self._real = real_images
         self._scope.close()
+        steps_done = runs.steps_done(gan)
+        data_changed = self._record_data(real_images, labels, steps_done > 0)
         if not replicas.is_chief(gan):
             return
         self._suggest_smaller_settings(gan)
         files.remove_leftovers(self.path)
         self.write_settings(self.settings)
-        steps_done = runs.steps_done(gan)
-        if not steps_done:
-            images.save_png(images.grid(real_images[:100]), self.real_images)
+        if data_changed or not steps_done:
+            shown = np.random.default_rng(self.seed).permutation(number)[:100]
+            grid = images.grid(real_images[np.sort(shown)])
+            images.save_png(grid, self.real_images)
         print(
             f"{output.plural(number, 'picture')}, "
             f"{output.plural(self._steps, 'step')} of {self.batch_size} per "
@@ -307,6 +328,30 @@ class Run(runs.RunFolder):
         ]
         print("\n".join(lines))
 
+    def _record_data(self, images, labels, trained):
+        """Adds the number and a checksum of the images to the settings.
+
+        Returns whether the images differ from those of the resumed run.
+        """
+        data = {
+            "pictures": len(images),
+            "data_checksum": _checksum(images, labels),
+        }
+        self.settings |= data
+        saved = self.read_settings() if self.settings_file.exists() else {}
+        before = {name: saved.get(name) for name in data}
+        changed = trained and before not in (data, dict.fromkeys(data))
+        if changed and not self._accept_new_data:
+            change = f"has {output.plural(len(images), 'picture')} now"
+            if before["pictures"] == len(images):
+                change = "has the same number of other pictures or labels now"
+            output.fail(
+                f"The run was trained on {before['pictures']:,} pictures, and "
+                f"{self.data} {change}. Restore the pictures, or train on the "
+                f"new ones: {self._resume_command} --accept-new-data"
+            )
+        return changed
+
     def _quality_monitor(self):
         quality = metrics.Quality(
             self._real[:_REAL_IMAGES],
@@ -337,6 +382,16 @@ class Run(runs.RunFolder):
             "networks suit a machine without a GPU:\n"
             f"  {output.python_command(*words)}"
         )
+
+
+def _checksum(*arrays, chunk=1000):
+    """Returns a checksum of arrays, which may be larger than the memory."""
+    checksum = 0
+    for array in filter(lambda x: x is not None, arrays):
+        for i in range(0, len(array), chunk):
+            part = np.ascontiguousarray(array[i : i + chunk])
+            checksum = zlib.crc32(part.data, checksum)
+    return f"{checksum:08x}"
 
 
 def _seconds_per_image(gan, number=8):

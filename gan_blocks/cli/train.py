@@ -22,6 +22,7 @@ def train(
     output: pathlib.Path | None = None,
     resume: bool = False,
     devices: Sequence[str] | None = None,
+    accept_new_data: bool = False,
     **chosen: Any,
 ) -> None:
     """Trains a GAN with the settings of a `Plan`, or continues a run.
@@ -31,6 +32,8 @@ def train(
         output: Folder of the run. Defaults to `None`: runs/NAME.
         resume: If True, continues the run in `output`. Defaults to False.
         devices: Names of devices, see `Run`. Defaults to `None`.
+        accept_new_data: If True, the pictures of a resumed run may have
+            changed. Defaults to False.
         **chosen: `image_size`, `channels`, `classes` and fields of the plan.
             `None` stands for the default.
     """
@@ -57,6 +60,7 @@ def train(
         resume,
         devices,
         program=functools.partial(gan_blocks_command, "train"),
+        accept_new_data=accept_new_data,
     )
     *size, channels = plan.image_shape
     images = loading.load_pictures(
@@ -67,7 +71,7 @@ def train(
         images, labels = images
         plan.num_classes = run.settings["num_classes"] = int(labels.max()) + 1
     gan = run.load_gan() or plan.build()
-    run.prepare(gan, images)
+    run.prepare(gan, images, labels)
     if replicas.is_chief(gan):
         print(plan)
     gan.fit(

@@ -11,6 +11,7 @@ import time
 import keras
 import numpy as np
 import pytest
+from PIL import Image
 from support.models import StopAfter, assert_same_variables, pooling_model
 
 from gan_blocks import GAN, cli, datasets, runs
@@ -53,12 +54,12 @@ def parse(*words, **settings):
     return cli.start("A recipe.", argv=argv, **{**defaults, **settings})
 
 
-def train(output, *words, build=build_gan, own=(), **settings):
+def train(output, *words, build=build_gan, own=(), pictures=IMAGES, **settings):
     run = parse("--output", output, *words, **settings)
     gan = run.load_gan() or build(run.seed)
-    run.prepare(gan, IMAGES)
+    run.prepare(gan, pictures)
     gan.fit(
-        datasets.batches(IMAGES, run.batch_size, seed=run.seed),
+        datasets.batches(pictures, run.batch_size, seed=run.seed),
         epochs=run.epochs,
         steps_per_epoch=run.steps_per_epoch,
         resume=True,
@@ -306,6 +307,62 @@ def test_damaged_settings_are_reported_in_one_line(tmp_path, text, capsys):
     assert fails(tmp_path, "--resume") == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert "arguments.json is damaged" in line
+
+
+# Data that changes.
+
+
+@pytest.mark.parametrize(
+    ("pictures", "message"),
+    [
+        (IMAGES[:39], "on 40 pictures, and sample has 39 pictures now"),
+        (IMAGES[::-1], "sample has the same number of other pictures"),
+    ],
+)
+def test_a_run_is_resumed_with_other_data_only_if_that_is_accepted(
+    pictures, message, tmp_path, capsys
+):
+    run = train(tmp_path, "--epochs", 1)
+    before = run.settings_file.read_text(), run.real_images.read_bytes()
+    assert fails(tmp_path, "--resume", "--epochs", 2, pictures=pictures) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert message in line and line.endswith("--accept-new-data")
+    after = run.settings_file.read_text(), run.real_images.read_bytes()
+    assert after == before
+    accept = "--accept-new-data"
+    train(tmp_path, "--resume", accept, "--epochs", 2, pictures=pictures)
+    train(tmp_path, "--resume", "--epochs", 3, pictures=pictures)
+    assert run.real_images.read_bytes() != before[1]
+
+
+def test_other_labels_are_other_data(tmp_path):
+    run = train(tmp_path, "--epochs", 1)
+    gan = load(tmp_path, "epoch_0001")
+    run = parse("--output", tmp_path, "--resume")
+    with pytest.raises(SystemExit):
+        run.prepare(gan, IMAGES, np.zeros(40, "int32"))
+
+
+def test_a_run_of_an_older_version_records_its_data_when_it_is_resumed(
+    tmp_path,
+):
+    run = train(tmp_path, "--epochs", 1)
+    settings = run.read_settings()
+    old = {k: v for k, v in settings.items() if k in ("data", "epochs")}
+    run.write_settings(old | {"batch_size": 8})
+    train(tmp_path, "--resume", "--epochs", 2, pictures=IMAGES[:39])
+    assert run.read_settings()["pictures"] == 39
+    assert fails(tmp_path, "--resume", "--epochs", 3) == 1
+
+
+def test_the_grid_of_real_images_is_drawn_from_all_of_them(tmp_path):
+    shades = np.arange(250, dtype="uint8")
+    pictures = np.broadcast_to(shades[:, None, None, None], (250, 8, 8, 1))
+    run = parse("--output", tmp_path)
+    run.prepare(build_gan(0), pictures)
+    with Image.open(run.real_images) as grid:
+        shown = {shade for _, shade in grid.getcolors()} & {*shades.tolist()}
+    assert len(shown) >= 100 and min(shown) < 25 and max(shown) > 225
 
 
 # Divergence and quality.
