@@ -6,7 +6,7 @@ from typing import Any, Literal, TypeAlias
 import keras
 
 from gan_blocks._types import Tensor
-from gan_blocks.layers._data_format import Shape
+from gan_blocks.layers._data_format import Shape, channels_axis
 from gan_blocks.layers.normalization import (
     BatchNormalization,
     GroupNormalization,
@@ -56,15 +56,24 @@ def output_shape(
 
 
 def normalizer(
-    kind: str, channels: Any, synchronized: bool, **arguments: Any
+    layer: Any, name: str, channels: Any, data_format: str | None
 ) -> keras.Layer:
-    """Creates a normalization layer. Dense layers have no `channels`."""
-    if kind == "batch":
-        return BatchNormalization(synchronized=synchronized, **arguments)
-    if kind == "layer":
+    """Creates the normalization of a block. Dense layers have no `channels`."""
+    options = {
+        "axis": channels_axis(data_format),
+        "epsilon": layer.epsilon,
+        **arguments(layer, name),
+    }
+    if layer.normalization == "batch":
+        return BatchNormalization(
+            momentum=layer.momentum,
+            synchronized=layer.synchronized,
+            **options,
+        )
+    if layer.normalization == "layer":
         groups = 1
-    elif kind == "instance":
+    elif layer.normalization == "instance":
         groups = channels
     else:
         groups = next(n for n in range(32, 0, -1) if channels % n == 0)
-    return GroupNormalization(groups, **arguments)
+    return GroupNormalization(groups, **options)

@@ -102,7 +102,7 @@ class SelfAttention2D(keras.layers.Layer):
         )
         if self.spectral_normalization:
             convolution = SpectralNormalization(
-                convolution, **_inner.arguments(self, name)
+                convolution, name=name, trainable=self.trainable
             )
         convolution.build(input_shape)
         return convolution

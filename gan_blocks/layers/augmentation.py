@@ -287,9 +287,10 @@ class AdaptiveAugment(_Augment):
     Works like `DiffAugment`, for small datasets where the right amount of
     augmentation is unknown. The probability starts at 0 and adapts during
     training. A discriminator that overfits is sure that the real images are
-    real. After each batch, the probability rises if the mean sign of the logits
-    of the real images is above `target`, and falls otherwise. A mean sign of
-    0.6 means that 80% of the real images have positive logits.
+    real. After every `interval` batches, the probability rises if the mean sign
+    of the logits of their real images is above `target`, and falls if it is
+    below. A mean sign of 0.6 means that 80% of the real images have positive
+    logits.
 
     `GAN` calls `observe` in each discriminator step, for a layer at any
     position in the discriminator. The probability is saved with the GAN.
@@ -298,8 +299,7 @@ class AdaptiveAugment(_Augment):
     degrees, translation (without mirrored borders), brightness, contrast and
     saturation, as described in `DiffAugment`. It has no scaling, free rotation,
     hue, filters or noise. While an operation leaves many images unchanged, the
-    generator learns to draw images without it, even for rotations. The paper
-    adapts to the mean sign over four batches. This layer adapts to each batch.
+    generator learns to draw images without it, even for rotations.
 
     Args:
         policy: Tuple of operations, see `DiffAugment`. Leave out `"rotation"`
@@ -316,7 +316,11 @@ class AdaptiveAugment(_Augment):
         seed: Integer seed. Defaults to `None`: drawn from Python's `random`.
         data_format: `"channels_last"` or `"channels_first"`. Defaults to
             `None`: the image data format of Keras.
-        **kwargs: `name`, `dtype` and `trainable`, as in every Keras layer.
+        interval: Number of batches whose mean sign is compared with `target`.
+            The mean sign of a single small batch takes few values, so it
+            misses the target. Defaults to 4, as in the paper.
+        **kwargs: `name`, `dtype` and `trainable`, as in every Keras layer. The
+            probability does not change while `trainable` is False.
 
     Input shape:
         As in `DiffAugment`.
@@ -335,8 +339,9 @@ class AdaptiveAugment(_Augment):
     from gan_blocks.layers import AdaptiveAugment
 
     layer = AdaptiveAugment(images_to_adapt=1000)
-    layer.observe(np.array([[3.0], [1.0]]))  # Both judged real.
-    print(float(layer.probability))  # 0.002
+    for _ in range(4):
+        layer.observe(np.array([[3.0], [1.0]]))  # Both judged real.
+    print(float(layer.probability))  # 0.008
     ```
 
     Reference:
@@ -352,6 +357,7 @@ class AdaptiveAugment(_Augment):
         maximum: float = 0.8,
         seed: int | None = None,
         data_format: DataFormat | None = None,
+        interval: int = 4,
         **kwargs: Any,
     ) -> None:
         super().__init__(policy, seed, data_format, **kwargs)
@@ -364,35 +370,61 @@ class AdaptiveAugment(_Augment):
             raise ValueError(
                 f"`maximum` must be from 0 to 1. Received: maximum={maximum}"
             )
+        check_positive_integer("interval", interval)
         self.target = target
         self.images_to_adapt = images_to_adapt
         self.maximum = maximum
-        self.probability = self.add_weight(
-            shape=(),
+        self.interval = interval
+        self.probability = self._add_state("probability", ())
+        # Sum of the signs, number of images and number of batches since the
+        # last change of the probability.
+        self.observed = self._add_state("observed", (3,))
+
+    def _add_state(self, name, shape):
+        return self.add_weight(
+            shape=shape,
             initializer="zeros",
             dtype="float32",
             trainable=False,
             autocast=False,
-            name="probability",
+            name=name,
             # The replicas of a distributed training share it.
             aggregation="mean",
         )
 
     def observe(self, real_logits: Tensor) -> None:
-        """Adapts the probability to the logits of a batch of real images.
+        """Adapts the probability to the logits of the real images of a batch.
 
         Args:
             real_logits: Tensor `(batch, ...)`, positive for images that the
                 discriminator judges to be real. No gradient passes through.
         """
+        if not self.trainable:
+            return
         logits = ops.stop_gradient(ops.convert_to_tensor(real_logits))
-        sign = ops.mean(ops.cast(ops.sign(logits), "float32"))
-        count = ops.cast(ops.shape(logits)[0], "float32")
-        step = count / self.images_to_adapt
-        step = ops.where(sign > self.target, step, -step)
+        signs = ops.cast(ops.sign(logits), "float32")
+        count = ops.shape(logits)[0]
+        signs = ops.sum(ops.mean(ops.reshape(signs, (count, -1)), axis=1))
+        batch = ops.stack([signs, ops.cast(count, "float32"), ops.ones(())])
+        observed = self.observed.value + batch
+        signs, images, batches = ops.unstack(observed)
+        complete = batches >= self.interval
+        change = ops.sign(signs / images - self.target)
+        change = change * images / self.images_to_adapt
         self.probability.assign(
-            ops.clip(self.probability.value + step, 0.0, self.maximum)
+            ops.clip(
+                self.probability.value + ops.where(complete, change, 0.0),
+                0.0,
+                self.maximum,
+            )
         )
+        self.observed.assign(ops.where(complete, 0.0, observed))
+
+    def load_own_variables(self, store: Any) -> None:
+        if len(store) == 1:  # A file of version 0.1.
+            self.probability.assign(store["0"])
+        else:
+            super().load_own_variables(store)
 
     def get_config(self) -> dict[str, Any]:
         return {
@@ -400,4 +432,5 @@ class AdaptiveAugment(_Augment):
             "target": self.target,
             "images_to_adapt": self.images_to_adapt,
             "maximum": self.maximum,
+            "interval": self.interval,
         }

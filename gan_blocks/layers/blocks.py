@@ -7,7 +7,7 @@ import keras
 
 from gan_blocks._types import Tensor
 from gan_blocks.layers import _inner
-from gan_blocks.layers._data_format import DataFormat, Shape, channels_axis
+from gan_blocks.layers._data_format import DataFormat, Shape
 from gan_blocks.layers._inner import (
     NORMALIZATIONS,
     Normalization,
@@ -45,6 +45,8 @@ class _Block(keras.layers.Layer):
         kernel_initializer: Any,
         spectral_normalization: bool,
         synchronized: bool,
+        momentum: float,
+        epsilon: float,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -76,6 +78,8 @@ class _Block(keras.layers.Layer):
         )
         self.spectral_normalization = spectral_normalization
         self.synchronized = synchronized
+        self.momentum = momentum
+        self.epsilon = epsilon
 
     def _linear_arguments(self):
         use_bias = self.use_bias
@@ -92,16 +96,17 @@ class _Block(keras.layers.Layer):
         self.linear = linear
         layers = [linear]
         if self.spectral_normalization:
-            arguments = _inner.arguments(self, "spectral_normalization")
-            layers = [SpectralNormalization(linear, **arguments)]
+            normalized = SpectralNormalization(
+                linear, name="spectral_normalization", trainable=self.trainable
+            )
+            layers = [normalized]
         if self.normalization is not None:
             # Dense layers have neither filters nor a data format.
             normalizer = _inner.normalizer(
-                self.normalization,
+                self,
+                "normalization",
                 getattr(linear, "filters", None),
-                self.synchronized,
-                axis=channels_axis(getattr(linear, "data_format", None)),
-                **_inner.arguments(self, "normalization"),
+                getattr(linear, "data_format", None),
             )
             layers.append(normalizer)
         arguments = _inner.arguments(self, "activation")
@@ -143,6 +148,8 @@ class _Block(keras.layers.Layer):
                 "use_bias",
                 "spectral_normalization",
                 "synchronized",
+                "momentum",
+                "epsilon",
             ),
             "kernel_initializer": initializer,
         }
@@ -168,6 +175,8 @@ class _ConvBlock(_Block):
         kernel_initializer: Any = None,
         spectral_normalization: bool = False,
         synchronized: bool = False,
+        momentum: float = 0.9,
+        epsilon: float = 1e-3,
         **kwargs: Any,
     ) -> None:
         super().__init__(
@@ -179,6 +188,8 @@ class _ConvBlock(_Block):
             kernel_initializer=kernel_initializer,
             spectral_normalization=spectral_normalization,
             synchronized=synchronized,
+            momentum=momentum,
+            epsilon=epsilon,
             **kwargs,
         )
         convolution = self._convolution(
@@ -244,6 +255,10 @@ class StridedConvBlock(_ConvBlock):
             whole batch when several devices share it: see `BatchNormalization`.
             Do not use it on TensorFlow in a discriminator with a lazy penalty.
             Defaults to False.
+        momentum: See `BatchNormalization`. The other normalizations have no
+            moving averages and ignore it. Defaults to 0.9.
+        epsilon: Small number that the normalization adds to the variance.
+            Defaults to 1e-3.
         **kwargs: `name`, `dtype` and `trainable`, as in every Keras layer.
 
     Input shape:
@@ -384,6 +399,8 @@ class ResizeConvBlock(_ConvBlock):
         kernel_initializer: Any = None,
         spectral_normalization: bool = False,
         synchronized: bool = False,
+        momentum: float = 0.9,
+        epsilon: float = 1e-3,
         **kwargs: Any,
     ) -> None:
         if interpolation not in ("nearest", "bilinear"):
@@ -411,6 +428,8 @@ class ResizeConvBlock(_ConvBlock):
             kernel_initializer=kernel_initializer,
             spectral_normalization=spectral_normalization,
             synchronized=synchronized,
+            momentum=momentum,
+            epsilon=epsilon,
             **kwargs,
         )
         self.strides = pair
@@ -471,6 +490,8 @@ class DenseBlock(_Block):
         kernel_initializer: Any = None,
         spectral_normalization: bool = False,
         synchronized: bool = False,
+        momentum: float = 0.9,
+        epsilon: float = 1e-3,
         **kwargs: Any,
     ) -> None:
         super().__init__(
@@ -482,6 +503,8 @@ class DenseBlock(_Block):
             kernel_initializer=kernel_initializer,
             spectral_normalization=spectral_normalization,
             synchronized=synchronized,
+            momentum=momentum,
+            epsilon=epsilon,
             **kwargs,
         )
         if self.normalization in ("group", "instance"):

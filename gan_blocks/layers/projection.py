@@ -8,6 +8,7 @@ import keras
 from gan_blocks._checks import check_positive_integer
 from gan_blocks._types import Tensor
 from gan_blocks.layers._data_format import Shape
+from gan_blocks.layers.spectral import SpectralNormalization
 
 __all__ = ["ProjectionHead"]
 
@@ -24,6 +25,9 @@ class ProjectionHead(keras.layers.Layer):
 
     Args:
         num_classes: Number of classes, at least 1.
+        spectral_normalization: If True, `SpectralNormalization` divides the
+            kernel of the dense layer and the embedding by their largest
+            singular values, as in the paper. Defaults to False.
         **kwargs: `name`, `dtype` and `trainable`, as in every Keras layer.
 
     Input shape:
@@ -31,7 +35,7 @@ class ProjectionHead(keras.layers.Layer):
         0, `(batch,)`.
 
     Output shape:
-        `(batch, 1)`. The logits are float32 under every dtype policy.
+        `(batch, 1)`. The logits are float32 under mixed precision.
 
     Raises:
         ValueError: If `num_classes` is not a positive integer.
@@ -56,30 +60,69 @@ class ProjectionHead(keras.layers.Layer):
         https://arxiv.org/abs/1802.05637
     """
 
-    def __init__(self, num_classes: int, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        num_classes: int,
+        spectral_normalization: bool = False,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         check_positive_integer("num_classes", num_classes)
         self.num_classes = num_classes
+        self.spectral_normalization = spectral_normalization
+        self._precision = keras.backend.result_type(
+            self.variable_dtype, "float32"
+        )
         # Saved files contain the name of this attribute.
-        self.judge = keras.layers.Dense(1, dtype="float32")
+        self.judge: keras.Layer = keras.layers.Dense(1, dtype=self._precision)
+        if spectral_normalization:
+            self.judge = SpectralNormalization(self.judge)
 
     def build(self, input_shape: Sequence[Shape]) -> None:
         features, _ = input_shape
         self.judge.build(features)
-        self.embedding = self.add_weight(
-            shape=(self.num_classes, features[-1]),
-            initializer="glorot_uniform",
-            dtype="float32",
-            autocast=False,
-            name="embedding",
-        )
+        if self.spectral_normalization:
+            self.embedding: Any = SpectralNormalization(
+                keras.layers.Embedding(
+                    int(self.num_classes),
+                    features[-1],
+                    embeddings_initializer="glorot_uniform",
+                    dtype=self._precision,
+                )
+            )
+            self.embedding.build()
+        else:
+            self.embedding = self.add_weight(
+                shape=(self.num_classes, features[-1]),
+                initializer="glorot_uniform",
+                dtype=self._precision,
+                autocast=False,
+                name="embedding",
+            )
 
-    def call(self, inputs: Sequence[Tensor]) -> Tensor:
+    def call(
+        self, inputs: Sequence[Tensor], training: bool | None = None
+    ) -> Tensor:
         features, labels = inputs
-        features = keras.ops.cast(features, "float32")
-        classes = keras.ops.take(self.embedding, labels, axis=0)
+        features = keras.ops.cast(features, self._precision)
+        if self.spectral_normalization:
+            classes = self.embedding(labels)
+        else:
+            classes = keras.ops.take(self.embedding, labels, axis=0)
         match = keras.ops.sum(features * classes, axis=-1, keepdims=True)
         return self.judge(features) + match
 
     def compute_output_shape(self, input_shape: Sequence[Shape]) -> Shape:
         return (input_shape[0][0], 1)
+
+    def compute_output_spec(
+        self, inputs: Sequence[Tensor], training: bool | None = None
+    ) -> keras.KerasTensor:
+        return keras.KerasTensor((inputs[0].shape[0], 1), self._precision)
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "num_classes": self.num_classes,
+            "spectral_normalization": self.spectral_normalization,
+        }

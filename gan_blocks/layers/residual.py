@@ -34,19 +34,23 @@ class _ResidualBlock(keras.layers.Layer):
         synchronized: bool = False,
         kernel_initializer: Any = "glorot_uniform",
         data_format: DataFormat | None = None,
+        momentum: float = 0.9,
+        epsilon: float = 1e-3,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         check_positive_integer("strides", strides)
         self.filters = filters
         self.kernel_size = kernel_size
-        self.strides = strides
+        self.strides = int(strides)  # Keras refuses NumPy integers.
         self.normalization = normalization
         self.activation = activation
         self.spectral_normalization = spectral_normalization
         self.synchronized = synchronized
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
         self.data_format = standardize(data_format)
+        self.momentum = momentum
+        self.epsilon = epsilon
         self.input_spec = keras.layers.InputSpec(ndim=4)
         self.first = self._convolution(
             "first", kernel_size, normalization, activation
@@ -70,6 +74,8 @@ class _ResidualBlock(keras.layers.Layer):
             kernel_initializer=initializer,
             spectral_normalization=self.spectral_normalization,
             synchronized=self.synchronized,
+            momentum=self.momentum,
+            epsilon=self.epsilon,
             **_inner.arguments(self, name),
         )
 
@@ -89,11 +95,7 @@ class _ResidualBlock(keras.layers.Layer):
         if self.normalization is None:
             return [activation]
         normalization = _inner.normalizer(
-            self.normalization,
-            channels,
-            self.synchronized,
-            axis=channels_axis(self.data_format),
-            **_inner.arguments(self, "prenormalization"),
+            self, "prenormalization", channels, self.data_format
         )
         return [normalization, activation]
 
@@ -140,6 +142,8 @@ class _ResidualBlock(keras.layers.Layer):
                 "spectral_normalization",
                 "synchronized",
                 "data_format",
+                "momentum",
+                "epsilon",
             ),
             "kernel_initializer": initializer,
         }
@@ -176,6 +180,8 @@ class ResidualDownBlock(_ResidualBlock):
         kernel_initializer: Initializer, its name or its config. Defaults to
             `"glorot_uniform"`.
         data_format: See `StridedConvBlock`. Defaults to `None`.
+        momentum: See `StridedConvBlock`. Defaults to 0.9.
+        epsilon: See `StridedConvBlock`. Defaults to 1e-3.
         **kwargs: `name`, `dtype` and `trainable`, as in every Keras layer.
 
     Input shape:
@@ -223,6 +229,8 @@ class ResidualDownBlock(_ResidualBlock):
         synchronized: bool = False,
         kernel_initializer: Any = "glorot_uniform",
         data_format: DataFormat | None = None,
+        momentum: float = 0.9,
+        epsilon: float = 1e-3,
         **kwargs: Any,
     ) -> None:
         super().__init__(
@@ -235,6 +243,8 @@ class ResidualDownBlock(_ResidualBlock):
             synchronized,
             kernel_initializer,
             data_format,
+            momentum,
+            epsilon,
             **kwargs,
         )
         self.preactivation = preactivation
@@ -285,6 +295,8 @@ class ResidualUpBlock(_ResidualBlock):
         kernel_initializer: Initializer, its name or its config. Defaults to
             `"glorot_uniform"`.
         data_format: See `StridedConvBlock`. Defaults to `None`.
+        momentum: See `StridedConvBlock`. Defaults to 0.9.
+        epsilon: See `StridedConvBlock`. Defaults to 1e-3.
         **kwargs: `name`, `dtype` and `trainable`, as in every Keras layer.
 
     Input shape:

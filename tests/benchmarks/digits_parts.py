@@ -44,10 +44,14 @@ def build(
     rate=8e-4,
     d_rate=None,
     ema_momentum=0.999,
+    epsilon=1e-3,
+    momentum=0.9,
     **block,
 ):
     """Returns the GAN with layers added before or after the blocks."""
-    stage = functools.partial(layers.StridedConvBlock, **block)
+    batch_norm = {"epsilon": epsilon, "momentum": momentum}
+    stage = functools.partial(layers.StridedConvBlock, **batch_norm, **block)
+    up = functools.partial(layers.TransposedConvBlock, **batch_norm)
     normalization = {} if "normalization" in block else {"normalization": None}
     discriminator = keras.Sequential(
         [
@@ -62,7 +66,9 @@ def build(
         ]
     )
     gan = GAN(
-        networks.dcgan_generator((28, 28, 1), base_filters=32),
+        networks.dcgan_generator(
+            (28, 28, 1), base_filters=32, block=up, first_block=up
+        ),
         discriminator,
         ema_momentum=ema_momentum,
         seed=seed,
@@ -86,6 +92,13 @@ PAIRED = {
     "penalty": [penalties.R1(1.0, interval=4), penalties.R2(1.0, interval=4)],
     "normalization": None,
 }
+# The settings of the DCGAN paper.
+DCGAN = {
+    "loss": "non_saturating",
+    "penalty": None,
+    "rate": 2e-4,
+    "ema_momentum": None,
+}
 VARIANTS = {
     "all": dict,
     "no_smoothing": lambda: {"loss": "non_saturating"},
@@ -93,6 +106,11 @@ VARIANTS = {
     "r1_each_step": lambda: {"penalty": penalties.R1(0.1)},
     "no_average": lambda: {"ema_momentum": None},
     "slower": lambda: {"rate": 2e-4},
+    "epsilon": lambda: {"epsilon": 1e-5},
+    "momentum": lambda: {"momentum": 0.99},
+    "dcgan": lambda: DCGAN,
+    "dcgan_epsilon": lambda: DCGAN | {"epsilon": 1e-5},
+    "dcgan_momentum": lambda: DCGAN | {"momentum": 0.99},
     "minibatch_stddev": lambda: {"last": [layers.MinibatchStdDev()]},
     "spectral_hinge": lambda: {
         "loss": "hinge",

@@ -72,6 +72,7 @@ SAVED = [
     (ResizeConvBlock, {"interpolation": "bilinear", "strides": 3}),
     (ResizeConvBlock, {"spectral_normalization": True}),
     (DenseBlock, {"negative_slope": 0.3, "name": "stage"}),
+    (DenseBlock, {"momentum": 0.5, "epsilon": 0.25}),
     (DenseBlock, {"activation": "tanh", "use_bias": True}),
     (DenseBlock, {"kernel_initializer": "glorot_uniform"}),
     (DenseBlock, {"spectral_normalization": True, "dtype": "mixed_bfloat16"}),
@@ -80,6 +81,7 @@ SAVED = [
     (ResidualDownBlock, {"normalization": "group", "activation": "leaky_relu"}),
     (ResidualUpBlock, {"dtype": "mixed_bfloat16", "name": "up"}),
     (ResidualUpBlock, {"strides": 3, "kernel_initializer": "he_normal"}),
+    (ResidualUpBlock, {"strides": np.int64(2), "epsilon": 0.25}),
     (SelfAttention2D, {"trainable": False, "data_format": "channels_last"}),
     (SelfAttention2D, {"spectral_normalization": True, "name": "attention"}),
     (SelfAttention2D, {"dtype": "mixed_bfloat16"}),
@@ -184,6 +186,7 @@ INVALID_ARGUMENTS = [
     (AdaptiveAugment, "target", -1, "between -1 and 1"),
     (AdaptiveAugment, "maximum", 1.1, "from 0 to 1"),
     (AdaptiveAugment, "images_to_adapt", 0, "a positive integer"),
+    (AdaptiveAugment, "interval", 0, "a positive integer"),
 ]
 
 

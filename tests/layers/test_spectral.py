@@ -65,6 +65,19 @@ def test_the_kernel_is_divided_by_its_largest_singular_value(
 
 
 @every_backend
+def test_an_embedding_is_divided_by_its_largest_singular_value():
+    inner = keras.layers.Embedding(4, 3)
+    layer = layers.SpectralNormalization(inner, power_iterations=200)
+    layer.build((None,))
+    vectors = normal(4, 3)
+    inner.embeddings.assign(vectors)
+    outputs = layer(np.array([3, 1]), training=True)
+    largest = np.linalg.svd(vectors, compute_uv=False)[0]
+    assert_close(outputs, vectors[[3, 1]] / largest, atol=1e-5)
+    assert_equal(inner.embeddings, vectors)
+
+
+@every_backend
 def test_each_training_call_adds_one_iteration_to_the_estimate():
     layer = build_dense()
     kernel, vector = to_numpy(layer.layer.kernel), normal(3, seed=2)
@@ -218,6 +231,9 @@ def test_invalid_arguments_are_errors_that_name_them():
     message = "`layer` must be a Dense layer, a convolution.*Flatten"
     with pytest.raises(ValueError, match=message):
         layers.SpectralNormalization(keras.layers.Flatten())
+    message = "`dtype` must be that of the kernel.*float16"
+    with pytest.raises(ValueError, match=message):
+        layers.SpectralNormalization(keras.layers.Dense(1), dtype="float16")
     message = "`power_iterations` must be a positive integer.*iterations=0"
     with pytest.raises(ValueError, match=message):
         layers.SpectralNormalization(keras.layers.Dense(1), power_iterations=0)
