@@ -22,6 +22,11 @@ def steps_done(model: Any) -> int:
     return int(steps)
 
 
+def steps_of_whole_epoch(model: Any) -> int | None:
+    """Returns the steps per epoch of a run, while `fit` resumes it."""
+    return getattr(model, "_steps_of_whole_epoch", None)
+
+
 def remaining_fits(
     model: Any, epochs: int, steps_per_epoch: int
 ) -> Iterator[dict[str, int]]:
@@ -29,7 +34,8 @@ def remaining_fits(
 
     If training was stopped in the middle of an epoch, the first call completes
     this epoch, and the second call trains the other epochs, unless the first
-    call is stopped too.
+    call is stopped too. Meanwhile, `steps_of_whole_epoch` returns
+    `steps_per_epoch`.
 
     Args:
         model: A compiled model.
@@ -46,10 +52,12 @@ def remaining_fits(
         epoch, step = divmod(start, steps_per_epoch)
         if epoch >= epochs:
             return
+        model._steps_of_whole_epoch = steps_per_epoch
         yield {
             "initial_epoch": epoch,
             "epochs": epoch + 1 if step else epochs,
             "steps_per_epoch": steps_per_epoch - step,
         }
+        model._steps_of_whole_epoch = None
         if model.stop_training or steps_done(model) == start:
             return

@@ -1,18 +1,32 @@
-"""Atomic writes, and best-effort writes that do not stop training."""
+"""Atomic and best-effort writes, and careful reads of damaged files."""
 
 import contextlib
+import json
 import logging
 import os
 import pathlib
+import re
 import shutil
 import tempfile
+import zipfile
 from collections.abc import Iterator
+from typing import IO, Any
 
+from gan_blocks._locks import try_lock
 from gan_blocks._types import PathLike
 
-__all__ = ["BestEffort", "atomic_write", "remove_leftovers"]
+__all__ = [
+    "BestEffort",
+    "atomic_write",
+    "find_damage",
+    "list_by_number",
+    "read_json",
+    "remove_leftovers",
+]
 
 _UNFINISHED = ".unfinished_"
+_LOCK = ".lock"
+_MAX_JSON = 2**24  # Bytes. The files of a run have a few thousand.
 _logger = logging.getLogger(__name__)
 
 
@@ -38,9 +52,13 @@ def atomic_write(path: PathLike, flush: bool = False) -> Iterator[pathlib.Path]:
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     # Beside `path`, because a move is atomic only within one file system.
-    with tempfile.TemporaryDirectory(
-        dir=path.parent, prefix=_UNFINISHED
-    ) as folder:
+    with (
+        tempfile.TemporaryDirectory(
+            dir=path.parent, prefix=_UNFINISHED
+        ) as folder,
+        open(pathlib.Path(folder, _LOCK), "wb") as in_use,
+    ):
+        try_lock(in_use)
         temporary = pathlib.Path(folder, path.name)
         yield temporary
         if flush:
@@ -52,11 +70,64 @@ def atomic_write(path: PathLike, flush: bool = False) -> Iterator[pathlib.Path]:
 def remove_leftovers(folder: PathLike) -> None:
     """Removes the temporary files of killed processes from a folder.
 
-    Call it only while no process writes to `folder`. The folder may be
-    missing.
+    Files that another process is writing stay. The folder may be missing.
     """
     for leftover in pathlib.Path(folder).glob(f"{_UNFINISHED}*"):
-        shutil.rmtree(leftover, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            with open(leftover / _LOCK, "wb") as file:
+                unused = try_lock(file)
+            if unused:
+                shutil.rmtree(leftover, ignore_errors=True)
+
+
+def list_by_number(folder: PathLike, pattern: str) -> list[pathlib.Path]:
+    """Returns the files of a folder, sorted by the numbers in their names.
+
+    Names with the same text are sorted by their numbers, so that
+    `epoch_9999.png` is before `epoch_10000.png`.
+
+    Args:
+        folder: The folder. It may be missing.
+        pattern: Pattern of the names, such as "*.png".
+    """
+
+    def key(path: pathlib.Path) -> list[str | int]:
+        parts: list[str | int] = [*re.split(r"(\d+)", path.name)]
+        parts[1::2] = map(int, parts[1::2])  # The text is between them.
+        return parts
+
+    return sorted(pathlib.Path(folder).glob(pattern), key=key)
+
+
+def read_json(file: IO[bytes]) -> dict[str, Any]:
+    """Reads a JSON object from an open file that may be damaged.
+
+    Raises:
+        ValueError: If the file does not hold a JSON object of at most 16 MB.
+    """
+    data = file.read(_MAX_JSON + 1)
+    if len(data) > _MAX_JSON:
+        raise ValueError(f"{file.name} has more than {_MAX_JSON:,} bytes")
+    try:
+        value = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{file.name} is not valid JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise ValueError(
+            f"{file.name} must hold a JSON object. Received: "
+            f"{type(value).__name__}"
+        )
+    return value
+
+
+def find_damage(path: PathLike) -> str | None:
+    """Returns what is wrong with a `.keras` file or a zip file, or `None`."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+    except Exception as error:  # Damaged archives raise errors of any type.
+        return f"{type(error).__name__}: {error}"
+    return damaged and f"wrong checksum of its member {damaged}"
 
 
 class BestEffort:

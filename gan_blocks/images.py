@@ -5,6 +5,7 @@ import os
 import pathlib
 from collections.abc import Iterable, Iterator, Sequence
 
+import keras
 import numpy as np
 from numpy.typing import ArrayLike
 from PIL import Image
@@ -100,7 +101,9 @@ def grid(
 
     Args:
         images: Array of shape `(number, height, width, channels)`, floats in
-            [-1, 1] or uint8, with 1 (gray), 3 (RGB) or 4 (RGBA) channels.
+            [-1, 1] or uint8, with 1 (gray), 3 (RGB) or 4 (RGBA) channels. The
+            shape can be `(number, channels, height, width)` if
+            `keras.config.image_data_format()` is "channels_first".
         rows: Number of rows. Defaults to the number that the images need.
         columns: Number of columns. Defaults to the number that the images
             need. If `rows` is not given either, the grid is square or has one
@@ -128,6 +131,9 @@ def grid(
     ```
     """
     tiles = np.asarray(images)
+    channels_first = keras.config.image_data_format() == "channels_first"
+    if channels_first and tiles.ndim == 4 and tiles.shape[1] in _CHANNELS:
+        tiles = np.moveaxis(tiles, 1, -1)
     if tiles.ndim != 4 or not tiles.size or tiles.shape[3] not in _CHANNELS:
         raise ValueError(
             "`images` must be a non-empty array of shape (number, height, "
@@ -230,7 +236,7 @@ def save_animation(
     Args:
         frames: The frames in order, all of the same size: image files or
             `PIL.Image.Image` objects; or a folder, whose `.png` files are
-            sorted by name.
+            sorted by the numbers in their names.
         path: File to write. Its name must end in `.gif`, `.webp` or `.png`.
         frames_per_second: Speed, above 0 and at most 50. Defaults to 10.
         hold_last: Extra time in seconds for the last frame, from 0 to 60. Use
@@ -281,7 +287,7 @@ def _list_frames(
 ) -> Sequence[PathLike | Image.Image]:
     if isinstance(frames, str | os.PathLike):
         # An animated PNG may be in the folder of its own frames.
-        found = sorted(pathlib.Path(frames).glob("*.png"))
+        found = files.list_by_number(frames, "*.png")
         listed = [file for file in found if file.absolute() != path.absolute()]
     else:
         listed = list(frames)

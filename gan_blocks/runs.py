@@ -1,8 +1,10 @@
 """The folder of a training run: file names, checkpoints and history."""
 
+import contextlib
 import csv
 import json
 import logging
+import os
 import pathlib
 import re
 import zipfile
@@ -11,7 +13,7 @@ from typing import Any
 from gan_blocks._steps import steps_done as steps_done
 from gan_blocks._types import PathLike
 from gan_blocks._version import __version__
-from gan_blocks.files import atomic_write
+from gan_blocks.files import atomic_write, find_damage, read_json
 
 __all__ = [
     "RunFolder",
@@ -25,7 +27,16 @@ __all__ = [
 ]
 
 _logger = logging.getLogger(__name__)
+_NUMBER = re.compile(r"\d{1,15}")
 _MANIFEST = "gan_blocks.json"  # A member of the `.keras` archive.
+_MANIFEST_TYPES = {
+    "gan_blocks": str,
+    "keras": str,
+    "backend": str,
+    "epoch": int,
+    "step": int,
+    "arguments": dict | None,
+}
 _CHECKPOINT = re.compile(r"epoch_(\d{4,})(?:_step_(\d{7,}))?\.keras")
 
 
@@ -79,13 +90,8 @@ class RunFolder:
             FileNotFoundError: If the folder has no settings.
             ValueError: If the file does not hold a JSON object.
         """
-        value = json.loads(self.settings_file.read_text(encoding="utf-8"))
-        if not isinstance(value, dict):
-            raise ValueError(
-                f"{self.settings_file} must hold a JSON object. "
-                f"Received: {type(value).__name__}"
-            )
-        return value
+        with open(self.settings_file, "rb") as file:
+            return read_json(file)
 
     def write_settings(self, settings: dict[str, Any]) -> None:
         """Writes the settings. Values unknown to JSON become strings."""
@@ -117,13 +123,29 @@ def checkpoint_name(epoch: int, step: int | None = None) -> str:
 
 
 def list_checkpoints(folder: PathLike) -> list[pathlib.Path]:
-    """Returns the paths of all checkpoints in a folder, oldest first."""
+    """Returns the paths of all checkpoints in a folder, oldest first.
+
+    Checkpoints are sorted by the step in their manifest, because a run can be
+    resumed with longer or shorter epochs. A file without a usable manifest
+    follows the file that precedes it by epoch.
+
+    Args:
+        folder: Folder of the checkpoints. It need not exist.
+    """
     found = []
     for path in pathlib.Path(folder).glob("epoch_*.keras"):
         if match := _CHECKPOINT.fullmatch(path.name):
             # A completed epoch sorts before all steps of the next epoch.
             found.append((int(match[1]), int(match[2] or -1), path))
-    return [path for _, _, path in sorted(found)]
+    steps, step = {}, 0
+    for _, _, path in sorted(found):
+        with contextlib.suppress(ValueError, OSError):
+            manifest = read_manifest(path)
+            # Fewer steps than epochs: `fit(initial_epoch=...)` of a new model.
+            if manifest["step"] >= manifest["epoch"]:
+                step = manifest["step"]
+        steps[path] = step
+    return sorted(steps, key=lambda path: steps[path])
 
 
 def latest_checkpoint(folder: PathLike) -> pathlib.Path | None:
@@ -137,13 +159,15 @@ def latest_checkpoint(folder: PathLike) -> pathlib.Path | None:
         folder: Folder of the checkpoints. It need not exist.
 
     Returns:
-        The checkpoint with the highest epoch and, within that epoch, the
-        highest step. `None` if the folder has no undamaged checkpoint.
+        The checkpoint with the highest step: see `list_checkpoints`. `None`
+        if the folder has no undamaged checkpoint.
     """
     for path in reversed(list_checkpoints(folder)):
-        damage = _find_damage(path)
+        damage = find_damage(path)
         if damage is None:
             return path
+        if not os.path.lexists(path):  # Training has just removed it.
+            return latest_checkpoint(folder)
         _logger.warning(
             "The checkpoint %s is damaged (%s). The previous one is used "
             "instead.",
@@ -197,7 +221,8 @@ def read_manifest(path: PathLike) -> dict[str, Any]:
         `EpochCheckpoint`).
 
     Raises:
-        ValueError: If the file is not a `.keras` archive or has no manifest.
+        ValueError: If the file is not a `.keras` archive or has no valid
+            manifest.
 
     Example:
 
@@ -211,14 +236,22 @@ def read_manifest(path: PathLike) -> dict[str, Any]:
     assert runs.read_manifest("epoch_0001.keras")["step"] == 625
     ```
     """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return json.loads(archive.read(_MANIFEST))
-    except (KeyError, zipfile.BadZipFile) as error:
-        raise ValueError(
-            "`path` must be a checkpoint that `EpochCheckpoint` saved. "
-            f"Received: path={str(path)!r} ({error})"
-        ) from error
+    with open(path, "rb") as file:
+        try:
+            with (
+                zipfile.ZipFile(file) as archive,
+                archive.open(_MANIFEST) as member,
+            ):
+                manifest = read_json(member)
+            for name, expected in _MANIFEST_TYPES.items():
+                if not isinstance(manifest.get(name), expected):
+                    raise ValueError(f"{_MANIFEST} has no valid {name!r}")
+        except Exception as error:  # Damaged archives raise errors of any type.
+            raise ValueError(
+                "`path` must be a checkpoint that `EpochCheckpoint` saved. "
+                f"Received: path={str(path)!r} ({error})"
+            ) from error
+    return manifest
 
 
 def read_history(path: PathLike) -> list[dict[str, str]]:
@@ -232,27 +265,25 @@ def read_history(path: PathLike) -> list[dict[str, str]]:
         values are empty strings. The list is empty if the file does not exist.
 
     Raises:
-        ValueError: If a row has no valid `step`.
+        ValueError: If the file is no such table, or if a row has no valid
+            `epoch` or `step`.
     """
     path = pathlib.Path(path)
     if not path.exists():
         return []
-    with open(path, newline="") as file:
-        rows = list(csv.DictReader(file, restval=""))
-    for row in rows:
-        if not row.get("step", "").isdecimal():
-            raise ValueError(
-                "`path` must be a table that `HistoryTable` wrote, or not "
-                f"exist. Received: path={str(path)!r} with the row {row}"
-            )
-    return rows
-
-
-def _find_damage(path: pathlib.Path) -> str | None:
-    """Returns what is wrong with an archive, or `None`."""
+    what = (
+        "`path` must be a table that `HistoryTable` wrote, or not exist. "
+        f"Received: path={str(path)!r}"
+    )
     try:
-        with zipfile.ZipFile(path) as archive:
-            damaged = archive.testzip()
-    except Exception as error:  # Damaged archives raise errors of any type.
-        return f"{type(error).__name__}: {error}"
-    return damaged and f"wrong checksum of its member {damaged}"
+        with open(path, newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file, restval=""))
+    except (ValueError, csv.Error) as error:
+        raise ValueError(f"{what} ({error})") from error
+    for row in rows:
+        row.pop(None, None)  # Cells without a column.
+        if not all(
+            _NUMBER.fullmatch(row.get(x, "")) for x in ("epoch", "step")
+        ):
+            raise ValueError(f"{what} with the row {str(row)[:200]}")
+    return rows

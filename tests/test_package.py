@@ -27,8 +27,9 @@ ALLOWED = {
     "_configurable": ("", ""),
     "_screens": ("", "IPython"),
     "_steps": ("_checks", "keras"),
-    "files": ("_types", ""),
-    "images": ("_checks _types files", "numpy PIL"),
+    "_locks": ("_types", ""),
+    "files": ("_locks _types", ""),
+    "images": ("_checks _types files", "keras numpy PIL"),
     "backend": ("_types", "keras tensorflow jax torch"),
     "replicas": ("_types backend", "keras"),
     "gradients": ("_types backend replicas", "keras"),
@@ -44,7 +45,8 @@ ALLOWED = {
     "plan": ("_checks _types gan layers losses networks penalties", "keras"),
     "runs": ("_steps _types _version files", "keras"),
     "callbacks": (
-        "_checks _screens _types backend files images replicas runs",
+        "_checks _locks _screens _steps _types backend files images replicas "
+        "runs",
         "keras numpy tensorflow tensorboard IPython",
     ),
     "samples": ("_checks _types", "numpy PIL sklearn skimage"),
@@ -56,8 +58,8 @@ ALLOWED = {
     "metrics": ("_checks _types files images", "keras numpy"),
     "page": ("_checks _types _version files images runs", ""),
     "cli": (
-        "_checks _screens _types _version callbacks datasets files gan images "
-        "layers losses metrics page penalties plan replicas runs",
+        "_checks _locks _screens _types _version callbacks datasets files gan "
+        "images layers losses metrics page penalties plan replicas runs",
         "keras numpy PIL tensorflow torch",
     ),
     "_registration": ("", ""),

@@ -3,12 +3,15 @@
 import json
 import logging
 import pathlib
+import tempfile
 from typing import Any
 
 import keras
 
 from gan_blocks import files, replicas, runs
 from gan_blocks._checks import check_positive_integer
+from gan_blocks._locks import lock, unlock
+from gan_blocks._steps import steps_of_whole_epoch
 from gan_blocks._types import PathLike
 from gan_blocks.callbacks.divergence import is_finite
 
@@ -20,7 +23,7 @@ _logger = logging.getLogger(__package__)
 class EpochCheckpoint(keras.callbacks.Callback):
     """Saves the whole model every few epochs and at the end of training.
 
-    A file name shows how far the run was. Names sort in the order of training:
+    A file name shows how far the run was:
 
     - `epoch_0005.keras`: the end of epoch 5.
     - `epoch_0005_step_0000923.keras`: training was stopped in epoch 6, for
@@ -29,7 +32,9 @@ class EpochCheckpoint(keras.callbacks.Callback):
       `GAN.fit(resume=True)` then trains the rest of epoch 6.
 
     If Keras does not know the number of steps per epoch, every epoch counts
-    as complete.
+    as complete. A warning is logged if `GAN.fit(resume=True)` continues a run
+    with another number of steps per epoch, because epochs are then counted
+    with the new number. `runs.list_checkpoints` sorts by steps.
 
     A checkpoint is written to a temporary file, flushed to the disk and then
     renamed. A full disk, Ctrl-C or a power failure can therefore not damage
@@ -40,7 +45,8 @@ class EpochCheckpoint(keras.callbacks.Callback):
     A model with NaN or infinite values is not saved, so that it does not
     replace usable checkpoints. A warning is logged instead.
 
-    If several processes train together, one of them saves.
+    If several processes train together, one of them saves. Two processes that
+    train separately need two folders.
 
     Args:
         directory: Folder for the checkpoints of one run. It is created when
@@ -54,10 +60,13 @@ class EpochCheckpoint(keras.callbacks.Callback):
             to `None`.
 
     Raises:
-        ValueError: If `every_n_epochs` or `keep` is not a positive integer.
+        ValueError: If `every_n_epochs` or `keep` is not a positive integer, or
+            `arguments` is not a dictionary. When training begins, if another
+            process is training with the same folder.
         TypeError: When training begins, if a key of `arguments` is not a
             string.
-        OSError: During training, if a checkpoint cannot be written.
+        OSError: When training begins or later, if a checkpoint cannot be
+            written.
 
     Example:
 
@@ -97,6 +106,11 @@ class EpochCheckpoint(keras.callbacks.Callback):
         check_positive_integer("every_n_epochs", every_n_epochs)
         if keep is not None:
             check_positive_integer("keep", keep)
+        if not isinstance(arguments, dict | None):
+            raise ValueError(
+                "`arguments` must be a dictionary or `None`. Received: "
+                f"arguments={arguments!r}"
+            )
         self.directory = pathlib.Path(directory)
         self.every_n_epochs = every_n_epochs
         self.keep = keep
@@ -107,7 +121,11 @@ class EpochCheckpoint(keras.callbacks.Callback):
     def on_train_begin(self, logs=None):
         if replicas.is_chief(self.model):
             self.directory.mkdir(parents=True, exist_ok=True)
+            lock(self.directory)
             files.remove_leftovers(self.directory)
+            # Raises an error now if the folder is read-only.
+            tempfile.TemporaryFile(dir=self.directory).close()
+            self._warn_if_epochs_changed()
         self._best_effort = files.BestEffort(
             "Old checkpoints cannot be removed"
         )
@@ -131,6 +149,34 @@ class EpochCheckpoint(keras.callbacks.Callback):
     def on_train_end(self, logs=None):
         if self._unsaved is not None:
             self._save()
+        unlock(self.directory)
+
+    def _warn_if_epochs_changed(self):
+        """Warns if a resumed run has another number of steps per epoch."""
+        steps = steps_of_whole_epoch(self.model)
+        paths = steps and runs.list_checkpoints(self.directory)
+        if not paths:
+            return
+        try:
+            manifest = runs.read_manifest(paths[-1])
+        except ValueError:  # It is damaged.
+            return
+        done, before = manifest["step"], manifest["epoch"]
+        if done != runs.steps_done(self.model):  # Another model.
+            return
+        epochs, rest = divmod(done, steps)
+        complete = paths[-1].name == runs.checkpoint_name(before)
+        if epochs != before or (rest and complete):
+            _logger.warning(
+                "The number of steps per epoch has changed to %d. Epochs are "
+                "counted with the new number: the %d steps of this run so far "
+                "are %d epochs and %d steps. They were %d epochs before.",
+                steps,
+                done,
+                epochs,
+                rest,
+                before,
+            )
 
     def _is_incomplete(self):
         """Returns whether training was stopped in the middle of the epoch."""

@@ -87,14 +87,16 @@ class HistoryTable(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         step = runs.steps_done(self.model)
-        self._rows.append({"epoch": epoch + 1, "step": step, **(logs or {})})
+        place = {"epoch": epoch + 1, "step": step}
+        # A log of the same name must not replace the place of the row.
+        self._rows.append({**place, **(logs or {}), **place})
         if not replicas.is_chief(self.model):
             return
         columns = dict.fromkeys(name for row in self._rows for name in row)
         with (
             self._best_effort(),
             files.atomic_write(self.path, flush=True) as temporary,
-            open(temporary, "w", newline="") as file,
+            open(temporary, "w", newline="", encoding="utf-8") as file,
         ):
             writer = csv.DictWriter(file, columns)
             writer.writeheader()

@@ -19,7 +19,8 @@ class ImageGrid(keras.callbacks.Callback):
     GAN losses say little about the images, so look at these grids. All grids
     show the same latents, so you can follow how an image changes;
     `images.save_animation` combines the grids into an animation. File names
-    sort by time: `step_0000010.png` or `epoch_0005.png`.
+    have the number of the step or the epoch: `step_0000010.png` or
+    `epoch_0005.png`.
 
     Steps are counted from the start of the run (`optimizer.iterations`), so
     resumed runs continue the numbers. With `steps_per_execution`, a grid is
@@ -52,7 +53,9 @@ class ImageGrid(keras.callbacks.Callback):
     Raises:
         ValueError: If `every_n_batches`, `every_n_epochs`, `rows` or
             `columns` is not a positive integer, if the first two are both
-            given, or if the model has no `generate` and `sample_latents`.
+            given. When training begins, if the model has no `generate` and
+            `sample_latents`, or if its `image_shape` cannot be drawn: see
+            `images.grid`.
         ImportError: If a package for `show` or `tensorboard` is missing.
 
     Example:
@@ -130,6 +133,13 @@ class ImageGrid(keras.callbacks.Callback):
                     f"`ImageGrid` needs a model with a method `{method}`, "
                     f"such as `GAN`. Received: a {type(self.model).__name__}"
                 )
+        shape = getattr(self.model, "image_shape", None)
+        if shape is not None:
+            _check_can_be_drawn(shape)
+        # Also raises an error now if the seed is wrong.
+        self._latents = self.model.sample_latents(
+            self.rows * self.columns, self.seed
+        )
         self._best_effort = files.BestEffort(
             f"Images cannot be written to {self.directory}"
         )
@@ -176,9 +186,8 @@ class ImageGrid(keras.callbacks.Callback):
         options = {}
         if self.batch_statistics is not None:
             options["batch_statistics"] = self.batch_statistics
-        latents = model.sample_latents(self.rows * self.columns, self.seed)
         # On JAX, all processes compute together.
-        generated = model.generate(latents=latents, **options)
+        generated = model.generate(latents=self._latents, **options)
         if not replicas.is_chief(model):
             return
         grid = images.grid(generated, self.rows, self.columns)
@@ -206,6 +215,18 @@ class ImageGrid(keras.callbacks.Callback):
             self._writer.flush()
         except tf.errors.OpError as error:
             raise OSError(str(error)) from error
+
+
+def _check_can_be_drawn(shape):
+    try:
+        images.grid(np.zeros((1, *(side or 1 for side in shape)), "uint8"))
+    except ValueError as error:
+        raise ValueError(
+            "`ImageGrid` draws gray, RGB and RGBA images of shape (height, "
+            "width, channels), or (channels, height, width) with "
+            'keras.config.set_image_data_format("channels_first"). Train '
+            f"without `ImageGrid`. Received: a model with image_shape={shape}"
+        ) from error
 
 
 def _import_display():

@@ -13,7 +13,7 @@ from PIL import Image
 from gan_blocks import images
 from gan_blocks.cli import loading
 from gan_blocks.cli.output import fail
-from gan_blocks.files import atomic_write
+from gan_blocks.files import atomic_write, list_by_number
 
 __all__ = ["animate", "check_format", "save_film"]
 
@@ -31,7 +31,7 @@ def animate(
     folder = loading.find_folder(run)
     file = file or folder.path / "grids.gif"
     check_format(file)
-    grids = sorted(folder.grids.glob("*.png"))
+    grids = list_by_number(folder.grids, "*.png")
     # An animated PNG may be saved among the grids.
     grids = [path for path in grids if path.absolute() != file.absolute()]
     if not grids:

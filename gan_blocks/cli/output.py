@@ -37,7 +37,8 @@ _logger = logging.getLogger(__name__)
 # These modules raise a `ValueError` or a `RuntimeError` if the user's files or
 # options are wrong. Elsewhere, such an error is a mistake in the code.
 _CHECK_USER_INPUT = (
-    *("gan_blocks.callbacks", "gan_blocks.cli", "gan_blocks.datasets"),
+    *("gan_blocks._locks", "gan_blocks.callbacks", "gan_blocks.cli"),
+    "gan_blocks.datasets",
     *("gan_blocks.faces", "gan_blocks.metrics", "gan_blocks.page"),
     *("gan_blocks.plan", "gan_blocks.runs", "gan_blocks.samples", "__main__"),
 )

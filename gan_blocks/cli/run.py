@@ -14,6 +14,7 @@ import keras
 import numpy as np
 
 from gan_blocks import callbacks, files, images, metrics, page, replicas, runs
+from gan_blocks._locks import lock, unlock
 from gan_blocks._screens import duration
 from gan_blocks.cli import devices, loading, options, output
 from gan_blocks.gan.model import GAN
@@ -222,6 +223,7 @@ class Run(runs.RunFolder):
         data_changed = self._record_data(real_images, labels, steps_done > 0)
         if not replicas.is_chief(gan):
             return
+        lock(self.checkpoints)
         self._suggest_smaller_settings(gan)
         files.remove_leftovers(self.path)
         self.write_settings(self.settings)
@@ -284,6 +286,7 @@ class Run(runs.RunFolder):
         Ends the process if training diverged (exit status 1) or was stopped by
         a signal (exit status 128 + the signal's number).
         """
+        unlock(self.checkpoints)
         if self._divergence.diverged:
             output.fail(f"{self._divergence.message}{self._rollback_hint}")
         steps_done = runs.steps_done(gan)
