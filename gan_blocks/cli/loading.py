@@ -48,6 +48,8 @@ def load_gan(run: pathlib.Path) -> GAN:
     try:
         gan = keras.saving.load_model(path)
     except Exception as error:  # Keras raises many types.
+        if path != run and not path.exists():  # Training has just removed it.
+            return load_gan(run)
         # Keras puts the cause last, after whole configurations.
         reason = str(error).rpartition("Exception encountered: ")[2]
         reason = shorten(reason or repr(error), 300)
