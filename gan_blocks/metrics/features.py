@@ -8,6 +8,8 @@ import numpy as np
 from keras import ops
 from numpy.typing import ArrayLike
 
+from gan_blocks.metrics._precision import float32_policy
+
 __all__ = ["FeatureExtractor"]
 
 
@@ -109,7 +111,9 @@ class FeatureExtractor:
             for i in range(0, len(images), batch_size)
         ]
         features, *logits = (
-            np.concatenate([ops.convert_to_numpy(part) for part in parts])
+            np.concatenate(
+                [ops.convert_to_numpy(part) for part in parts]
+            ).astype("float32")
             for parts in zip(*outputs, strict=True)
         )
         return features, logits[0] if logits else None
@@ -129,6 +133,7 @@ class FeatureExtractor:
         return self.model.predict_on_batch(inputs)
 
 
+@float32_policy()
 def _load_inception() -> keras.Model:
     try:
         return keras.applications.InceptionV3(

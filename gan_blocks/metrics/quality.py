@@ -1,7 +1,7 @@
 """All metrics of a GAN in one call."""
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import keras
@@ -76,7 +76,8 @@ class Quality:
         features: `FeatureExtractor`, or its model. Defaults to `None`:
             InceptionV3.
         num_images: Number of generated images, at least 4. Do not compare
-            distances for different numbers of images. Defaults to 10,000.
+            distances for different numbers of images. A conditional GAN
+            generates all classes in turn. Defaults to 10,000.
         seed: Integer seed of the latents, which are the same in each call.
             Defaults to 0.
         batch_statistics: See `GAN.generate`. Defaults to False.
@@ -131,20 +132,27 @@ class Quality:
         Args:
             gan: A `GAN`.
         """
-        latents = gan.sample_latents(self.num_images, self.seed)
         return self.evaluate_images(
-            (
-                gan.generate(
-                    latents=latents[i : i + _BATCH_SIZE],
-                    batch_statistics=self.batch_statistics,
-                )
-                for i in range(0, len(latents), _BATCH_SIZE)
-            ),
+            self._generate(gan),
             seed=self.seed,
             normalization="batch"
             if self.batch_statistics
             else "moving averages",
         )
+
+    def _generate(self, gan: Any) -> Iterator[np.ndarray]:
+        """Yields the generated images, all classes in turn."""
+        latents = gan.sample_latents(self.num_images, self.seed)
+        labels = None
+        if gan.num_classes is not None:
+            labels = np.arange(self.num_images) % gan.num_classes
+        for start in range(0, self.num_images, _BATCH_SIZE):
+            part = slice(start, start + _BATCH_SIZE)
+            yield gan.generate(
+                latents=latents[part],
+                labels=None if labels is None else labels[part],
+                batch_statistics=self.batch_statistics,
+            )
 
     def evaluate_images(
         self, batches: Iterable[ArrayLike], **protocol: Any

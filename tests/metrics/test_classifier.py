@@ -10,12 +10,16 @@ def test_the_classifier_is_reproducible_and_cached(tmp_path, monkeypatch):
     labels = np.random.default_rng(0).integers(0, 2, 300)
     images = np.where(labels[:, None, None, None] > 0, 200, 50)
     images = np.broadcast_to(images, (300, 8, 8, 1)).astype("uint8")
+    # Features and logits are float32 under every policy.
+    keras.config.set_dtype_policy("mixed_bfloat16")
     global_state = np.random.get_state()[1].copy()
     first = metrics.train_classifier(images, labels, tmp_path / "a")
     second = metrics.train_classifier(images, labels, tmp_path / "b")
     assert (np.random.get_state()[1] == global_state).all()
     for one, other in zip(first.weights, second.weights, strict=True):
         np.testing.assert_allclose(one, other, atol=1e-4)
+    assert {output.dtype for output in first.outputs} == {"float32"}
+    assert keras.config.dtype_policy().name == "mixed_bfloat16"
     features, logits = metrics.FeatureExtractor(first)(images / 127.5 - 1)
     assert features.shape == (300, 64)
     assert (logits.argmax(axis=1) == labels).mean() > 0.95

@@ -29,6 +29,13 @@ def test_images_are_resized_and_gray_is_repeated_for_the_model():
     assert "16 x 16" in extract.protocol["resizing"]
 
 
+@pytest.mark.every_backend
+def test_features_are_float32_under_mixed_precision():
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    features, _ = metrics.FeatureExtractor(pooling_model())(random_images(3))
+    assert features.dtype == "float32"
+
+
 def test_the_protocol_identifies_the_weights():
     model = keras.Sequential([keras.Input((2, 2, 1)), keras.layers.Flatten()])
     model.add(keras.layers.Dense(3))

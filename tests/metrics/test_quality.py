@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from support.models import assert_same_variables, pooling_model, random_images
 
-from gan_blocks import callbacks, metrics, networks
+from gan_blocks import callbacks, layers, metrics, networks
 from gan_blocks.gan.model import GAN
 
 
@@ -44,6 +44,28 @@ def test_quality_equals_the_separate_metrics():
     assert result.protocol["seed"] == 3
     assert json.loads(json.dumps(result.protocol)) == result.protocol
     assert "fid" in str(result) and "number_of_images: 50" in str(result)
+
+
+def test_a_conditional_gan_generates_all_classes_equally_often():
+    # The only pixel of an image is its class, of which there are more than
+    # the images that are generated at a time.
+    classes = np.arange(700.0)
+    latents, labels = keras.Input((1,)), keras.Input((), dtype="int32")
+    pixel = keras.layers.Rescaling(1.0)(keras.layers.Reshape((1, 1, 1))(labels))
+    generator = keras.Model([latents, labels], pixel)
+    image, labels = keras.Input((1, 1, 1)), keras.Input((), dtype="int32")
+    feature = keras.layers.Flatten()(image)
+    logit = layers.ProjectionHead(700)([feature, labels])
+    discriminator = keras.Model([image, labels], logit)
+    classify = keras.layers.Dense(700)
+    model = keras.Model(image, [feature, classify(feature)])
+    # The logits 2 k x - k^2 are largest for the class k = x.
+    classify.set_weights([2 * classes[None], -(classes**2)])
+
+    gan = GAN(generator, discriminator, num_classes=700)
+    real = np.zeros((8, 1, 1, 1), "float32")
+    values = metrics.Quality(real, model, num_images=1400)(gan).values
+    assert values["modes"] == 700 and values["mode_kl"] == pytest.approx(0)
 
 
 def test_uint8_and_float_images_give_the_same_result():
