@@ -1,151 +1,217 @@
 """Images and labels in NumPy arrays, `.npy`, `.npz` and idx (MNIST) files."""
 
 import contextlib
-import functools
 import gzip
 import math
-import os
-import pathlib
 import re
 import struct
 import warnings
-import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
+from pathlib import PurePosixPath
 from typing import TypeAlias
 
 import numpy as np
 from PIL import Image
 
-IDX_NAME = re.compile(r"[.-]idx\d-ubyte(\.gz)?$")
+from gan_blocks.datasets import file_kinds
+from gan_blocks.datasets.errors import escape, reading
+from gan_blocks.datasets.listing import File
+
 # The number of images, and for each image a name and a function that opens it.
 Openers: TypeAlias = tuple[
     int,
     Iterator[tuple[str, Callable[[], AbstractContextManager[Image.Image]]]],
 ]
+# Names of the arrays in an `.npz` file.
+_NAME = re.compile(r"[xy]_\w+|(\w+_)?(images|labels)")
 _PACKED_LIMIT = 4 * 1024**3  # bytes; compressed data is unpacked in memory
 _CHUNK = 1024**2  # bytes
-_PIXEL_LIMIT = 178_956_970  # pixels per image, the limit of Pillow for files
 
 
 @contextlib.contextmanager
-def reading(source: object, kind: str) -> Iterator[None]:
-    """Replaces any exception by a `ValueError` that names the source."""
-    try:
-        yield
-    except Exception as error:  # Damaged files can cause any exception.
-        reason = escape(str(error) or repr(error))
-        raise ValueError(
-            f"`source` must be a valid {kind}. Received: "
-            f"source={str(source)!r} ({reason[:300]})"
-        ) from error
-
-
-def escape(text: str) -> str:
-    """Escapes line breaks and unprintable characters, as `repr` does."""
-    return repr(text)[1:-1]
-
-
-@contextlib.contextmanager
-def _reading_numpy(path):
+def _reading_numpy(source):
     kind = "NumPy file (pickled objects are never read)"
     # Python may warn while it parses a damaged header.
-    with reading(path, kind), warnings.catch_warnings(action="ignore"):
+    with reading(source, kind), warnings.catch_warnings(action="ignore"):
         yield
 
 
-def read_npy(path: pathlib.Path) -> np.ndarray:
-    """Maps the array in a `.npy` file into memory."""
-    with _reading_numpy(path):
-        return np.lib.format.open_memmap(path, mode="r")
+def is_named(name: str) -> bool:
+    """Returns whether a file has the name of images or labels of a split."""
+    return bool(_NAME.fullmatch(PurePosixPath(name).stem))
 
 
-def read_npz(path: pathlib.Path, split: str) -> np.ndarray:
-    """Reads the images of a split from a `.npz` file.
+def read_named_images(
+    files: Mapping[str, File], split: str, source: str
+) -> np.ndarray:
+    """Reads the images of a split from one of several `.npy` files.
 
-    If the file holds a single array, its name does not matter.
+    If there is only one file, its name does not matter.
     """
-    return _read_named(path, split, "x", "images")
+    if len(files) == 1 and split == "train":
+        (file,) = files.values()
+        return read_npy(file, source)
+    return _read_named(files, split, source, "x", "images")
 
 
-def read_npz_labels(path: pathlib.Path, split: str) -> np.ndarray:
-    """Reads the labels of a split from a `.npz` file."""
-    return _read_named(path, split, "y", "labels")
+def read_named_labels(
+    files: Mapping[str, File], split: str, source: str
+) -> np.ndarray:
+    """Reads the labels of a split from one of several `.npy` files."""
+    return _read_named(files, split, source, "y", "labels")
 
 
-def _read_named(path, split, letter, word):
-    with _reading_numpy(path), zipfile.ZipFile(path) as archive:
-        members = {
-            member.filename.removesuffix(".npy"): member
-            for member in archive.infolist()
-            if member.filename.endswith(".npy")
-        }
-        names = [f"{letter}_{split}", f"{split}_{word}"]
-        if split == "train":
-            names.append(word)
-            if len(members) == 1 and word == "images":
-                names.extend(members)
-        found = [name for name in names if name in members]
-        if not found:
-            raise ValueError(
-                f"split={split!r} needs an array named {' or '.join(names)}, "
-                f"but the file holds {', '.join(members) or 'none'}"
-            )
-        with archive.open(members[found[0]]) as file:
-            return _read_packed_npy(file)
+def _read_named(files, split, source, letter, word):
+    names = [f"{letter}_{split}", f"{split}_{word}"]
+    names += [word] * (split == "train")
+    stems = {PurePosixPath(name).stem: file for name, file in files.items()}
+    for name in names:
+        if name in stems:
+            return read_npy(stems[name], source)
+    held = ", ".join(map(escape, stems)) or "none"
+    raise ValueError(
+        f"`source` must hold an array named {' or '.join(names)}. Received: "
+        f"source={source} for split={split!r}, which holds {held[:300]}"
+    )
 
 
-def _read_packed_npy(file):
-    version = np.lib.format.read_magic(file)
+def read_npy(file: File, source: str) -> np.ndarray:
+    """Maps the array in a `.npy` file into memory, or unpacks it."""
+    with _reading_numpy(source):
+        file.size()  # Reading from a pipe could block.
+        if file.path:
+            return np.lib.format.open_memmap(file.path, mode="r")
+        with file.open() as stream:
+            shape, fortran_order, dtype = _read_npy_header(stream)
+            content = _read_packed(stream, math.prod(shape) * dtype.itemsize)
+        array = np.frombuffer(content, dtype)
+        return array.reshape(shape, order="F" if fortran_order else "C")
+
+
+def _read_npy_header(stream):
+    version = np.lib.format.read_magic(stream)
     if version == (1, 0):
-        header = np.lib.format.read_array_header_1_0(file)
+        header = np.lib.format.read_array_header_1_0(stream)
     elif version == (2, 0):
-        header = np.lib.format.read_array_header_2_0(file)
+        header = np.lib.format.read_array_header_2_0(stream)
     else:
         raise ValueError(f"format version {version} instead of 1 or 2")
-    shape, fortran_order, dtype = header
-    content = _read_packed(file, math.prod(shape) * dtype.itemsize)
-    array = np.frombuffer(content, dtype)
-    return array.reshape(shape, order="F" if fortran_order else "C")
+    if min(header[0], default=0) < 0:
+        raise ValueError(f"negative shape {header[0]}")
+    return header
 
 
-def read_idx(path: pathlib.Path) -> np.ndarray:
+def read_slices(
+    files: Mapping[str, File], source: str
+) -> tuple[np.ndarray, list[int]]:
+    """Reads `.npy` files that hold one image or several images each.
+
+    Arrays of two dimensions are one image each if all have the same shape, and
+    otherwise rows of pixels. Arrays of three dimensions are one image if the
+    last dimension is 1, 3 or 4.
+
+    Returns:
+        An array of all images, and the number of images of each file.
+    """
+    headers = {}
+    with _reading_numpy(source), warnings.catch_warnings(action="ignore"):
+        for name, file in files.items():
+            file.size()  # Reading from a pipe could block.
+            with file.open() as stream:
+                headers[name] = _read_npy_header(stream)
+    same = len({shape for shape, _, _ in headers.values()}) == 1
+    counts, kinds = [], {}
+    for name, (shape, _, dtype) in headers.items():
+        single = _is_color(shape) or len(shape) == 2 and same
+        counts.append(1 if single else shape[0] if shape else 0)
+        kinds.setdefault((shape if single else shape[1:], dtype), name)
+    if len(kinds) > 1:
+        first, second = [
+            f"{escape(name)} of shape {headers[name][0]} and dtype {dtype}"
+            for (_, dtype), name in [*kinds.items()][:2]
+        ]
+        raise ValueError(
+            "`source` must hold .npy files with images of one shape and dtype. "
+            f"Received: source={source} with {first} and {second}"
+        )
+    ((shape, dtype),) = kinds
+    size = sum(counts) * math.prod(shape) * dtype.itemsize
+    if not 0 < size <= _PACKED_LIMIT:
+        raise ValueError(
+            f"`source` must hold .npy files of 1 to {_PACKED_LIMIT} bytes. "
+            f"Received: source={source} with {size} bytes. Save all images as "
+            "one .npy file, which has no limit"
+        )
+    images, start = np.empty((sum(counts), *shape), dtype), 0
+    for count, file in zip(counts, files.values(), strict=True):
+        images[start : start + count] = read_npy(file, source)
+        start += count
+    return images, counts
+
+
+def _is_color(shape):
+    """Returns whether an array has the shape of one image with channels."""
+    return len(shape) == 3 and shape[2] in (1, 3, 4) and shape[1] != shape[2]
+
+
+def read_idx(file: File, source: str) -> np.ndarray:
     """Reads the images in an idx file, the format of MNIST.
 
     An uncompressed file is mapped into memory instead.
     """
-    return _read_idx(path, "images", (3, 4))
+    return _read_idx(file, source, "images", (3, 4))
 
 
-def read_idx_labels(path: pathlib.Path) -> np.ndarray:
+def read_idx_labels(
+    files: Mapping[str, File], images: str, source: str
+) -> np.ndarray:
     """Reads the file of labels that belongs to an idx file of images."""
-    name = path.name.removesuffix(".gz").replace("images", "labels")
+    labels = idx_set(images).replace("images", "labels")
+    for name, file in files.items():
+        if idx_set(name) == labels:
+            return _read_idx(file, source, "labels", (1,))
+    name = PurePosixPath(images).name.removesuffix(".gz")
     name = re.sub(r"idx\d-ubyte$", "idx1-ubyte", name)
-    for beside in (path.with_name(name), path.with_name(f"{name}.gz")):
-        if beside.is_file():
-            return _read_idx(beside, "labels", (1,))
+    name = name.replace("images", "labels")
     raise ValueError(
         f"`source` must have its labels in the same folder, in {name} or "
-        f"{name}.gz. Received: source={str(path)!r}"
+        f"{name}.gz. Received: source={source}"
     )
 
 
-def _read_idx(path, kind, ranks):
-    with reading(path, f"idx file of {kind}"):
-        if path.suffix == ".gz":
-            with gzip.open(path, "rb") as file:
-                shape = _read_idx_header(file, ranks)
-                content = _read_packed(file, math.prod(shape))
+def idx_set(name: str) -> str:
+    """Returns the name of an idx file without its ending, or an empty text.
+
+    Variants of the same file have the same name: compressed or not, with a
+    period or a hyphen, and in a folder of the same name.
+    """
+    if not (match := file_kinds.IDX_NAME.search(name)):
+        return ""
+    folder, _, stem = name[: match.start()].rpartition("/")
+    above, _, inner = folder.rpartition("/")
+    if file_kinds.IDX_NAME.sub("", inner) == stem:
+        folder = above
+    return f"{folder}/{stem}".lstrip("/")
+
+
+def _read_idx(file, source, kind, ranks):
+    with reading(source, f"idx file of {kind}"):
+        packed = file.head().startswith(b"\x1f\x8b")
+        with file.open() as stream:
+            content = gzip.GzipFile(fileobj=stream) if packed else stream
+            shape = _read_idx_header(content, ranks)
+            size = math.prod(shape)
+            if packed or not file.path:
+                content = _read_packed(content, size)
                 return np.frombuffer(content, np.uint8).reshape(shape)
-        with open(path, "rb") as file:
-            shape = _read_idx_header(file, ranks)
-            start = file.tell()
-            rest = os.fstat(file.fileno()).st_size - start
-            if rest != math.prod(shape):
+            start = stream.tell()
+            if file.size() - start != size:
                 raise ValueError(
-                    f"the file holds {rest} pixels or labels for shape {shape}"
+                    f"the file holds {file.size() - start} pixels or labels "
+                    f"for shape {shape}"
                 )
-            return np.memmap(file, np.uint8, "r", start, shape)
+            return np.memmap(stream, np.uint8, "r", start, shape)
 
 
 def _read_idx_header(file, ranks):
@@ -183,8 +249,13 @@ def _read_packed(file, size):
 
 def as_images(array: np.ndarray, source: str) -> np.ndarray:
     """Checks images and returns them with the rank 4."""
-    shape = array.shape
-    if array.ndim == 2 and math.isqrt(shape[1]) ** 2 == shape[1]:
+    shape, advice = array.shape, ""
+    is_gray = len(shape) == 2 and shape[0] == shape[1]
+    if is_gray or _is_color(shape):
+        advice = ". Is this one image? Pass `array[np.newaxis]`"
+    elif len(shape) == 4 and shape[1] in (1, 3, 4):
+        advice = ". Are the channels first? Pass `np.moveaxis(array, 1, -1)`"
+    elif array.ndim == 2 and math.isqrt(shape[1]) ** 2 == shape[1]:
         side = math.isqrt(shape[1])
         array = array.reshape(shape[0], side, side, 1)
     elif array.ndim == 3:
@@ -199,7 +270,7 @@ def as_images(array: np.ndarray, source: str) -> np.ndarray:
             "`source` must hold numbers in an array of shape (number, height, "
             "width), (number, height, width, channels) with 1, 3 or 4 "
             "channels, or (number, pixels) for square images. Received: "
-            f"source={source} of shape {shape} and dtype {array.dtype}"
+            f"source={source} of shape {shape} and dtype {array.dtype}{advice}"
         )
     return array
 
@@ -226,44 +297,3 @@ def as_labels(labels: object, number: int, name: str) -> np.ndarray:
             f"of the {number} images. Received: {name} {found}"
         )
     return np.array(labels, np.int32).reshape(number)
-
-
-def openers(array: np.ndarray, source: str) -> Openers:
-    """Returns the number of images, and `(name, opener)` for each image."""
-    height, width = array.shape[1:3]
-    if height * width > _PIXEL_LIMIT:
-        raise ValueError(
-            f"`source` must hold images of at most {_PIXEL_LIMIT} pixels. "
-            f"Received: source={source} with images of {height}x{width}"
-        )
-    factor, offset = 1, 0
-    if array.dtype != np.uint8:
-        factor, offset = _scaling(array, source)
-
-    def open_image(index):
-        pixels = np.rint(array[index] * factor + offset).astype(np.uint8)
-        if pixels.shape[2] == 1:
-            pixels = pixels[:, :, 0]
-        return Image.fromarray(pixels)
-
-    return len(array), (
-        (f"image {i}", functools.partial(open_image, i))
-        for i in range(len(array))
-    )
-
-
-def _scaling(array, source):
-    """Returns the factor and the offset that map the values to [0, 255]."""
-    with np.errstate(invalid="ignore"):
-        low, high = array.min(), array.max()
-    if 0 <= low and high <= 1:
-        return np.float32(255), np.float32(0)
-    if -1 <= low and high <= 1:
-        return np.float32(127.5), np.float32(127.5)
-    if 0 <= low and high <= 255:
-        return np.float32(1), np.float32(0)
-    found = "NaN" if np.isnan(low) else f"values from {low} to {high}"
-    raise ValueError(
-        "`source` must hold pixels in [0, 1], [-1, 1] or [0, 255]. Received: "
-        f"source={source} with {found}"
-    )

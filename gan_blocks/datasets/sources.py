@@ -1,36 +1,27 @@
-"""Detects the kind of a source of images and opens it."""
+"""Finds the images and the labels of a source."""
 
 import contextlib
 import dataclasses
 import functools
-import io
+import itertools
 import os
-import pathlib
-import stat
-import textwrap
-import threading
-import zipfile
-from collections.abc import Callable
-from typing import Any
+import re
+from collections.abc import Callable, Sequence
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
 
 from gan_blocks._types import PathLike
-from gan_blocks.datasets import arrays
-from gan_blocks.datasets.report import Report
-
-# Formats that Pillow decodes by itself. Others, such as EPS, start a program,
-# which is not safe for files from an unknown source.
-_FORMATS = "AVIF BMP GIF JPEG JPEG2000 PNG PPM TGA TIFF WEBP".split()
-_FILE_LIMIT = 1024**3  # bytes; Pillow reads some formats into memory
-# Large files and images take 0.1 GB or more to decode, so one thread at a time
-# decodes them.
-_LARGE = 2**25  # bytes or pixels
-_large_lock = threading.RLock()
-_PATHS = (
-    "a folder, a .zip archive of images, a .npy or .npz file, or an idx file"
+from gan_blocks.datasets import (
+    arrays,
+    decoding,
+    file_kinds,
+    folders,
+    labels,
+    listing,
+    tfds,
 )
+from gan_blocks.datasets.errors import SOURCES, escape
+from gan_blocks.datasets.report import Report
 
 
 @dataclasses.dataclass
@@ -50,369 +41,171 @@ class Source:
 
 
 def find(
-    source: np.ndarray | PathLike, split: str, stack: contextlib.ExitStack
+    source: np.ndarray | PathLike | Sequence[PathLike],
+    split: str,
+    stack: contextlib.ExitStack,
 ) -> Source:
     """Finds the images of a source.
 
     `stack` closes files that must stay open until all images are read.
     """
     report = Report(describe(source))
-    return Source(*_find(source, split, stack), report)
-
-
-def _find(source, split, stack):
     if isinstance(source, np.ndarray):
-        _check_no_split(source, split)
-        return arrays.as_images(source, describe(source)), None
-    if not isinstance(source, str | os.PathLike):
-        raise ValueError(
-            f"`source` must be a NumPy array, {_PATHS}, or 'tfds:NAME'. "
-            f"Received: source of type {type(source).__name__}"
-        )
+        folders.check_no_split(split, report)
+        return Source(arrays.as_images(source, report.source), None, report)
+    _check_paths(source, report)
     if str(source).startswith("tfds:"):
-        return _tfds_images(_tfds_builder(str(source)), split)
-    try:
-        path = pathlib.Path(source).expanduser()
-        if not path.exists():
-            raise FileNotFoundError(
-                f"`source` must exist and be {_PATHS}, or be 'tfds:NAME'. "
-                f"Received: source={str(source)!r}"
-            )
-        if path.is_dir():
-            return _find_in_folder(path, split)
-    except FileNotFoundError:
-        raise
-    except (OSError, RuntimeError) as error:  # RuntimeError: "~no_such_user"
-        raise ValueError(
-            "`source` must be a readable path. Received: "
-            f"source={str(source)!r} ({error})"
-        ) from error
-    return _find_in_file(path, split, stack)
+        builder = tfds.load_builder(str(source))
+        return Source(*tfds.find_images(builder, split, report), report)
+    path, *others = listing.find_paths(source)
+    if not others and (path / "dataset_info.json").is_file():
+        builder = tfds.builder_in(path)
+        return Source(*tfds.find_images(builder, split, report), report)
+    if not others and path.is_file() and arrays.idx_set(path.name):
+        folders.check_no_split(split, report)
+        # The labels are in a file beside it.
+        files = {p.name: listing.DiskFile(p) for p in path.parent.iterdir()}
+        return Source(*_read_idx(files, path.name, report), report)
+    files = listing.list_files(source, stack, report)
+    return Source(*_find_in(files, split, stack, report), report)
 
 
-def describe(source: np.ndarray | PathLike) -> str:
+def describe(source: np.ndarray | PathLike | Sequence[PathLike]) -> str:
     """Returns a short description of a source for messages."""
     if isinstance(source, np.ndarray):
         return f"array of shape {source.shape}"
+    if isinstance(source, list | tuple):
+        return f"list of {len(source)} paths"
     return repr(str(source))
 
 
-def _find_in_file(path, split, stack):
-    _check_regular(path)
-    suffix = path.suffix.lower()
-    if suffix == ".npz":
-        images = arrays.as_images(arrays.read_npz(path, split), describe(path))
-        return images, functools.partial(arrays.read_npz_labels, path, split)
-    _check_no_split(path, split)
-    if suffix == ".npy":
-        return arrays.as_images(arrays.read_npy(path), describe(path)), None
-    if suffix == ".zip":
-        return _zip_images(path, stack)
-    if arrays.IDX_NAME.search(path.name):
-        return _idx_images(path)
-    raise ValueError(
-        f"`source` must be {_PATHS}, or 'tfds:NAME'. Received: "
-        f"source={str(path)!r}"
-    )
-
-
-def _check_regular(path):
-    # Reading from a pipe could block, and a device has no end.
-    if not path.is_file():
+def _check_paths(source, report):
+    paths = source if isinstance(source, list | tuple) else [source]
+    wrong = [path for path in paths if not isinstance(path, str | os.PathLike)]
+    if wrong or not paths:
+        found = type(wrong[0] if wrong else source).__name__
         raise ValueError(
-            "`source` must be a folder or a file, not a pipe or a device. "
-            f"Received: source={str(path)!r}"
+            f"`source` must be a NumPy array, {SOURCES}, or 'tfds:NAME'. "
+            f"Received: source of type {found}"
+        )
+    if re.match(r"[A-Za-z0-9]{2,}://", str(source)):
+        raise ValueError(
+            "`source` must be a path on this machine. Download the data first. "
+            f"Received: source={report.source}"
         )
 
 
-def _check_no_split(source, split):
-    if split != "train":
-        raise ValueError(
-            "`split` must be 'train' for a source without splits. "
-            f"Received: split={split!r} for source={describe(source)}"
-        )
-
-
-def _find_in_folder(folder, split):
-    if (folder / "dataset_info.json").is_file():
-        return _tfds_images(_tfds_builder_in(folder), split)
-    idx_files = [
-        path
-        for path in sorted(folder.iterdir())
-        if "images" in path.name and arrays.IDX_NAME.search(path.name)
+def _find_in(files, split, stack, report):
+    """Returns the images in files, and a function that reads their labels."""
+    idx = [name for name in files if arrays.idx_set(name)]
+    npy, npz = _with_ending(files, ".npy"), _with_ending(files, ".npz")
+    known = {*idx, *npy, *npz}
+    names = [
+        name
+        for name, file in files.items()
+        if name not in known and decoding.is_image(name, file)
     ]
-    if idx_files:
-        path = _idx_file(idx_files, folder, split)
-        _check_regular(path)
-        return _idx_images(path)
-    _check_no_split(folder, split)
-    openers = _openers(folder)
-    if not openers:
-        raise ValueError(
-            f"`source` holds no images: {str(folder)!r}. Expected MNIST's idx "
-            "files, the dataset_info.json of a TFDS dataset or, at any depth, "
-            f"{_endings()}"
-        )
-    found = len(openers), iter(openers.items())
-    return found, functools.partial(_folder_labels, list(openers), folder)
+    if any("/" not in name for name in idx) or idx and not names:
+        return _read_idx(files, _choose_idx(idx, split, report), report)
+    if names:
+        return folders.find_images(files, names, split, report)
+    if len(npz) == 1:
+        ((name, file),) = npz.items()
+        members = listing.list_archive(file, name, stack, report)
+        return _read_named(_with_ending(members, ".npy"), split, report)
+    if len(npy) > 1 and not any(map(arrays.is_named, npy)):
+        return _read_slices(npy, split, report)
+    if len(npy) > 1:
+        return _read_named(npy, split, report)
+    if npy:
+        folders.check_no_split(split, report)
+        return _read_named(npy, split, report)[0], None
+    raise _no_images(files, report)
 
 
-def _folder_labels(names, source):
-    """Numbers the folders that hold images, in the order of their names."""
-    paths = [name.split("/") for name in names]
-    # Many archives hold a single folder with everything in it.
-    depth = len(os.path.commonprefix(paths))
-    for name, path in zip(names, paths, strict=True):
-        if len(path) < depth + 2:
-            raise ValueError(
-                "`source` must hold two or more folders, one for each label. "
-                f"Received: source={describe(source)}, where "
-                f"{arrays.escape(name)} is in none of them"
-            )
-    classes = [path[depth] for path in paths]
-    return np.unique(classes, return_inverse=True)[1]
-
-
-def _openers(folder):
-    """Returns a function for each image by name, which opens the image.
-
-    Unreadable folders are included; their functions raise the error.
-    """
-    failed, files = [], {}
-    for parent, _, names in os.walk(folder, onerror=failed.append):
-        parent = pathlib.Path(parent)
-        inside = parent.relative_to(folder)
-        files |= {(inside / name).as_posix(): parent / name for name in names}
-    openers = {
-        name: functools.partial(_open_file, files[name])
-        for name in _image_names(files)
+def _with_ending(files, ending):
+    return {
+        name: file
+        for name, file in files.items()
+        if file_kinds.ending(name) == ending
     }
-    for error in failed:
-        name = pathlib.Path(error.filename).relative_to(folder).as_posix()
-        openers[f"{name}/"] = functools.partial(_fail, error)
-    return openers
 
 
-def _fail(error):
-    raise error
-
-
-def _idx_images(path):
-    images = arrays.as_images(arrays.read_idx(path), describe(path))
-    return images, functools.partial(arrays.read_idx_labels, path)
-
-
-def _idx_file(files, folder, split):
+def _choose_idx(names, split, report):
+    """Returns the idx file with the images of a split."""
     words = {"train": ("train",), "test": ("test", "t10k")}.get(split, ())
-    # A file may be present both compressed and uncompressed.
-    found = {
-        path.name.removesuffix(".gz"): path
-        for path in files
-        if any(word in path.name for word in words)
-    }
+    found = {}  # The same file may be present twice, such as compressed.
+    for name in names:
+        stem = name.rpartition("/")[2]
+        if "images" in stem and any(word in stem for word in words):
+            found.setdefault(arrays.idx_set(name), name)
     if len(found) != 1:
+        held = ", ".join(escape(name) for name in names if "images" in name)
         raise ValueError(
-            "`split` must be 'train' or 'test', and the folder must hold one "
-            f"idx file of images for it. Received: split={split!r} for "
-            f"source={str(folder)!r}, which holds "
-            f"{', '.join(path.name for path in files)}"
+            "`split` must be 'train' or 'test', and `source` must hold one idx "
+            "file of images for it. Pass the path of a file, or a pattern for "
+            "the files of one data set, such as 'folder/emnist-letters-*'. "
+            f"Received: split={split!r} for source={report.source}, which "
+            f"holds {held[:300]}"
         )
     return found.popitem()[1]
 
 
-@functools.cache
-def _formats():
-    """Returns the formats that this installation of Pillow can decode."""
-    Image.init()
-    return [name for name in _FORMATS if name in Image.OPEN]
-
-
-@functools.cache
-def _extensions():
-    endings = Image.registered_extensions().items()
-    return {ending for ending, name in endings if name in _formats()}
-
-
-def _endings():
-    return f"files ending in {', '.join(sorted(_extensions()))}"
-
-
-def _image_names(names):
-    """Returns the names of images, sorted."""
-    return sorted(
-        name
-        for name in names
-        if pathlib.PurePosixPath(name).suffix.lower() in _extensions()
-        and not any(
-            part.startswith((".", "__MACOSX")) and part not in (".", "..")
-            for part in name.split("/")
+def _read_idx(files, name, report):
+    images = arrays.read_idx(files[name], report.source)
+    images = arrays.as_images(images, report.source)
+    if name.rpartition("/")[2].startswith("emnist"):
+        images = images.swapaxes(1, 2)
+        report.notes.append(
+            "EMNIST stores rows and columns exchanged. The images were turned "
+            "upright."
         )
+    return images, functools.partial(
+        arrays.read_idx_labels, files, name, report.source
     )
 
 
-@contextlib.contextmanager
-def _open(file):
-    try:
-        image = Image.open(file, formats=_formats())
-    except UnidentifiedImageError as error:
-        # Pillow's message names an object in memory instead of the file.
-        raise UnidentifiedImageError("unknown image format") from error
-    with image, _lock_if_large(image.width * image.height):
-        yield image
-
-
-def _check_size(size):
-    if size > _FILE_LIMIT:
-        raise ValueError(
-            f"a file of {size} bytes is larger than the limit of {_FILE_LIMIT}"
-        )
-
-
-def _lock_if_large(size):
-    return _large_lock if size > _LARGE else contextlib.nullcontext()
-
-
-@contextlib.contextmanager
-def _open_file(path):
-    status = path.stat()
-    if not stat.S_ISREG(status.st_mode):  # Reading from a pipe could block.
-        raise ValueError("not a regular file")
-    _check_size(status.st_size)
-    with _lock_if_large(status.st_size):
-        # From the file itself, Pillow would request as many bytes as a damaged
-        # header states.
-        content = path.read_bytes()
-        with _open(io.BytesIO(content)) as image:
-            yield image
-
-
-def _zip_images(path, stack):
-    with arrays.reading(path, "zip archive"):
-        archive = stack.enter_context(zipfile.ZipFile(path))
-    # If several members have the same name, the last one is valid.
-    members = {
-        member.filename: member
-        for member in archive.infolist()
-        if not member.filename.endswith("/")  # a folder
-    }
-    names = _image_names(members)
-    if not names:
-        raise ValueError(
-            f"`source` holds no images: {str(path)!r}. Expected {_endings()}"
-        )
-    found = (
-        (name, functools.partial(_open_in_zip, archive, members[name]))
-        for name in names
+def _read_named(files, split, report):
+    images = arrays.read_named_images(files, split, report.source)
+    return arrays.as_images(images, report.source), functools.partial(
+        arrays.read_named_labels, files, split, report.source
     )
-    return (len(names), found), functools.partial(_folder_labels, names, path)
 
 
-@contextlib.contextmanager
-def _open_in_zip(archive, member):
-    if member.compress_type == zipfile.ZIP_LZMA:
-        raise ValueError("LZMA compression could need too much memory")
-    _check_size(member.file_size)
-    # Reading from a stream: Pillow rejects an image with too many pixels before
-    # all of it is unpacked.
-    with (
-        _lock_if_large(member.file_size),
-        archive.open(member) as file,
-        _open(file) as image,
-    ):
-        yield image
-
-
-def _tfds_builder(source):
-    import tensorflow_datasets as tfds
-
-    try:
-        builder = tfds.builder(
-            source.removeprefix("tfds:"),
-            # TFDS reads this variable only when it is imported.
-            data_dir=os.environ.get("TFDS_DATA_DIR"),
-        )
-        builder.download_and_prepare()
-    except Exception as error:  # TFDS raises many kinds of exceptions.
-        reason = textwrap.shorten(str(error), 160, placeholder="...")
-        raise ValueError(
-            "`source` must be a TFDS dataset that is prepared on this machine "
-            f"or can be downloaded. Otherwise pass a path: {_PATHS}. Received: "
-            f"source={source!r} ({type(error).__name__}: {reason})"
-        ) from error
-    return builder
-
-
-def _tfds_builder_in(folder):
-    import tensorflow_datasets as tfds
-
-    with arrays.reading(folder, "dataset prepared by TFDS"):
-        return tfds.builder_from_directory(folder)
-
-
-def _tfds_images(builder, split):
-    import tensorflow_datasets as tfds
-
-    info = builder.info
-    feature = _tfds_feature(info, "image", tfds.features.Image, np.uint8)
-    try:
-        count = info.splits[split].num_examples
-    except (KeyError, ValueError) as error:
-        raise ValueError(
-            f"`split` must be a split of {info.full_name}: "
-            f"{', '.join(info.splits)}. Received: split={split!r}"
-        ) from error
-    images = (
-        (f"image {i}", functools.partial(_open, io.BytesIO(content)))
-        for i, content in enumerate(_tfds_values(builder, split, feature))
+def _read_slices(files, split, report):
+    folders.check_no_split(split, report)
+    images, counts = arrays.read_slices(files, report.source)
+    report.notes.append(
+        f"{len(files):,} .npy files hold {len(images):,} images of shape "
+        f"{images.shape[1:]}."
     )
-    return (count, images), functools.partial(_tfds_labels, builder, split)
-
-
-def _tfds_labels(builder, split):
-    import tensorflow_datasets as tfds
-
-    kind = tfds.features.ClassLabel
-    feature = _tfds_feature(builder.info, "label", kind, np.int64)
-    return np.array(list(_tfds_values(builder, split, feature)), np.int64)
-
-
-def _tfds_values(builder, split, feature):
-    """Yields one feature of each example, always in the same order.
-
-    Images are yielded as the content of their files.
-    """
-    import tensorflow_datasets as tfds
-
-    class OneFeature(tfds.decode.PartialDecoding):
-        # TFDS' own method logs a warning that an attribute is deprecated.
-        def extract_features(self, features: Any) -> Any:
-            return tfds.features.FeaturesDict({feature: features[feature]})
-
-    with arrays.reading(builder.data_dir, "dataset prepared by TFDS"):
-        examples = builder.as_dataset(
-            split,
-            decoders=OneFeature(
-                {feature: True}, {feature: tfds.decode.SkipDecoding()}
-            ),
-            read_config=tfds.ReadConfig(try_autocache=False),
-        )
-        for example in examples.as_numpy_iterator():
-            yield example[feature]
-
-
-def _tfds_feature(info, name, kind, dtype):
-    """Returns the feature called `name`, or the only one of this kind."""
-    found = [
-        found
-        for found, feature in info.features.items()
-        if isinstance(feature, kind) and feature.np_dtype == dtype
+    # A file that holds several images is like a folder.
+    names = [
+        name if count == 1 else f"{name}/{number}"
+        for name, count in zip(files, counts, strict=True)
+        for number in range(count)
     ]
-    if name in found:
-        return name
-    if len(found) != 1:
-        raise ValueError(
-            f"`source` must have one {kind.__name__} feature, or one called "
-            f"{name!r}. Received: {info.full_name} with "
-            f"{', '.join(info.features)}"
-        )
-    return found[0]
+    names = dict(zip(names, names, strict=True))
+    return arrays.as_images(images, report.source), functools.partial(
+        labels.read_labels, files, names, {}, report
+    )
+
+
+def _no_images(files, report):
+    """Returns the error for a source without images."""
+    kinds = {}
+    for name, file in itertools.islice(files.items(), 1000):
+        if kind := folders.kind_of(name, file):
+            kinds.setdefault(kind, name)
+    found = [f"{escape(name)} ({kind})" for kind, name in kinds.items()]
+    found += [
+        f"{escape(names[0])} ({reason})"
+        for reason, names in report.left_out.items()
+    ]
+    found = f"Found {'; '.join(found[:3])}. " if found else ""
+    return ValueError(
+        f"`source` holds no images: {report.source}. {found}"
+        f"It must be {SOURCES}, or 'tfds:NAME'. Images are MNIST's idx files, "
+        "arrays, or files with endings such as "
+        f"{', '.join(sorted(file_kinds.image_endings()))}"
+    )

@@ -1,0 +1,121 @@
+"""Finds splits and labels in the names of images."""
+
+import json
+import os
+import re
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from gan_blocks.datasets.errors import escape, reading
+from gan_blocks.datasets.listing import File
+from gan_blocks.datasets.report import Report
+
+_SPLITS = {
+    "train": "train",
+    "training": "train",
+    "test": "test",
+    "testing": "test",
+    "val": "validation",
+    "valid": "validation",
+    "validation": "validation",
+}
+
+
+def split_of(folder: str) -> str | None:
+    """Returns the split in a folder such as "train" or "test_set"."""
+    words = re.findall("[a-z]+", folder.lower())
+    found = {_SPLITS[word] for word in words if word in _SPLITS}
+    return found.pop() if len(found) == 1 else None
+
+
+def group_by_split(
+    names: Sequence[str],
+) -> dict[str | None, dict[str, str]]:
+    """Groups images by the folder of their split, such as `train` or `test`.
+
+    The folders of the splits are at the top or one folder deeper. Two or more
+    splits are needed, because a single folder `train` may be a class.
+
+    Returns:
+        For each split, the name of each image, and this name without the folder
+        of the split. Images outside of the splits are in the split None, as are
+        all images if there are no splits.
+    """
+    paths = {name: name.split("/") for name in names}
+    top = len(os.path.commonprefix([path[:-1] for path in paths.values()]))
+    for level in (top, top + 1):
+        groups = {}
+        for name, path in paths.items():
+            split = split_of(path[level]) if len(path) > level + 1 else None
+            rest = path[:level] + path[level + (split is not None) :]
+            groups.setdefault(split, {})[name] = "/".join(rest)
+        if len({*groups} - {None}) > 1 and (level == top or None not in groups):
+            return groups
+    return {None: {name: name for name in names}}
+
+
+def read_labels(
+    files: Mapping[str, File],
+    names: Mapping[str, str],
+    others: Mapping[str, str],
+    report: Report,
+) -> np.ndarray:
+    """Reads the labels of images from a `dataset.json` or from their folders.
+
+    Args:
+        files: All files of the source.
+        names: Names of the images, and names without the folder of the split.
+        others: The same for the images of the training split.
+        report: Describes the source, and receives the names of the labels.
+    """
+    found = [name for name in files if name.split("/")[-1] == "dataset.json"]
+    if found:
+        name = min(found, key=lambda name: name.count("/"))
+        with reading(report.source, "source with a dataset.json"):
+            content = json.loads(files[name].read())
+            if isinstance(content, dict) and "labels" in content:
+                top = name.removesuffix("dataset.json")
+                return _from_json(content["labels"], top, names)
+    return _from_folders(names, others, report)
+
+
+def _from_json(labels, top, names):
+    """Reads the format of StyleGAN: pairs of a name and a label."""
+    if labels is None:
+        raise ValueError("dataset.json has no labels")
+    labels = {name.replace("\\", "/"): label for name, label in labels}
+    missing = [n for n in names if n.removeprefix(top) not in labels]
+    if missing:
+        raise ValueError(f"dataset.json has no label for {missing[0]}")
+    return np.array([labels[name.removeprefix(top)] for name in names])
+
+
+def _from_folders(names, others, report):
+    """Numbers the folders that hold images, in the order of their names."""
+    paths = {name: rest.split("/") for name, rest in names.items()}
+    both = [*paths.values(), *(rest.split("/") for rest in others.values())]
+    # Many archives hold a single folder with everything in it.
+    depth = len(os.path.commonprefix(both))
+    for name, path in paths.items():
+        if len(path) < depth + 2:
+            alone = len({tuple(path[:-1]) for path in both}) == 1
+            where = "the same folder as all others" if alone else "none of them"
+            raise ValueError(
+                "`source` must hold two or more folders, one for each label. "
+                f"Received: source={report.source}, where "
+                f"{escape(name)} is in {where}"
+            )
+    classes = {path[depth] for path in both if len(path) > depth + 1}
+    if all(re.fullmatch("[0-9]+", name) for name in classes):
+        report.class_names = sorted(classes, key=_number)
+    else:
+        report.class_names = sorted(classes)
+    labels = {name: label for label, name in enumerate(report.class_names)}
+    return np.array([labels[path[depth]] for path in paths.values()])
+
+
+def _number(digits):
+    # `int` raises an error for more than 4300 digits.
+    digits = digits.lstrip("0")
+    return len(digits), digits
