@@ -252,6 +252,10 @@ class LeastSquares(AdversarialLoss):
     Images that are classified correctly, but with logits far from the label,
     still give a gradient.
 
+    Both losses have the factor 1/2 of the paper. Much code omits it, so its
+    losses and gradients are twice as large. The factor matters for the weights
+    of penalties, and for optimizers that do not scale gradients as Adam does.
+
     Example:
 
     ```python

@@ -7,7 +7,7 @@ import pytest
 from keras import ops
 from support.layers import assert_close, to_numpy
 
-from gan_blocks import losses
+from gan_blocks import gradients, losses
 
 pytestmark = pytest.mark.every_backend
 
@@ -40,6 +40,28 @@ EXPECTED = {
         -log_sigmoid(FAKE - REAL).mean(),
     ),
 }
+
+
+def sigmoid(x):
+    return np.exp(log_sigmoid(x))
+
+
+ONES = np.ones((3, 1))
+# The derivatives of the formulas, computed by hand and multiplied by the number
+# of logits: of the discriminator's loss with respect to the real and the fake
+# logits, and of the generator's loss with respect to the fake logits.
+SLOPES = {
+    "non_saturating": (-sigmoid(-REAL), sigmoid(FAKE), -sigmoid(-FAKE)),
+    "minimax": (-sigmoid(-REAL), sigmoid(FAKE), -sigmoid(FAKE)),
+    "least_squares": (REAL - 1, FAKE, FAKE - 1),
+    "hinge": (-1.0 * (REAL < 1.0), 1.0 * (FAKE > -1.0), -ONES),
+    "wasserstein": (-ONES, ONES, -ONES),
+    "relativistic_pairing": (
+        -sigmoid(FAKE - REAL),
+        sigmoid(FAKE - REAL),
+        -sigmoid(REAL - FAKE),
+    ),
+}
 every_loss = pytest.mark.parametrize("name", get_args(losses.LossName))
 
 
@@ -50,6 +72,21 @@ def test_losses_equal_their_formulas(name):
     found = loss.discriminator(real, fake), loss.generator(real, fake)
     assert all(value.shape == () for value in found)
     assert_close(ops.stack(found), EXPECTED[name], rtol=2e-6)
+
+
+@every_loss
+def test_slopes_equal_the_derivatives_of_the_formulas(name):
+    loss = losses.get(name)
+    real, fake = (ops.convert_to_tensor(x, "float32") for x in (REAL, FAKE))
+    calls = [
+        (lambda logits: loss.discriminator(logits, fake), real),
+        (lambda logits: loss.discriminator(real, logits), fake),
+        (lambda logits: loss.generator(real, logits), fake),
+    ]
+    for (call, logits), expected in zip(calls, SLOPES[name], strict=True):
+        value, pullback = gradients.input_vjp(call, logits)
+        slope = pullback(ops.ones_like(value))
+        assert_close(slope, expected / 3, rtol=2e-6, atol=1e-7)
 
 
 @every_loss

@@ -150,24 +150,35 @@ def test_penalties_of_a_linear_discriminator_equal_their_formulas():
     assert found == pytest.approx(40.0)
 
 
-def test_r1_uses_real_images_and_r2_uses_generated_images():
-    square = keras.Sequential(
-        [keras.Input((1,)), keras.layers.Lambda(lambda x: x**2)]
+@every_backend
+def test_penalties_of_a_curved_discriminator_equal_their_formulas():
+    random = np.random.default_rng(0)
+    kernel, head = random.normal(size=(3, 4)), random.normal(size=(4, 1))
+    real, fake = random.normal(size=(2, 5, 3)).astype("float32")
+    model = keras.Sequential(
+        [
+            keras.Input((3,)),
+            keras.layers.Dense(4, activation="tanh", use_bias=False),
+            keras.layers.Dense(1, use_bias=False),
+        ]
     )
-    real, fake = 2.0 * ops.ones((3, 1)), 5.0 * ops.ones((3, 1))
-    # The slope of x**2 is 2 x.
-    assert number(penalties.R1(2.0)(square, real, fake)) == 16.0
-    assert number(penalties.R2(2.0)(square, real, fake)) == 100.0
+    model.set_weights([kernel, head])
 
+    def squared_norms(points):
+        """Returns those of the gradient of D(x) = tanh(x K) h."""
+        slopes = 1 - np.tanh(points @ kernel) ** 2
+        return np.square((slopes * head[:, 0]) @ kernel.T).sum(axis=1)
 
-def test_the_gradient_penalty_uses_points_between_the_images():
-    square = keras.Sequential(
-        [keras.Input((1,)), keras.layers.Lambda(lambda x: 0.5 * x**2)]
-    )
-    real, fake = 3.0 * ops.ones((2000, 1)), ops.ones((2000, 1))
-    found = number(penalties.GradientPenalty(1.0, seed=0)(square, real, fake))
-    # For x uniform in [1, 3], (x - 1)**2 has a mean of 4/3.
-    assert found == pytest.approx(4 / 3, rel=0.05)
+    seed = keras.random.SeedGenerator(7)
+    mix = ops.convert_to_numpy(keras.random.uniform((5, 1), seed=seed))
+    norms = np.sqrt(squared_norms(mix * real + (1 - mix) * fake))
+    for penalty, expected in (
+        (penalties.R1(3.0), 1.5 * squared_norms(real).mean()),
+        (penalties.R2(3.0), 1.5 * squared_norms(fake).mean()),
+        (penalties.GradientPenalty(3.0, 7), 3 * ((norms - 1) ** 2).mean()),
+    ):
+        found = penalty(model, *map(ops.convert_to_tensor, (real, fake)))
+        assert number(found) == pytest.approx(expected, rel=1e-5)
 
 
 @every_backend

@@ -258,7 +258,8 @@ class StridedConvBlock(_ConvBlock):
         momentum: See `BatchNormalization`. The other normalizations have no
             moving averages and ignore it. Defaults to 0.9.
         epsilon: Small number that the normalization adds to the variance.
-            Defaults to 1e-3.
+            PyTorch's default is 1e-5. A DCGAN on MNIST did not train better
+            with it. Defaults to 1e-3, as in Keras.
         **kwargs: `name`, `dtype` and `trainable`, as in every Keras layer.
 
     Input shape:

@@ -34,7 +34,8 @@ class BatchNormalization(keras.layers.BatchNormalization):
     Args:
         axis: Axis of the channels. Defaults to -1.
         momentum: Share of the old value that the moving averages keep in each
-            training step, from 0 to 1. Defaults to 0.9.
+            training step, from 0 to 1. The `momentum` of PyTorch is the share
+            of the new value. Defaults to 0.9.
         epsilon: Small number that is added to the variance. Defaults to 1e-3.
         synchronized: If True, replicas that share a batch (`tf.distribute`,
             `torch.distributed`) use the mean and the variance of the whole

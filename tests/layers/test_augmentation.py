@@ -95,24 +95,25 @@ def test_translation_shifts_by_up_to_an_eighth_and_fills_with_zeros(size):
 )
 def test_cutout_sets_a_window_of_half_the_size_to_zero(size):
     images = random_images(200, *size, 3)
-    outputs = augment(images, "cutout")
+    (numbers,) = draws(200)
+    # Windows with an even length are centered on a corner of pixels.
     half = [(one + 1) // 2 for one in size]
-    whole = 0
-    for image, output in zip(images, outputs, strict=True):
-        cut = (output == 0).all(-1)
-        assert_equal(output[~cut], image[~cut])
-        window = np.argwhere(cut)
-        first, last = window.min(0), window.max(0)
-        assert cut[first[0] : last[0] + 1, first[1] : last[1] + 1].all()
-        assert cut.sum() == np.prod(last - first + 1)
-        for i in range(2):
-            length = last[i] - first[i] + 1
-            # The border cuts off up to half of the window.
-            assert half[i] // 2 <= length <= half[i]
-            at_border = first[i] == 0 or last[i] == size[i] - 1
-            assert length == half[i] or at_border
-        whole += cut.sum() == np.prod(half)
-    assert 0 < whole < 200
+    centers = [
+        np.floor(numbers[1 + i] * (size[i] + 1 - half[i] % 2)).astype(int)
+        for i in range(2)
+    ]
+    expected = images.copy()
+    for image, *center in zip(expected, *centers, strict=True):
+        # The border cuts off up to half of the window.
+        window = [
+            np.clip(
+                center[i] - half[i] // 2 + np.arange(half[i]), 0, size[i] - 1
+            )
+            for i in range(2)
+        ]
+        image[np.ix_(*window)] = 0
+    assert_equal(augment(images, "cutout"), expected)
+    assert {*centers[0]} == {*range(size[0] + 1 - half[0] % 2)}
 
 
 @every_backend

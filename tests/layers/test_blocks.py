@@ -168,6 +168,45 @@ def test_each_normalization_divides_the_channels_into_groups(
 
 
 @every_backend
+@pytest.mark.parametrize(
+    ("block", "normalization"),
+    [
+        (layers.StridedConvBlock, "batch"),
+        (layers.StridedConvBlock, "layer"),
+        (layers.ResizeConvBlock, "instance"),
+        (layers.DenseBlock, "batch"),
+    ],
+)
+def test_epsilon_is_added_to_the_variance(block, normalization):
+    layer = block(
+        4,
+        normalization=normalization,
+        kernel_initializer=small_kernel,
+        epsilon=1e8,
+    )
+    outputs = layer(inputs_for(block), training=True)
+    assert np.abs(to_numpy(outputs)).max() < 1e-2
+
+
+@every_backend
+@pytest.mark.parametrize(
+    "block",
+    [
+        layers.TransposedConvBlock,
+        layers.ResizeConvBlock,
+        layers.DenseBlock,
+        layers.ResidualUpBlock,
+    ],
+)
+def test_without_momentum_the_averages_are_those_of_the_last_batch(block):
+    layer = block(4, kernel_initializer=small_kernel, momentum=0)
+    inputs = inputs_for(block)
+    layer(5 * inputs, training=True)
+    trained = layer(inputs, training=True)
+    assert_close(layer(inputs), trained, atol=1e-4)
+
+
+@every_backend
 def test_dropout_is_last_and_different_in_each_call():
     block = layers.DenseBlock(64, dropout=0.5)
     inputs = inputs_for(layers.DenseBlock)

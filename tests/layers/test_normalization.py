@@ -7,6 +7,7 @@ from support.layers import (
     assert_close,
     assert_close_to_scale,
     assert_equal,
+    normal,
     on_tensorflow,
     shifted,
     squared_gradient,
@@ -78,6 +79,16 @@ def test_batch_normalization_equals_keras_in_outputs_gradients_and_averages(
     for ours, theirs in zip(*results, strict=True):
         assert ours.dtype == theirs.dtype
         assert_close_to_scale(ours, theirs, tolerance)
+
+
+@every_backend
+@pytest.mark.parametrize("epsilon", [1e-5, 1e-8])
+def test_batch_normalization_adds_a_small_epsilon(epsilon):
+    inputs = 1e-3 * normal(64, 3)
+    outputs = layers.BatchNormalization(epsilon=epsilon)(inputs, training=True)
+    expected = inputs - inputs.mean(0)
+    expected /= np.sqrt(inputs.var(0) + epsilon)
+    assert_close(outputs, expected, rtol=2e-3)
 
 
 @every_backend

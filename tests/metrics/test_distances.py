@@ -50,12 +50,23 @@ def test_frechet_distance_equals_the_formula_with_scipys_square_root():
     np.testing.assert_allclose(reverse, distance, rtol=1e-8)
 
 
-def test_frechet_distance_of_shifted_features_is_the_squared_shift():
+def test_frechet_distance_of_scaled_and_shifted_features_is_known():
     features = correlated(500, 6, seed=3)
-    real, shifted = fit(features), fit(features + 2.0)
-    distance = metrics.frechet_distance(real, shifted)
-    np.testing.assert_allclose(distance, 6 * 4, rtol=1e-9)
+    real, fake = fit(features), fit(3 * features + 2)
+    # The roots of the covariances C and 9 C commute, so the distance is
+    # |3 m + 2 - m|^2 + trace (3 C^(1/2) - C^(1/2))^2.
+    expected = np.sum((2 * real.mean + 2) ** 2) + 4 * np.trace(real.covariance)
+    distance = metrics.frechet_distance(real, fake)
+    np.testing.assert_allclose(distance, expected, rtol=1e-9)
     assert metrics.frechet_distance(real, real) < 1e-10
+
+
+def test_frechet_distance_of_diagonal_covariances_is_known():
+    # Two points per axis: means 0 and variances 2 a^2 / 3 and 2 b^2 / 3.
+    real = np.array([[2.0, 0], [-2, 0], [0, 3], [0, -3]])
+    fake = np.array([[5.0, 0], [-5, 0], [0, 1], [0, -1]])
+    distance = metrics.frechet_distance(fit(real), fit(fake))
+    np.testing.assert_allclose(distance, (3**2 + 2**2) * 2 / 3, rtol=1e-9)
 
 
 def test_frechet_distance_warns_about_too_few_images():
