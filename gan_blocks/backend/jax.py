@@ -5,7 +5,12 @@ A function that reads or assigns Keras variables becomes pure inside a
 it assigns.
 """
 
+import contextlib
+import signal
+import threading
+
 import jax
+import keras
 
 from gan_blocks.backend.scope import NestedScope
 
@@ -100,6 +105,77 @@ def compiled_inference(function):
 def sync_variables(model):
     # During `fit`, Keras keeps the values outside of the variables.
     model.jax_state_sync()
+
+
+@contextlib.contextmanager
+def keep_values(model):
+    """Puts the values back that `fit` takes out of the variables.
+
+    Keras passes the values from step to step and leaves the variables empty
+    until the epoch ends, or for good if the first step raises an error. A step
+    that runs deletes its old values, so the references here hold no memory.
+
+    Yields:
+        Callbacks for the call of `fit`, `evaluate` or `predict`.
+    """
+    variables = [*model.variables, *model.metrics_variables]
+    if getattr(model, "optimizer", None) is not None:
+        variables += model.optimizer.variables
+    values = [variable.value for variable in variables]
+    interrupt = _InterruptBetweenSteps()
+    try:
+        with interrupt:
+            yield [interrupt]
+    except BaseException as error:
+        sync_variables(model)
+        for variable, value in zip(variables, values, strict=True):
+            if variable._value is None and not value.is_deleted():
+                variable.assign(value)
+        model._jax_state = None
+        if any(v._value is None or v._value.is_deleted() for v in variables):
+            error.add_note(
+                "The weights of the GAN were lost, because JAX deletes them "
+                "when a step begins, and this step failed. Load the GAN from "
+                "a file, or build it again."
+            )
+        raise
+
+
+class _InterruptBetweenSteps(keras.callbacks.Callback):
+    """Delays Ctrl-C until the values of the running step are stored.
+
+    Python would interrupt between the end of a step and the assignment of its
+    values, when the old values are already deleted. The second Ctrl-C has its
+    usual effect.
+    """
+
+    pressed = False
+
+    def __enter__(self):
+        self.active = (
+            threading.current_thread() is threading.main_thread()
+            and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        )
+        if self.active:
+            signal.signal(signal.SIGINT, self._handle)
+
+    def __exit__(self, *error):
+        if self.active and signal.getsignal(signal.SIGINT) == self._handle:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+        self.active = False
+        if error[0] is None:
+            self.on_train_batch_begin(None)
+
+    def _handle(self, number, frame):
+        if self.pressed or not self.active:
+            signal.default_int_handler(number, frame)
+        self.pressed = True
+
+    def on_train_batch_begin(self, batch, logs=None):
+        if self.pressed:
+            raise KeyboardInterrupt
+
+    on_test_batch_begin = on_predict_batch_begin = on_train_batch_begin
 
 
 # Replicas. One step sees the whole batch, on all devices.

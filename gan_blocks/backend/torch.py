@@ -1,5 +1,7 @@
 """torch: autograd graphs, and the processes of `torch.distributed`."""
 
+import contextlib
+
 import keras
 import torch
 from torch import distributed
@@ -14,8 +16,10 @@ def vjp(function, variables):
     return (
         output.detach(),
         keras.tree.map_structure(_detach, auxiliary),
-        lambda cotangent: torch.autograd.grad(
-            output, values, cotangent, allow_unused=True
+        lambda cotangent: (
+            torch.autograd.grad(output, values, cotangent, allow_unused=True)
+            if values  # Not if all weights are frozen.
+            else ()
         ),
     )
 
@@ -39,7 +43,7 @@ def input_vjp(function, inputs, differentiable):
 
 
 def apply(optimizer, gradients, variables):
-    if replica_count() > 1:
+    if replica_count() > 1 and gradients:
         gradients = _summed(gradients)
     with torch.no_grad():
         optimizer.apply(gradients, variables)
@@ -72,6 +76,11 @@ def compiled_inference(function):
 
 def sync_variables(model):
     del model  # Keras keeps the values in the variables.
+
+
+def keep_values(model):
+    del model
+    return contextlib.nullcontext([])
 
 
 # Replicas.
