@@ -1,5 +1,6 @@
 """Locks between processes that write to the same folder."""
 
+import atexit
 import contextlib
 import errno
 import pathlib
@@ -59,7 +60,16 @@ def lock(folder: PathLike) -> None:
 
 def unlock(folder: PathLike) -> None:
     """Ends the reservation of a folder. Has no effect without a `lock`."""
-    path = _lock_path(folder)
+    _remove(_lock_path(folder))
+
+
+@atexit.register
+def _unlock_all() -> None:
+    for path in [*_held]:
+        _remove(path)
+
+
+def _remove(path: pathlib.Path) -> None:
     if file := _held.pop(path, None):
         file.close()
         with contextlib.suppress(OSError):

@@ -276,7 +276,7 @@ def read_history(path: PathLike) -> list[dict[str, str]]:
         f"Received: path={str(path)!r}"
     )
     try:
-        with open(path, newline="", encoding="utf-8") as file:
+        with open(path, newline="", encoding="utf-8-sig") as file:
             rows = list(csv.DictReader(file, restval=""))
     except (ValueError, csv.Error) as error:
         raise ValueError(f"{what} ({error})") from error

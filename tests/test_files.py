@@ -3,6 +3,7 @@ import os
 import stat
 
 import pytest
+from support.processes import process_that_writes
 
 from gan_blocks import files
 
@@ -73,6 +74,48 @@ def test_leftovers_of_a_killed_process_are_removed(tmp_path):
     files.remove_leftovers(str(tmp_path))
     assert os.listdir(tmp_path) == ["whole.txt"]
     files.remove_leftovers(tmp_path / "missing")
+
+
+def test_a_file_that_another_process_is_writing_is_no_leftover(tmp_path):
+    with process_that_writes(tmp_path / "notes.txt") as process:
+        files.remove_leftovers(tmp_path)
+        process.stdin.close()
+        assert process.wait() == 0
+    assert os.listdir(tmp_path) == ["notes.txt"]
+    with process_that_writes(tmp_path / "more.txt"):
+        pass  # It is killed.
+    assert len(os.listdir(tmp_path)) == 2
+    files.remove_leftovers(tmp_path)
+    assert os.listdir(tmp_path) == ["notes.txt"]
+
+
+def test_files_are_listed_by_the_numbers_in_their_names(tmp_path):
+    names = ["9.png", "a_2_9.png", "a_2_10.png", "a_10_1.png", "b.png"]
+    for name in reversed([*names, "a_1.txt"]):
+        (tmp_path / name).touch()
+    found = files.list_by_number(str(tmp_path), "*.png")
+    assert [path.name for path in found] == names
+    assert files.list_by_number(tmp_path / "missing", "*") == []
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"[1]",
+        b"{" * 9,
+        b"[" * 100_000,
+        b"9" * 10_000,
+        b"\xff",
+        b" " * 2**25,
+    ],
+    ids=["empty", "list", "cut off", "deep", "long", "no text", "large"],
+)
+def test_damaged_json_is_a_value_error_that_names_the_file(tmp_path, data):
+    path = tmp_path / "odd.json"
+    path.write_bytes(data)
+    with open(path, "rb") as file, pytest.raises(ValueError, match="odd.json"):
+        files.read_json(file)
 
 
 def test_best_effort_warns_once_and_continues(caplog):

@@ -2,6 +2,7 @@ import os
 import resource
 import warnings
 
+import keras
 import numpy as np
 import pytest
 from PIL import Image
@@ -176,6 +177,30 @@ def test_images_and_arrays_are_saved_as_png_in_new_folders(
         assert os.listdir(path.parent) == ["image.png"]
 
 
+@pytest.fixture
+def channels_first():
+    keras.config.set_image_data_format("channels_first")
+    yield
+    keras.config.set_image_data_format("channels_last")
+
+
+@pytest.mark.parametrize("channels, mode", MODES)
+def test_channels_can_be_first(channels, mode, tmp_path, channels_first):
+    given = noise(2, 5, 6, channels)
+    grid = images.grid(np.moveaxis(given, -1, 1), columns=1)
+    assert grid.mode == mode
+    assert grid.tobytes() == given.tobytes()
+    assert images.grid(given, columns=1).tobytes() == given.tobytes()
+    images.save_png(np.moveaxis(given[0], -1, 0), tmp_path / "image.png")
+    with Image.open(tmp_path / "image.png") as saved:
+        assert saved.tobytes() == given[0].tobytes()
+
+
+def test_channels_are_last_by_default():
+    with pytest.raises(ValueError, match="`images`.*shape"):
+        images.grid(np.zeros((2, 3, 4, 6)))
+
+
 @pytest.mark.parametrize("shape", [(4, 6), (4, 6, 2), (1, 4, 6, 3)])
 def test_arrays_of_other_shapes_are_not_saved(tmp_path, shape):
     with pytest.raises(ValueError, match="`images?`.*shape"):
@@ -291,6 +316,16 @@ def test_the_frames_of_a_folder_are_sorted_without_the_animation(tmp_path):
         assert len(frames) == 3
     with Image.open(paths[2]) as last:
         assert (frames[2] == np.asarray(last)).all()
+
+
+def test_the_frames_of_a_folder_are_sorted_by_their_numbers(tmp_path):
+    names = ["epoch_9999.png", "epoch_10000.png"]
+    shades = np.zeros((4, 4, 1), "uint8"), np.full((4, 4, 1), 200, "uint8")
+    for name, shade in zip(names, shades, strict=True):
+        images.save_png(shade, tmp_path / name)
+    images.save_animation(tmp_path, tmp_path / "run.webp")
+    frames, _ = read_frames(tmp_path / "run.webp")
+    assert frames[0].mean() < 10 and frames[1].mean() > 190
 
 
 @formats

@@ -3,14 +3,16 @@
 import hashlib
 import os
 import pathlib
+import warnings
 
 import keras
 import numpy as np
 from numpy.typing import ArrayLike
 
 from gan_blocks._types import PathLike
-from gan_blocks.files import atomic_write
+from gan_blocks.files import atomic_write, find_damage
 from gan_blocks.images import from_uint8
+from gan_blocks.metrics._precision import float32_policy
 
 __all__ = ["train_classifier"]
 
@@ -30,7 +32,8 @@ def train_classifier(
 
     Keep the cached file to compare distances later: a second training on the
     same data gives slightly different weights, because threads add numbers in a
-    different order.
+    different order. A damaged file is replaced. If the cache cannot be
+    written, the classifier is trained each time. Both cause a warning.
 
     Args:
         images: Array `(images, height, width, channels)` of uint8, or of
@@ -69,21 +72,40 @@ def train_classifier(
             f"({labels.dtype})"
         )
     if cache is None:
-        home = os.environ.get("KERAS_HOME") or pathlib.Path.home() / ".keras"
+        home = os.environ.get("KERAS_HOME") or os.path.expanduser("~/.keras")
         cache = pathlib.Path(home, "gan_blocks")
     digest = hashlib.sha256()
     for array in (images, labels):
         digest.update(f"{array.shape} {array.dtype} {_MIN_EPOCHS}".encode())
         digest.update(array.tobytes())
     path = pathlib.Path(cache, f"classifier_{digest.hexdigest()[:12]}.keras")
-    if path.exists():
-        return keras.saving.load_model(path, compile=False)
+    if os.path.exists(path):
+        try:
+            damage = find_damage(path)
+            if damage is None:
+                return keras.saving.load_model(path, compile=False)
+        except Exception as error:  # Keras raises many types.
+            damage = error
+        warnings.warn(
+            f"The classifier in {path} is damaged ({damage}). A new one is "
+            "trained. Do not compare distances with those of the old one.",
+            stacklevel=2,
+        )
     model = _train(images, labels)
-    with atomic_write(path) as temporary:
-        model.save(temporary)
+    try:
+        with atomic_write(path) as temporary:
+            model.save(temporary)
+    except OSError as error:
+        warnings.warn(
+            f"The classifier cannot be saved in {cache} ({error}). To compare "
+            "distances later, pass another folder as `cache`, or set the "
+            "environment variable KERAS_HOME.",
+            stacklevel=2,
+        )
     return model
 
 
+@float32_policy()
 def _train(images: np.ndarray, labels: np.ndarray) -> keras.Model:
     # Explicit seeds keep the global random state unchanged.
     order = np.random.default_rng(0).permutation(len(images))

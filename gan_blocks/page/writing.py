@@ -1,7 +1,6 @@
 """Writes the page of a run."""
 
 import base64
-import csv
 import json
 import math
 import pathlib
@@ -15,7 +14,7 @@ from typing import Any, TypeVar
 
 from gan_blocks._types import PathLike
 from gan_blocks._version import __version__
-from gan_blocks.files import atomic_write
+from gan_blocks.files import atomic_write, read_json
 from gan_blocks.page import plots
 from gan_blocks.runs import RunFolder, read_history, read_manifest
 
@@ -113,20 +112,21 @@ def _read(
 ) -> _Content | None:
     """Returns the content of a file, or `None`; notes why it is unreadable."""
     try:
+        if path.exists() and not path.is_file():
+            raise ValueError("it is not a file")
         return reader(path)
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, csv.Error) as error:
+    except (OSError, ValueError) as error:
         notes.append(f"{path.name} cannot be read: {error}")
         return None
 
 
 def _read_quality(path: pathlib.Path) -> dict[str, dict[str, Any]]:
-    result = json.loads(path.read_text(encoding="utf-8"))
+    with open(path, "rb") as file:
+        result = read_json(file)
     for name in ("values", "protocol"):
-        if not isinstance(result, dict) or not isinstance(
-            result.get(name), dict
-        ):
+        if not isinstance(result.get(name), dict):
             raise ValueError(f"it has no {name}")
     return result
 
@@ -160,7 +160,7 @@ def _find_pictures(
 
 def _slides(pictures: list[_Picture], last_step: int, notes: list[str]) -> str:
     """Returns the first, the last, and evenly spaced grids as elements."""
-    size = sum(path.stat().st_size for _, _, path in pictures)
+    size = sum(path.stat().st_size for *_, path in pictures if path.exists())
     count = min(_MAX_PICTURES, _MAX_BYTES * len(pictures) // max(1, size))
     count = max(2, count)
     if len(pictures) > count:
@@ -216,7 +216,7 @@ def _versions(manifest: dict[str, Any]) -> Iterable[list[str]]:
 def _quality(folder: pathlib.Path, notes: list[str]) -> str:
     """Returns a table of the measured quality, newest last."""
     files = sorted(
-        folder.glob("quality_*.json"), key=lambda path: path.stat().st_mtime
+        folder.glob("quality_*.json"), key=lambda path: path.lstat().st_mtime
     )
     read = {path.name: _read(path, _read_quality, notes) for path in files}
     results = {name: result for name, result in read.items() if result}

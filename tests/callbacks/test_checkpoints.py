@@ -11,8 +11,9 @@ from support.models import (
     make_model,
     train,
 )
+from support.processes import process_that_locks
 
-from gan_blocks import runs
+from gan_blocks import GAN, datasets, networks, runs
 from gan_blocks.callbacks import EpochCheckpoint, StopOnDivergence
 
 
@@ -144,6 +145,85 @@ def test_a_model_that_diverges_in_the_middle_of_an_epoch_is_not_saved(
 def test_numbers_must_be_positive_integers(name):
     with pytest.raises(ValueError, match=f"`{name}`.*{name}=0"):
         EpochCheckpoint("folder", **{name: 0})
+
+
+def test_arguments_must_be_a_dictionary():
+    with pytest.raises(ValueError, match="`arguments` must be"):
+        EpochCheckpoint("folder", arguments=[1])
+
+
+def test_a_folder_without_permission_is_an_error_before_training(tmp_path):
+    tmp_path.chmod(0o500)
+    if os.access(tmp_path, os.W_OK):
+        pytest.skip("root may write everywhere")
+    model = make_model()
+    with pytest.raises(PermissionError):
+        train(model, EpochCheckpoint(tmp_path))
+    assert runs.steps_done(model) == 0
+
+
+def test_two_processes_cannot_save_in_the_same_folder(tmp_path):
+    folder = tmp_path / "checkpoints"
+    model = make_model()
+    with process_that_locks(folder):
+        with pytest.raises(ValueError, match=f"training in {folder}"):
+            train(model, EpochCheckpoint(folder))
+        assert runs.steps_done(model) == 0
+    train(model, EpochCheckpoint(folder), steps=1)
+    assert list_names(tmp_path) == ["checkpoints"]
+    assert list_names(folder) == epochs(1)
+
+
+# Epochs that become longer or shorter.
+
+
+def resume(folder, epochs, steps_per_epoch, keep=None):
+    """Continues or starts a run. Returns its number of steps."""
+    path = runs.latest_checkpoint(folder)
+    if path:
+        gan = keras.saving.load_model(path)
+    else:
+        gan = GAN(
+            networks.mlp_generator((2, 2, 1), latent_dim=2, units=()),
+            networks.mlp_discriminator((2, 2, 1), units=()),
+            seed=0,
+        )
+        gan.compile("sgd", "sgd")
+    images = np.zeros((2 * steps_per_epoch, 2, 2, 1), "uint8")
+    gan.fit(
+        datasets.batches(images, 2, seed=0),
+        epochs=epochs,
+        resume=True,
+        verbose=0,
+        callbacks=[EpochCheckpoint(folder, 1, keep)],
+    )
+    return runs.steps_done(gan)
+
+
+@pytest.mark.every_backend
+def test_longer_epochs_are_reported_and_the_newest_checkpoints_are_kept(
+    tmp_path, caplog
+):
+    assert resume(tmp_path, 4, steps_per_epoch=2, keep=2) == 8
+    assert not caplog.records
+    assert resume(tmp_path, 2, steps_per_epoch=8, keep=2) == 16
+    (message,) = caplog.messages
+    assert "steps per epoch has changed to 8" in message
+    assert "the 8 steps of this run so far are 1 epochs and 0 steps" in message
+    assert "4 epochs before" in message
+    assert list_names(tmp_path) == epochs(2, 4)
+    assert runs.latest_checkpoint(tmp_path) == tmp_path / "epoch_0002.keras"
+
+
+def test_shorter_epochs_are_reported_in_the_middle_of_an_epoch(
+    tmp_path, caplog
+):
+    assert resume(tmp_path, 1, steps_per_epoch=4) == 4
+    assert resume(tmp_path, 2, steps_per_epoch=4) == 8
+    assert not caplog.records
+    assert resume(tmp_path, 3, steps_per_epoch=3) == 9
+    (message,) = caplog.messages
+    assert "the 8 steps of this run so far are 2 epochs and 2 steps" in message
 
 
 # Training that is stopped in the middle of an epoch.

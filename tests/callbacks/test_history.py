@@ -57,3 +57,12 @@ def test_another_table_is_not_overwritten(tmp_path, text):
     with pytest.raises(ValueError, match="`path` must be a table .*ages.csv"):
         train(make_model(), HistoryTable(path))
     assert path.read_text() == text
+
+
+def test_a_log_does_not_replace_the_step(tmp_path):
+    log = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: logs.update(step=0.5, epoch=7)
+    )
+    table = HistoryTable(tmp_path / "history.csv")
+    train(make_model(), log, table, steps=4)
+    assert places(tmp_path / "history.csv") == [("1", "4")]

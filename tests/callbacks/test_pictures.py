@@ -3,6 +3,7 @@ import sys
 import tracemalloc
 
 import keras
+import numpy as np
 import pytest
 from PIL import Image
 from support.models import (
@@ -14,7 +15,7 @@ from support.models import (
 )
 from support.notebooks import fake_notebook
 
-from gan_blocks import runs
+from gan_blocks import GAN, networks, runs
 from gan_blocks.callbacks import ImageGrid
 
 
@@ -200,3 +201,47 @@ def test_a_model_without_generate_is_an_error(tmp_path):
     with pytest.raises(ValueError, match="`generate`.*Sequential"):
         train(model, ImageGrid(tmp_path / "run"))
     assert not (tmp_path / "run").exists()
+
+
+def fit_gan(shape, grids):
+    gan = GAN(
+        networks.mlp_generator(shape, latent_dim=2, units=()),
+        networks.mlp_discriminator(shape, units=()),
+    )
+    gan.compile("sgd", "sgd")
+    images = np.zeros((4, *shape), "float32")
+    gan.fit(images, batch_size=2, verbose=0, callbacks=[grids])
+
+
+@pytest.mark.every_backend
+@pytest.mark.parametrize(
+    "shape", [(8, 8, 2), (4, 4, 4, 1), (16, 1), (5,), (3, 8, 8)], ids=str
+)
+def test_data_that_cannot_be_drawn_is_refused_before_training(tmp_path, shape):
+    steps = []
+    grids = ImageGrid(tmp_path / "run", every_n_epochs=1)
+    grids.on_train_batch_end = lambda batch, logs=None: steps.append(batch)
+    with pytest.raises(ValueError, match=r"`ImageGrid` draws .*image_shape=\("):
+        fit_gan(shape, grids)
+    assert not steps and not (tmp_path / "run").exists()
+
+
+@pytest.fixture
+def channels_first():
+    keras.config.set_image_data_format("channels_first")
+    yield
+    keras.config.set_image_data_format("channels_last")
+
+
+@pytest.mark.every_backend
+def test_images_with_channels_first_are_drawn(tmp_path, channels_first):
+    fit_gan((3, 8, 4), ImageGrid(tmp_path, every_n_epochs=1, rows=2))
+    with Image.open(tmp_path / "epoch_0001.png") as picture:
+        assert picture.size == (4 * 4, 2 * 8) and picture.mode == "RGB"
+
+
+def test_a_wrong_seed_is_an_error_before_training(tmp_path):
+    model = make_model()
+    with pytest.raises(ValueError):
+        train(model, ImageGrid(tmp_path / "run", seed=-1))
+    assert runs.steps_done(model) == 0

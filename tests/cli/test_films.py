@@ -76,6 +76,15 @@ def test_the_grids_of_a_run_become_a_film_of_256_pixels(run, capsys):
     np.testing.assert_array_equal(frames[0], grid.repeat(16, 0).repeat(16, 1))
 
 
+def test_the_grids_of_a_film_are_sorted_by_their_numbers(tmp_path):
+    for epoch in (9_999, 10_000):
+        shade = np.full((8, 8, 1), epoch == 10_000, "float32")
+        images.save_png(shade, tmp_path / "grids" / f"epoch_{epoch}.png")
+    command("animate", tmp_path, tmp_path / "film.png")
+    first, last = frames_of(tmp_path / "film.png")
+    assert first.mean() < last.mean()
+
+
 def test_a_film_can_be_written_among_its_own_frames(run):
     film = run.grids / "film.png"
     for _ in range(2):

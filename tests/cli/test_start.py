@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from support.models import StopAfter, assert_same_variables, pooling_model
+from support.processes import process_that_locks
 
 from gan_blocks import GAN, cli, datasets, runs
 from gan_blocks.callbacks import EpochCheckpoint, ImageGrid
@@ -293,6 +294,19 @@ def test_a_run_without_a_checkpoint_starts_from_the_beginning(tmp_path, capsys):
     assert "No checkpoint found in" in capsys.readouterr().out
     assert_same_variables(load(killed), load(whole))
     assert read_table(killed) == read_table(whole)
+
+
+def test_a_run_in_which_another_process_trains_is_left_alone(tmp_path):
+    run, lock = tmp_path / "run", tmp_path / "run" / ".checkpoints.lock"
+    train(run, "--epochs", 1)
+    paths = {path for path in run.rglob("*") if path.is_file()}
+    before = {path: path.read_bytes() for path in paths}
+    with process_that_locks(run / "checkpoints"):
+        with pytest.raises(ValueError, match=f"is training in {run}"):
+            train(run, "--resume", "--epochs", 2)
+    lock.unlink()
+    paths = {path for path in run.rglob("*") if path.is_file()}
+    assert {path: path.read_bytes() for path in paths} == before
 
 
 def test_a_folder_that_contains_a_run_is_not_overwritten(tmp_path, capsys):

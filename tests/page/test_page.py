@@ -1,6 +1,7 @@
 import json
 import re
 import shutil
+import zipfile
 
 import numpy as np
 import pytest
@@ -86,6 +87,55 @@ def test_unreadable_files_are_named(tmp_path):
     assert "epoch_0002.png cannot be read" in text
     assert "arguments.json cannot be read" in text
     assert text.count("data:image/png") == 2
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"[1]", b"[" * 100_000, b"9" * 10_000, b"\xff", b" " * 2**25],
+    ids=["list", "deep", "long", "no text", "large"],
+)
+def test_odd_files_are_named_and_do_not_stop_the_page(tmp_path, content):
+    folder = write_run(tmp_path)
+    (folder / "arguments.json").write_bytes(content)
+    (folder / "quality_100_seed_0.json").write_bytes(content)
+    (folder / "checkpoints").mkdir()
+    path = folder / "checkpoints" / "epoch_0001.keras"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("gan_blocks.json", content)
+    text = page_of(folder)
+    for name in ("arguments.json", "quality_100_seed_0.json", path.name):
+        assert f"{name} cannot be read" in text
+
+
+@pytest.mark.parametrize(
+    "history",
+    [
+        "step,d_loss\n40,1\n",
+        f"epoch,step,d_loss\n1,{'9' * 5000},1\n",
+        f"epoch,step,d_loss\n1,40,{'9' * 200_000}\n",
+    ],
+    ids=["no epoch", "large step", "long cell"],
+)
+def test_an_odd_history_is_named_and_does_not_stop_the_page(tmp_path, history):
+    text = page_of(write_run(tmp_path, history))
+    assert "history.csv cannot be read" in text
+    assert text.count("data:image/png") == 3
+
+
+def test_links_and_folders_do_not_stop_the_page(tmp_path):
+    folder = write_run(tmp_path, pictures=1)
+    (folder / "grids" / "epoch_0002.png").mkdir()
+    (folder / "grids" / "epoch_0003.png").symlink_to("gone")
+    (folder / "quality_1.json").symlink_to("gone")
+    text = page_of(folder)
+    assert "epoch_0002.png cannot be read: it is not a file" in text
+    assert text.count("data:image/png") == 1
+
+
+def test_numbers_that_are_too_large_leave_a_gap(tmp_path):
+    rows = f"epoch,step,d_loss\n1,40,1\n2,80,{'9' * 5000}\n3,120,1e999\n"
+    text = page_of(write_run(tmp_path, rows))
+    assert "first NaN or infinite: d_loss at step 80" in text
 
 
 def test_sixty_of_many_grids_are_shown_from_the_first_to_the_last(tmp_path):
