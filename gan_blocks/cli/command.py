@@ -75,8 +75,8 @@ def _add_train(parser: Parser) -> None:
         "pictures",
         metavar="PICTURES",
         nargs="?",
-        help="a folder, a .zip, .npy or .npz file, MNIST's idx files, or "
-        "tfds:NAME",
+        help="a folder, an archive (.zip, .tar), a .npy or .npz file, MNIST's "
+        "idx files, or tfds:NAME",
     )
     parser.add_run_options("runs/ and the name of PICTURES")
     # The defaults depend on the pictures, and on the run that is resumed.
@@ -90,6 +90,16 @@ def _add_train(parser: Parser) -> None:
         "its label in the file (default: no)",
         kind=bool,
     )
+    text = (
+        "part of each picture to keep: center, top (keeps heads), pad (adds "
+        "borders), or the fraction of the center to keep, such as 0.6 "
+        "(default: center)"
+    )
+    parser.add("crop", text, kind=_crop, metavar="PART")
+    text = "leave out pictures with fewer pixels in height or width"
+    parser.add("min_size", text, kind=at_least(1))
+    text = "nearest for pixel art (default: lanczos)"
+    parser.add("resample", text, choices=("lanczos", "nearest"))
     parser.add(
         "base_filters",
         "filters of the discriminator's first layer; all other layers scale "
@@ -199,6 +209,13 @@ def _image_size(word: str) -> tuple[int, int]:
             f"must be like 64 or 64x96. Received: {word}"
         )
     return int(sides[0]), int(sides[-1])
+
+
+def _crop(word: str) -> str | float:
+    try:
+        return float(word)
+    except ValueError:
+        return word  # `load` checks it.
 
 
 def _labels(word: str) -> list[int]:

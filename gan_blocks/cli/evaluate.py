@@ -24,7 +24,10 @@ def evaluate(
     path = loading.find_model(run)
     gan = loading.load_gan(path)
     *size, channels = gan.image_shape
+    folder = loading.find_folder(run)
     options = {"image_size": size, "channels": channels}
+    if folder.settings_file.exists():
+        options |= loading.load_options(folder.read_settings())
     if features == "classifier":
         labeled = loading.load_pictures(data, labels=True, **options)
         model = metrics.train_classifier(*labeled)
@@ -35,7 +38,7 @@ def evaluate(
     protocol = {**result.protocol, "model": path.name, "step": steps_done(gan)}
     result = dataclasses.replace(result, protocol=protocol)
     name = f"quality_{number}_seed_{seed}.json"
-    file = loading.find_folder(run).path / name
+    file = folder.path / name
     with atomic_write(file) as temporary:
         parts = {"values": result.values, "protocol": protocol}
         temporary.write_text(json.dumps(parts, indent=2) + "\n")

@@ -1,7 +1,7 @@
 """Loads trained GANs and pictures, with one-line errors."""
 
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -18,6 +18,7 @@ __all__ = [
     "find_model",
     "load_features",
     "load_gan",
+    "load_options",
     "load_pictures",
 ]
 
@@ -67,14 +68,21 @@ def load_features(path: str | None) -> Any:
         fail(f"--features {path} cannot be loaded: {shorten(error)}")
 
 
+def load_options(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the settings of a run that are arguments of `datasets.load`."""
+    names = {"crop", "min_size", "resample"} & set(settings)
+    return {name: settings[name] for name in names}
+
+
 def load_pictures(source: str, image_size: Any, **options: Any) -> Any:
     """Loads pictures as `datasets.load` does, with one-line errors."""
     try:
         return datasets.load(source, tuple(image_size), verbose=True, **options)
     except FileNotFoundError:
         fail(
-            f"{source} does not exist. Pass pictures: a folder, a .zip, .npy "
-            "or .npz file, MNIST's idx files, or tfds:NAME."
+            f"{source} does not exist. Pass pictures: a folder, an archive "
+            "(.zip, .tar), a .npy or .npz file, MNIST's idx files, or "
+            "tfds:NAME."
         )
     except (ValueError, OSError, ImportError) as error:
         message = shorten(error).replace("`source`", "The source")

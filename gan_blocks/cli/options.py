@@ -46,8 +46,8 @@ def positive(text: str) -> float:
 
 # The help of settings that several programs have.
 HELP = {
-    "data": "pictures to train on: a folder, a file (.zip, .npy, .npz, or "
-    "MNIST's idx format), tfds:NAME, or 'sample', which needs no download",
+    "data": "pictures to train on: a folder, a file (.zip, .tar, .npy, .npz, "
+    "or MNIST's idx format), tfds:NAME, or 'sample', which needs no download",
     "epochs": "passes over the pictures",
     "batch_size": "pictures per training step",
     "steps_per_epoch": "training steps per epoch; without it, one pass over "

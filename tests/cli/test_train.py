@@ -4,7 +4,8 @@ import shutil
 import keras
 import numpy as np
 import pytest
-from support.models import assert_same_variables
+from PIL import Image
+from support.models import assert_same_variables, pooling_model
 from support.trained_runs import command
 
 from gan_blocks import runs
@@ -49,6 +50,25 @@ def test_a_resumed_run_ends_like_one_that_was_never_stopped(pictures, tmp_path):
     assert_same_variables(load(parts), load(whole))
     histories = [runs.read_history(p / "history.csv") for p in (whole, parts)]
     assert histories[0] == histories[1]
+
+
+@pytest.mark.filterwarnings("ignore:The Frechet distance")
+def test_pictures_are_cropped_as_wanted(tmp_path, capsys):
+    for index in range(4):
+        tall = Image.new("L", (8, 20), 40 * index)
+        tall.paste(200, (0, 8, 8, 20))
+        tall.save(tmp_path / f"{index}.png")
+    Image.new("L", (8, 7)).save(tmp_path / "low.png")
+    run = runs.RunFolder(tmp_path / "run")
+    words = ("--crop", "top", "--min-size", 8, "--resample", "nearest")
+    words = (*SMALL, *words, "--epochs", 1, "--batch-size", 4)
+    command("train", tmp_path, *words, "--output", run.path)
+    with Image.open(run.real_images) as grid:
+        assert np.asarray(grid.convert("L")).max() < 200
+    pooling_model().save(run.path / "pool.keras")
+    words = ("--features", run.path / "pool.keras", "--number", 4)
+    command("evaluate", run.path, "--data", tmp_path, *words)
+    assert capsys.readouterr().out.count("1 smaller than min_size=8") == 2
 
 
 @pytest.mark.slow
