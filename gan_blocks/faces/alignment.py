@@ -2,7 +2,6 @@
 
 import math
 import pathlib
-import stat
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -10,6 +9,8 @@ from PIL import Image
 
 from gan_blocks._checks import check_positive_integer
 from gan_blocks._types import PathLike
+from gan_blocks.datasets.errors import escape
+from gan_blocks.datasets.listing import DiskFile, File
 
 _POINTS = 9
 _MARGIN = 0.1  # relative to the distance of the farthest landmark
@@ -61,7 +62,12 @@ def read_landmarks(path: PathLike) -> np.ndarray:
         Exploit Shape and Texture Features,
         https://www.kaggle.com/datasets/crawford/cat-dataset
     """
-    words = read_landmark_bytes(path).decode("ascii", errors="replace").split()
+    return parse_landmarks(DiskFile(pathlib.Path(path)), str(path))
+
+
+def parse_landmarks(file: File, name: str) -> np.ndarray:
+    """Reads landmarks from a file in a folder or in an archive."""
+    words = read_landmark_bytes(file, name).decode("ascii", "replace").split()
     try:
         coordinates = np.array(words[1:], float)
     except ValueError:
@@ -73,32 +79,28 @@ def read_landmarks(path: PathLike) -> np.ndarray:
         elif words[:1] == [str(_POINTS)] and len(coordinates) == 2 * _POINTS:
             return coordinates.reshape(_POINTS, 2)
     raise _damaged(
-        path, f"{words[0][:20]!r} and {found}" if words else "an empty file"
+        name, f"{words[0][:20]!r} and {found}" if words else "an empty file"
     )
 
 
-def read_landmark_bytes(path: PathLike) -> bytes:
+def read_landmark_bytes(file: File, name: str) -> bytes:
     """Returns the content of a landmark file, if it is not too long."""
-    path = pathlib.Path(path)
     try:
-        if not stat.S_ISREG(path.stat().st_mode):
-            # Reading a pipe could block, and reading a device could never end.
-            raise _damaged(path, "not a regular file")
-        with open(path, "rb") as file:
-            content = file.read(_MAX_BYTES + 1)
+        file.size()  # Raises an error for a pipe, which could block.
+        with file.open() as stream:
+            content = stream.read(_MAX_BYTES + 1)
     except FileNotFoundError:
         raise
-    except OSError as error:
-        raise _damaged(path, error) from error
+    except (OSError, ValueError) as error:
+        raise _damaged(name, error) from error
     if len(content) > _MAX_BYTES:
-        raise _damaged(path, f"more than {_MAX_BYTES} bytes")
+        raise _damaged(name, f"more than {_MAX_BYTES} bytes")
     return content
 
 
-def _damaged(path: PathLike, received: object) -> UnusableFace:
-    # `repr` escapes line breaks in the file name.
+def _damaged(name: str, received: object) -> UnusableFace:
     return UnusableFace(
-        f"damaged landmarks: {repr(str(path))[1:-1]} must hold {_POINTS} and "
+        f"damaged landmarks: {escape(name)} must hold {_POINTS} and "
         f"then {2 * _POINTS} numbers. Received: {received}"
     )
 

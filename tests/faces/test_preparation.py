@@ -1,15 +1,25 @@
 import json
+import shutil
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from unittest import mock
 
-import keras
 import numpy as np
 import pytest
 from PIL import Image
-from support.cats import SIDE, check_positions, place, save_cat
+from support.cats import (
+    CENTERED,
+    SIDE,
+    check_positions,
+    draw,
+    place,
+    save_cat,
+)
 
 from gan_blocks import datasets, faces
+from gan_blocks.datasets import listing
+from gan_blocks.datasets.progress import Progress
 
 
 def names(folder):
@@ -40,14 +50,15 @@ def test_a_folder_tree_is_prepared_and_can_be_loaded(tmp_path, capsys):
     assert loaded.shape == (4, 64, 64, 3)
     for pixels in loaded:
         check_positions(Image.fromarray(pixels), 64 / SIDE, tolerance=1)
-    assert read_manifest(folder) == {
-        "source": str(source),
-        "image_size": 64,
-        "prepared": 4,
-        "left_out": {},
-    }
+    manifest = read_manifest(folder)
+    assert manifest["source"] == str(source)
+    assert manifest["image_size"] == 64
+    assert manifest["images"] == manifest["prepared"] == 4
+    assert list(manifest["left_out"]) == ["without_landmarks.jpg"]
     out, _ = capsys.readouterr()
-    assert "4/4" in out and "4 faces; 0 skipped" in out
+    assert "4/4 images" in out
+    assert f"Images 4 from '{source}'" in " ".join(out.split())
+    assert "1 without landmarks: without_landmarks.jpg" in out
     assert names(tmp_path / "made")[-1] == "faces/prepared.json"
 
 
@@ -82,18 +93,16 @@ def test_unusable_images_are_skipped_and_listed(tmp_path, capsys, monkeypatch):
     whole = (source / "torn.jpg").read_bytes()
     (source / "torn.jpg").write_bytes(whole[: len(whole) // 2])
     save_cat(source / "text.jpg").write_text("not an image")
-    save_cat(source / "bitmap.jpg", format="BMP")
     folder = faces.prepare(source, tmp_path / "faces", 64)
     assert names(folder) == ["CAT_00/good.jpg.png", "prepared.json"]
     manifest = read_manifest(folder)
     assert manifest["prepared"] == 1
     reasons = {
-        "bitmap.jpg": "unreadable: UnidentifiedImageError",
         "bomb.jpg": "unreadable: DecompressionBombError",
-        "cats/CAT_00/good.jpg": "copy: of CAT_00/good.jpg",
+        "cats/CAT_00/good.jpg": "duplicate: of CAT_00/good.jpg",
         "cut.jpg": "cut off by the border: ",
         "damaged.jpg": "damaged landmarks: ",
-        "missing.jpg": "image missing: ",
+        "missing.jpg": "without an image: ",
         "small.jpg": "too small: ",
         "small_too.jpg": "too small: ",
         "text.jpg": "unreadable: ",
@@ -102,9 +111,10 @@ def test_unusable_images_are_skipped_and_listed(tmp_path, capsys, monkeypatch):
     assert list(manifest["left_out"]) == sorted(reasons)
     for name, reason in reasons.items():
         assert manifest["left_out"][name].startswith(reason)
-    summary = capsys.readouterr()[0].splitlines()[-1]
-    assert "1 faces; 10 skipped (4 unreadable, 2 too small, 1 " in summary
-    assert summary.endswith("bitmap.jpg, bomb.jpg, cats/CAT_00/good.jpg, ...")
+    summary = " ".join(capsys.readouterr()[0].split())
+    assert f"Images 1 from '{source}'" in summary
+    assert "3 unreadable: bomb.jpg, text.jpg, torn.jpg " in summary
+    assert "2 too small: small.jpg, small_too.jpg" in summary
 
 
 def test_images_with_the_same_name_or_landmarks_are_not_copies(
@@ -144,6 +154,126 @@ def test_prepared_faces_are_reused_even_without_their_source(tmp_path, capsys):
     source.rename(tmp_path / "gone")
     assert faces.prepare(str(source), str(folder), 64) == folder
     assert [path.stat().st_mtime_ns for path in files] == before
+
+
+def add_landmarks(source):
+    save_cat(source / "new.jpg")
+
+
+def correct_landmarks(source):
+    path = source / "tom.jpg.cat"
+    path.write_text(path.read_text().replace("9 ", "8 ", 1))
+
+
+def remove_image(source):
+    (source / "tom.jpg").unlink()
+
+
+@pytest.mark.parametrize(
+    ("change", "message", "prepared"),
+    [
+        (add_landmarks, "3 instead of 2", ["new", "tim", "tom"]),
+        (correct_landmarks, "2 as before, but some files have", ["tim"]),
+        (remove_image, "1 instead of 2", ["tim"]),
+    ],
+)
+def test_faces_are_prepared_again_if_the_source_has_changed(
+    change, message, prepared, tmp_path, capsys
+):
+    source, folder = tmp_path / "cats", tmp_path / "faces"
+    for name in ("tim.jpg", "tom.jpg"):
+        save_cat(source / name)
+    faces.prepare(source, folder, 64)
+    change(source)
+    capsys.readouterr()
+    faces.prepare(source, folder, 64)
+    assert message in capsys.readouterr().out.splitlines()[0]
+    expected = [f"{name}.jpg.png" for name in prepared]
+    assert names(folder) == sorted([*expected, "prepared.json"])
+    assert sorted(tmp_path.iterdir()) == [source, folder]
+    faces.prepare(source, folder, 64)
+    assert "prepared earlier" in capsys.readouterr().out.splitlines()[-1]
+
+
+def test_faces_are_kept_if_the_changed_source_has_no_usable_image(tmp_path):
+    source, folder = tmp_path / "cats", tmp_path / "faces"
+    save_cat(source / "tom.jpg")
+    faces.prepare(source, folder, 64, verbose=False)
+    before = names(folder)
+    (source / "tom.jpg.cat").write_text("9 1 2")
+    with pytest.raises(ValueError, match="1 damaged landmarks: tom.jpg"):
+        faces.prepare(source, folder, 64, verbose=False)
+    assert names(folder) == before
+
+
+def test_a_zip_archive_gives_the_same_faces_as_its_folder(tmp_path):
+    source = tmp_path / "cats"
+    for index in range(3):
+        save_cat(
+            source / "CAT_00" / f"{index}.jpg", place((200, 150), 1, index)
+        )
+        save_cat(source / "cats" / "CAT_00" / f"{index}.jpg")
+    save_cat(source / "CAT_01" / "damaged.jpg")
+    (source / "CAT_01" / "damaged.jpg.cat").write_text("9 1 2 3")
+    archive = shutil.make_archive(str(tmp_path / "archive"), "zip", source)
+    assert faces.has_landmarks(archive)
+    first = faces.prepare(source, tmp_path / "a", 64, verbose=False)
+    second = faces.prepare(archive, tmp_path / "b", 64, verbose=False)
+    assert names(second) == names(first)
+    for name in names(first)[:-1]:
+        assert (first / name).read_bytes() == (second / name).read_bytes()
+    for key in ("images", "prepared", "left_out"):
+        assert read_manifest(first)[key] == read_manifest(second)[key]
+    save_cat(source / "new.jpg")
+    shutil.make_archive(str(tmp_path / "archive"), "zip", source)
+    faces.prepare(archive, second, 64, verbose=False)
+    assert "new.jpg.png" in names(second)
+
+
+def test_two_preparations_at_once_both_succeed(tmp_path):
+    source, folder = tmp_path / "cats", tmp_path / "faces"
+    for index in range(5):
+        save_cat(source / f"{index}.jpg")
+    both = threading.Barrier(2)
+    list_files = listing.list_files
+
+    def wait(*arguments):
+        both.wait(60)
+        return list_files(*arguments)
+
+    def prepare(_):
+        return faces.prepare(source, folder, 64, verbose=False)
+
+    with (
+        mock.patch.object(listing, "list_files", wait),
+        ThreadPoolExecutor() as pool,
+    ):
+        assert [*pool.map(prepare, range(2))] == [folder, folder]
+    assert read_manifest(folder)["prepared"] == 5
+    assert sorted(tmp_path.iterdir()) == [source, folder]
+
+
+def test_faces_that_lie_inside_their_source_are_not_counted(tmp_path):
+    save_cat(tmp_path / "cats" / "tom.jpg")
+    for size in (32, 64):
+        folder = faces.prepare(tmp_path, tmp_path / f"{size}", size, False)
+        assert read_manifest(folder)["left_out"] == {}
+
+
+def test_an_image_of_any_kind_gives_a_face(tmp_path):
+    source = tmp_path / "cats"
+    save_cat(source / "tom.bmp")
+    save_cat(source / "without_ending", format="PNG")
+    gray = draw(CENTERED, (400, 300)).convert("L")
+    gray.putpixel((0, 0), 255)
+    deep = Image.fromarray(np.asarray(gray, np.uint16) * 257)
+    for name, image in {"deep.png": deep, "gray.png": gray}.items():
+        save_cat(source / name)
+        image.save(source / name)
+    folder = faces.prepare(source, tmp_path / "faces", 64, verbose=False)
+    assert read_manifest(folder)["prepared"] == 4
+    deep, gray, *_ = datasets.load(folder, image_size=64, channels=1)
+    assert gray.max() > 200 and np.abs(deep.astype(int) - gray).max() <= 2
 
 
 def test_another_source_or_size_needs_another_folder(tmp_path):
@@ -218,12 +348,12 @@ def test_an_interrupt_does_not_wait_for_the_remaining_images(
             time.sleep(0.05)
         seen.append(path)
 
-    def interrupt(bar, number):
+    def interrupt(progress):
         interrupted.set()
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Image.Image, "save", save_one_then_wait)
-    monkeypatch.setattr(keras.utils.Progbar, "add", interrupt)
+    monkeypatch.setattr(Progress, "advance", interrupt)
     with pytest.raises(KeyboardInterrupt):
         faces.prepare(source, folder, 64)
     assert len(seen) < 50
@@ -232,15 +362,18 @@ def test_an_interrupt_does_not_wait_for_the_remaining_images(
 
 def test_a_source_without_usable_images_is_refused_with_the_counts(tmp_path):
     source, folder = tmp_path / "cats", tmp_path / "faces"
-    with pytest.raises(ValueError, match="`source` must be a folder"):
+    with pytest.raises(FileNotFoundError, match="`source` must"):
         faces.prepare(source, folder, 64)
     source.mkdir()
     Image.new("RGB", (9, 9)).save(source / "tom.jpg")
-    with pytest.raises(ValueError, match="`source` must hold .* 0 skipped"):
+    with pytest.raises(
+        ValueError, match="hold .* 1 without landmarks: tom.jpg"
+    ):
         faces.prepare(source, folder, 64, verbose=False)
     save_cat(source / "small.jpg", place((200, 150), 0.5))
     save_cat(source / "missing.jpg").unlink()
-    with pytest.raises(ValueError, match="1 image missing, 1 too small"):
+    message = "1 without an image: missing.jpg; 1 too small: small.jpg; 1 with"
+    with pytest.raises(ValueError, match=message):
         faces.prepare(source, folder, 64, verbose=False)
     with pytest.raises(ValueError, match="`image_size` must be a positive"):
         faces.prepare(source, folder, 0)
