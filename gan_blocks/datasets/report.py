@@ -145,7 +145,7 @@ class Report:
                 f"{self.duplicates:,} of the images equal an earlier image"
                 * bool(self.duplicates)
             ],
-            "Pixels": self.notes,
+            "Notes": self.notes,
             "Left out": self._left_out_lines(),
             "Other files": [_counts(self.other_files)],
             "Warning": self.warnings,

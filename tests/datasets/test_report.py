@@ -67,7 +67,7 @@ def test_decisions_are_shown_and_only_changes_are_warnings():
     assert lines(report)[1:] == [
         "Labels         2: cat, dog",
         "Duplicates     3 of the images equal an earlier image",
-        "Pixels         16-bit values are divided by 257.",
+        "Notes          16-bit values are divided by 257.",
         "Other files    2 .txt, 1 .csv",
     ]
     assert report.warning() == ""
