@@ -4,22 +4,30 @@ import concurrent.futures
 import contextlib
 import functools
 import itertools
-import math
 import numbers
 import os
-import tempfile
 import warnings
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps
 
+from gan_blocks._checks import check_positive_integer
 from gan_blocks._types import PathLike
-from gan_blocks.datasets import arrays, sources
+from gan_blocks.datasets import (
+    arrays,
+    inspection,
+    rows,
+    sources,
+    transparency,
+)
+from gan_blocks.datasets.errors import escape
+from gan_blocks.datasets.pixels import Pixels, Target, TooSmall, read
 from gan_blocks.datasets.progress import Progress
+from gan_blocks.datasets.stacking import ImageStack
 
-_MEMORY_LIMIT = 4 * 1024**3  # bytes; larger arrays are stored in a file
 _CHUNK = 256  # number of images that are opened at a time
+# Larger arrays that need no decoding are not searched for duplicates.
+_COMPARED = 256 * 1024**2  # bytes
 
 
 def load(
@@ -27,10 +35,15 @@ def load(
     image_size: int | tuple[int, int],
     channels: int = 3,
     split: str = "train",
-    crop: float = 1.0,
+    crop: str | float = "center",
     strict: bool = False,
     verbose: bool = False,
     labels: bool = False,
+    *,
+    min_size: int | None = None,
+    resample: str = "lanczos",
+    alpha: str = "auto",
+    report: bool = False,
 ) -> Any:
     """Loads all images of a source at one size, with labels if requested.
 
@@ -41,16 +54,29 @@ def load(
     - MNIST's idx files, compressed or not: one of them or their folder.
     - A NumPy array, or a `.npy` or `.npz` file, of shape
       `(number, height, width)`, `(number, height, width, channels)`, or
-      `(number, pixels)` for square images. Pixels are uint8, or numbers in
-      [0, 1], [-1, 1] or [0, 255]. The arrays of an `.npz` file are named
-      `x_train` or `train_images` (for the split `"train"` also `images`).
+      `(number, pixels)` for square images. The arrays of an `.npz` file are
+      named `x_train` or `train_images` (for the split `"train"` also `images`).
     - `"tfds:NAME"`: a dataset of TFDS (TensorFlow Datasets), for example
       `"tfds:mnist"` or `"tfds:celeb_a:2.1.0"`, or the folder of a prepared
       TFDS dataset.
 
     Images are sorted by path. Each image is cropped around its center to the
     aspect ratio of `image_size`, and resized with a Lanczos filter. Unreadable
-    images are skipped, and one warning counts them.
+    images are left out. A warning, or the report, says what was left out and
+    which images look wrong.
+
+    All images have the same scale of pixels:
+
+    - Images with 8 bits per channel keep their values. Embedded color profiles
+      are converted to sRGB. If all values of the set are 0 and 1, they become
+      0 and 255.
+    - Other numbers in [0, 1], [-1, 1] or [0, 255] keep their meaning. Floats
+      may leave these ranges by a tenth of the range.
+    - All other ranges, such as those of medical and satellite images with 12
+      or 16 bits, become [0, 255]. The lowest and the highest value of the whole
+      set define the range.
+    - Of a file with several pages or frames, the first one that is not blank
+      is read.
 
     Labels are the names of the folders that hold the images, sorted and
     numbered from 0; or MNIST's files of labels; the array `y_train`,
@@ -64,22 +90,39 @@ def load(
     Args:
         source: NumPy array, path or `"tfds:NAME"`, see above.
         image_size: `(height, width)` in pixels, or one integer for both.
-        channels: 3 for color or 1 for gray. Defaults to 3.
+        channels: 3 for color, 1 for gray, or 4 for colors and a fourth channel,
+            which is alpha or any other data, such as infrared. Images without
+            a fourth channel get 255. Defaults to 3.
         split: `"train"` or `"test"` for MNIST's files and `.npz` files, or any
             TFDS split such as `"train[:10%]"`. Other sources have no splits
             and accept only `"train"`. Defaults to `"train"`.
-        crop: Fraction of the height and width of the centered crop to keep,
-            above 0 and at most 1. `108 / 178` is common for CelebA. Defaults
-            to 1.
+        crop: Part of each image to keep. `"center"` is the largest possible
+            part around the center. `"top"` keeps the top of tall images, where
+            heads are. `"pad"` keeps the whole image and adds borders in the
+            median color of its outermost pixels. A number above 0 and at most 1
+            is a fraction of the height and width of `"center"`: `108 / 178` is
+            common for CelebA. Defaults to `"center"`.
         strict: If True, an unreadable image raises an error. Defaults to
             False.
-        verbose: If True, shows a progress bar. Defaults to False.
+        verbose: If True, shows the progress and prints the report, instead of
+            a warning. Defaults to False.
         labels: If True, returns labels too. Defaults to False.
+        min_size: Images with a smaller height or width, in pixels, are left
+            out. Defaults to None: all images are read.
+        resample: `"lanczos"`, or `"nearest"` to keep the colors of pixel art.
+            Defaults to `"lanczos"`.
+        alpha: Treatment of a fourth channel if `channels` is 1 or 3. `"white"`,
+            `"black"` and `"gray"` are colors for transparent pixels. `"drop"`
+            ignores the channel. `"auto"` is white, or another color if many
+            images are hardly visible on white. It drops a channel that hides
+            whole images, or that looks like data instead of transparency.
+            Defaults to `"auto"`.
+        report: If True, returns a `Report` too. Defaults to False.
 
     Returns:
         uint8 array of shape `(number, height, width, channels)`, which may be
-        read-only. If `labels` is True, a pair of this array and an int32 array
-        of shape `(number,)`.
+        read-only. If `labels` or `report` is True, a tuple of this array, the
+        labels (an int32 array of shape `(number,)`) and the `Report`.
 
     Raises:
         ValueError: If an argument is invalid, the source is damaged, or has no
@@ -109,58 +152,42 @@ def load(
     ```
     """
     height, width = _height_and_width(image_size)
-    if channels not in (1, 3):
-        raise ValueError(
-            f"`channels` must be 1 or 3. Received: channels={channels}"
-        )
-    if not 0 < crop <= 1:
-        raise ValueError(
-            f"`crop` must be above 0 and at most 1. Received: crop={crop}"
-        )
-    shape = (height, width, channels)
-    fit = functools.partial(_fit, shape=shape, crop=crop)
+    target = Target(height, width, channels, crop, resample, alpha, min_size)
+    _check(target)
     with contextlib.ExitStack() as stack:
-        origin = sources.find(source, split, stack)
-        found, name = origin.images, origin.report.source
-        classes = None
-        if labels:
-            classes = _read_labels(found, origin.read_labels, name)
-        if isinstance(found, np.ndarray):
-            if (
-                found.dtype == np.uint8
-                and found.shape[1:] == shape
-                and crop == 1
-            ):
-                return found if classes is None else (found, classes)
-            found = arrays.openers(found, name)
-        with warnings.catch_warnings():
-            # Pillow's warnings are about metadata and do not name the image.
-            warnings.filterwarnings("ignore", module=r"PIL\.")
-            images, kept, failures = _collect(
-                found, fit, shape, name, strict, verbose
-            )
+        found = sources.find(source, split, stack)
+        classes = _read_labels(found) if labels else None
+        images, kept = _read_images(found, target, strict, verbose)
     if not len(images):
         raise ValueError(
             "`source` must hold at least one readable image. Received: "
-            f"source={name}, where {_summary(failures)}"
+            f"source={found.report.source}, where {found.report.warning()}"
         )
-    if failures:
-        warnings.warn(
-            f"{name}: {_summary(failures)}; {len(images)} were read.",
-            stacklevel=2,
-        )
-    return images if classes is None else (images, classes[kept])
+    inspection.check_contrast(images, found.report)
+    if verbose:
+        print(found.report)
+    elif text := found.report.warning():
+        warnings.warn(text, stacklevel=2)
+    results: list[Any] = [images]
+    if classes is not None:
+        results.append(classes[kept])
+    if report:
+        results.append(found.report)
+    return tuple(results) if len(results) > 1 else images
 
 
-def _read_labels(found, read, source):
-    if read is None:
+def _read_labels(found):
+    source = found.report.source
+    if found.read_labels is None:
         raise ValueError(
             "`source` must have labels. Labels come from MNIST's idx files, "
             ".npz files, TFDS datasets, and folders or .zip archives with one "
             f"folder per label. Received: source={source}"
         )
-    number = len(found) if isinstance(found, np.ndarray) else found[0]
-    return arrays.as_labels(read(), number, f"labels of source={source}")
+    images = found.images
+    number = len(images) if isinstance(images, np.ndarray) else images[0]
+    labels = found.read_labels()
+    return arrays.as_labels(labels, number, f"labels of source={source}")
 
 
 def _height_and_width(image_size):
@@ -175,108 +202,95 @@ def _height_and_width(image_size):
             "`image_size` must be a positive integer or a pair of them, "
             f"(height, width). Received: image_size={image_size!r}"
         )
-    return tuple(image_size)
+    return int(image_size[0]), int(image_size[1])
 
 
-def _allocate(shape):
-    size = math.prod(shape)
-    if size <= _MEMORY_LIMIT:
-        return np.empty(shape, np.uint8)
-    # The file has no name, so it vanishes with the process, even if the process
-    # is killed.
-    with tempfile.TemporaryFile() as file:
-        try:
-            # Without this, a full disk would kill the process later.
-            if hasattr(os, "posix_fallocate"):
-                os.posix_fallocate(file.fileno(), 0, size)
-            return np.memmap(file, np.uint8, "w+", shape=shape)
-        except (OSError, OverflowError, ValueError) as error:
-            raise OSError(
-                f"The images need {size / 1e9:.1f} GB, and there is no room in "
-                f"{tempfile.gettempdir()} ({error}). Set the environment "
-                "variable `TMPDIR` to a folder with more room, or reduce "
-                "`image_size`."
-            ) from error
+def _check(target):
+    choices = {
+        "channels": (1, 3, 4),
+        "resample": ("lanczos", "nearest"),
+        "alpha": ("auto", "drop", *transparency.GROUNDS),
+    }
+    for name, values in choices.items():
+        if (value := getattr(target, name)) not in values:
+            raise ValueError(
+                f"`{name}` must be one of {values}. Received: {name}={value!r}"
+            )
+    crop, min_size = target.crop, target.min_size
+    is_fraction = isinstance(crop, numbers.Real) and 0 < float(crop) <= 1
+    if not is_fraction and crop not in ("center", "top", "pad"):
+        raise ValueError(
+            "`crop` must be 'center', 'top', 'pad', or a number above 0 and at "
+            f"most 1. Received: crop={crop!r}"
+        )
+    if min_size is not None:
+        check_positive_integer("min_size", min_size)
 
 
-def _collect(found, fit, shape, source, strict, verbose):
-    """Returns the images, their indices, and messages about unreadable ones."""
-    count, items = found
-    images = _allocate((count, *shape))
-    kept, failures = [], []
+def _read_images(found, target, strict, verbose):
+    """Returns the images and their indices in the source."""
+    images = found.images
+    if isinstance(images, np.ndarray):
+        scale = rows.find_scale(images, found.report.source)
+        if scale.note:
+            found.report.notes.append(scale.note)
+        if (
+            scale.factor == 1
+            and images.dtype == np.uint8
+            and images.shape[1:] == target.shape
+            and min(target.shape[:2]) >= (target.min_size or 1)
+            and (isinstance(target.crop, str) or target.crop == 1)
+        ):
+            for i in range(len(images)):
+                found.report.add(f"image {i}", size=images.shape[2:0:-1])
+            if images.nbytes <= _COMPARED:
+                found.report.duplicates = inspection.count_duplicates(images)
+            return images, slice(None)
+        images = rows.openers(images, scale, found.report.source)
+    with warnings.catch_warnings():
+        # Pillow's warnings are about metadata and do not name the image.
+        warnings.filterwarnings("ignore", module=r"PIL\.")
+        return _decode(images, target, found.report, strict, verbose)
+
+
+def _decode(openers, target, report, strict, verbose):
+    """Returns the images and their indices."""
+    count, items = openers
+    stack, kept, index = ImageStack(count, target), [], 0
     with (
         Progress(count, verbose) as progress,
         concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool,
     ):
         while chunk := list(itertools.islice(items, _CHUNK)):
             names, openers = zip(*chunk, strict=True)
-            results = pool.map(functools.partial(_attempt, fit), openers)
+            results = pool.map(functools.partial(_attempt, target), openers)
             for name, result in zip(names, results, strict=True):
-                if not isinstance(result, Exception):
-                    images[len(kept)] = result
-                    kept.append(len(kept) + len(failures))
+                if isinstance(result, Pixels):
+                    stack.add(result)
+                    kept.append(index)
+                    report.add(name, result.format, result.mode, result.size)
+                elif isinstance(result, TooSmall):
+                    reason = f"smaller than min_size={target.min_size}"
+                    report.leave_out(name, reason, result)
                 elif strict:
                     raise ValueError(
                         "`source` has an image that cannot be read: "
-                        f"{_failure(name, result)} in source={source}"
+                        f"{escape(name)} ({repr(result)[:200]}) in "
+                        f"source={report.source}"
                     ) from result
                 else:
-                    failures.append(_failure(name, result))
+                    report.leave_out(name, "could not be read", repr(result))
+                index += 1
                 progress.advance()
-    return images[: len(kept)], kept, failures
+    images = stack.finish(report)
+    report.duplicates = inspection.count_duplicates(images)
+    return images, kept
 
 
-def _attempt(fit, opener):
+def _attempt(target, opener):
     try:
-        with opener() as image:
-            return fit(image)
+        return read(opener, target)
     except MemoryError as error:
         raise MemoryError("There is too little memory for an image.") from error
     except Exception as error:  # Damaged files can cause any exception.
         return error
-
-
-def _fit(image, shape, crop):
-    """Crops and resizes an image to an array of the given shape."""
-    height, width, channels = shape
-    mode = "L" if channels == 1 else "RGB"
-    # Decodes a JPEG at 1/2, 1/4 or 1/8 of its size if that is large enough.
-    draft_size = math.ceil(2 * max(height, width) / crop)
-    image.draft(mode, (draft_size, draft_size))
-    ImageOps.exif_transpose(image, in_place=True)
-    image = _to_8_bits(image, mode)
-    scale = crop * min(image.width / width, image.height / height)
-    left = (image.width - scale * width) / 2
-    top = (image.height - scale * height) / 2
-    image = image.resize(
-        (width, height),
-        Image.Resampling.LANCZOS,
-        box=(left, top, image.width - left, image.height - top),
-        reducing_gap=3.0,
-    )
-    return np.asarray(image).reshape(shape)
-
-
-def _to_8_bits(image, mode):
-    """Converts any kind of pixels to `mode` and transparency to white."""
-    if image.mode == "F":
-        raise ValueError("pixels are floats, and their range is unknown")
-    if image.mode.startswith("I"):
-        pixels = np.clip(np.asarray(image), 0, 65535).astype(np.uint16)
-        pixels = np.rint(pixels / np.float32(257)).astype(np.uint8)
-        image = Image.fromarray(pixels)
-    if image.has_transparency_data:
-        if image.mode != "RGBA":  # Otherwise `convert` copies the image.
-            image = image.convert("RGBA")
-        white = Image.new("RGBA", image.size, "white")
-        image = Image.alpha_composite(white, image)
-    return image.convert(mode)
-
-
-def _failure(name, error):
-    return f"{arrays.escape(name)} ({repr(error)[:200]})"
-
-
-def _summary(failures):
-    shown = failures[:3] + ["..."] * (len(failures) > 3)
-    return f"{len(failures)} could not be read: {', '.join(shown)}"

@@ -22,7 +22,7 @@ from support.bad_files import (
 )
 
 from gan_blocks import datasets
-from gan_blocks.datasets import loading
+from gan_blocks.datasets import stacking
 
 MEMBERS = {"a.png": PNG, "b.png": PNG}
 ENCRYPTED = change_zip(zipped(MEMBERS), 6, 8, 1)
@@ -46,8 +46,6 @@ REFUSED = {
     "npy, not square": ("a.npy", npy(np.zeros((5, 143))), r"shape \(5, 143\)"),
     "npy, 12 channels": ("a.npy", npy(IMAGES[None]), r"shape \(1, 4, 8, 8\)"),
     "npy, text dtype": ("a.npy", npy(IMAGES.astype("U3")), "dtype <U3"),
-    "npy, above 255": ("a.npy", npy(IMAGES + 256.0), "hold pixels in"),
-    "npy, below -1": ("a.npy", npy(IMAGES - 2.0), "hold pixels in"),
     "npy, NaN": ("a.npy", npy(IMAGES * np.nan), "a.npy' with NaN"),
     "npy, infinite": ("a.npy", npy(IMAGES - np.inf), "values from -inf"),
     "npz, not a zip": ("a.npz", NPY, "not a zip file"),
@@ -143,7 +141,7 @@ def test_a_source_without_permission_raises_an_error(name, tmp_path):
 
 def test_an_uncompressed_idx_file_is_memory_mapped(tmp_path):
     path = tmp_path / "a-idx3-ubyte"
-    path.write_bytes(idx((4, 8, 8), bytes(256)))
+    path.write_bytes(idx((4, 8, 8), bytes(range(256))))
     assert isinstance(datasets.load(path, 8, channels=1).base, np.memmap)
 
 
@@ -203,7 +201,7 @@ def test_a_full_disk_is_an_error_before_images_are_read(tmp_path, monkeypatch):
     fail = mock.Mock(side_effect=OSError(28, "No space left on device"))
     (tmp_path / "good.png").write_bytes(PNG)
     monkeypatch.setattr(os, "posix_fallocate", fail, raising=False)
-    monkeypatch.setattr(loading, "_MEMORY_LIMIT", 100)
+    monkeypatch.setattr(stacking, "_MEMORY_LIMIT", 100)
     with pytest.raises(OSError, match="no room in .*No space.*TMPDIR"):
         datasets.load(tmp_path, 8)
 

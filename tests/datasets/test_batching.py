@@ -65,7 +65,8 @@ def test_flipping_mirrors_about_half_of_the_images_differently_in_each_epoch():
 
 def test_a_memory_mapped_array_can_be_batched(tmp_path):
     np.save(tmp_path / "a.npy", numbered(10))
-    mapped = datasets.load(tmp_path / "a.npy", 4, channels=1)
+    with pytest.warns(UserWarning, match="images look black"):
+        mapped = datasets.load(tmp_path / "a.npy", 4, channels=1)
     assert isinstance(mapped, np.memmap)
     batches = datasets.batches(mapped, 5, flip=True)
     assert type(batches[0]) is np.ndarray

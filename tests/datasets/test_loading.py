@@ -16,7 +16,7 @@ from support.image_sources import (
 )
 
 from gan_blocks import datasets
-from gan_blocks.datasets import loading
+from gan_blocks.datasets import loading, stacking
 
 
 def load_one(tmp_path, content, name="a.png", **kwargs):
@@ -130,7 +130,8 @@ def test_a_large_jpeg_is_resized_like_a_png(tmp_path, crop):
 
 def test_fine_detail_is_averaged(tmp_path):
     board = (np.indices((256, 256)).sum(axis=0) % 2 * 255).astype("uint8")
-    found = load_one(tmp_path, encode(Image.fromarray(board)))
+    with pytest.warns(UserWarning, match="images look gray"):
+        found = load_one(tmp_path, encode(Image.fromarray(board)))
     assert is_color(found, (128, 128, 128), 1)
 
 
@@ -159,8 +160,8 @@ def test_arrays_above_the_memory_limit_are_stored_in_a_file(
     in_memory = datasets.load(folder, 4)
     assert not isinstance(in_memory, np.memmap)
     (tmp_path / "temporary").mkdir()
-    monkeypatch.setattr(loading.tempfile, "tempdir", tmp_path / "temporary")
-    monkeypatch.setattr(loading, "_MEMORY_LIMIT", 4 * 4 * 4 * 3 - 1)
+    monkeypatch.setattr(stacking.tempfile, "tempdir", tmp_path / "temporary")
+    monkeypatch.setattr(stacking, "_MEMORY_LIMIT", 4 * 4 * 4 * 3 - 1)
     in_file = datasets.load(folder, 4)
     assert isinstance(in_file, np.memmap)
     np.testing.assert_array_equal(in_file, in_memory)

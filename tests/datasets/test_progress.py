@@ -5,8 +5,8 @@ import sys
 import time
 import types
 
-import numpy as np
 import pytest
+from support.image_sources import noise
 from support.notebooks import fake_notebook
 
 from gan_blocks import datasets
@@ -28,7 +28,7 @@ def clock(monkeypatch):
 
 
 def load(verbose=True):
-    pictures = np.zeros((NUMBER, 4, 4, 1), "uint8")
+    pictures = noise(NUMBER, 4, 4, 1)
     datasets.load(pictures, image_size=2, channels=1, verbose=verbose)
 
 

@@ -1,0 +1,72 @@
+"""Finds duplicates, and images that look wrong, in a loaded set."""
+
+import concurrent.futures
+import hashlib
+import os
+
+import numpy as np
+
+from gan_blocks.datasets.report import Report
+
+_CHUNK = 1024  # images
+_SAMPLE = 256  # images
+_SAMPLE_SIDE = 64  # pixels
+_RARE = 0.001  # Share of the darkest, and of the brightest pixels to ignore.
+_LEVELS = 32  # A set that uses fewer levels than this looks like one color.
+_PLAIN_LEVELS = 8  # The same for a single image.
+_SMALL = 8  # Sets of fewer images may hold images of one color.
+
+
+def count_duplicates(images: np.ndarray) -> int:
+    """Returns the number of images that equal an earlier image."""
+
+    def digests(start):
+        return b"".join(
+            hashlib.blake2b(
+                np.ascontiguousarray(image).data, digest_size=8
+            ).digest()
+            for image in images[start : start + _CHUNK]
+        )
+
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        found = b"".join(pool.map(digests, range(0, len(images), _CHUNK)))
+    return len(images) - len(np.unique(np.frombuffer(found, np.uint64)))
+
+
+def check_contrast(images: np.ndarray, report: Report) -> None:
+    """Warns if the images use a small part of the range, or are one color."""
+    size = max(images.shape[1:3])
+    step = 1 + len(images) // _SAMPLE, 1 + size // _SAMPLE_SIDE
+    sample = images[:: step[0], :: step[1], :: step[1], :3]
+    shares = np.bincount(sample.ravel(), minlength=256).cumsum() / sample.size
+    low, high = map(int, np.searchsorted(shares, [_RARE, 1 - _RARE]))
+    plain = np.ptp(sample, axis=(1, 2)).max(axis=-1) < _PLAIN_LEVELS
+    if high - low < _LEVELS:
+        look, advice = "gray", "Their contrast is very low"
+        if high < 64:
+            look = "black"
+            advice = (
+                "Likely causes: class numbers as pixels (a mask), values that "
+                "use only the lower bits, or a few extreme values, such as "
+                "those for missing data. Rescale the values to 0 to 255"
+            )
+        elif low >= 192:
+            look = "white"
+            advice = (
+                "Likely cause: white images on a transparent or white "
+                'ground. Pass alpha="black", or change the images'
+            )
+        if report.frames_left_out:
+            advice = (
+                "Likely cause: the first pages or frames are blank. Save the "
+                "others as files of their own"
+            )
+        report.warnings.append(
+            f"Nearly all pixels are from {low} to {high} of 255, so that the "
+            f"images look {look}. {advice}."
+        )
+    elif len(images) >= _SMALL and plain.mean() > 0.5:
+        report.warnings.append(
+            f"{plain.mean():.0%} of the images are one color. Likely causes: "
+            "blank pages or frames, or blank files. Remove them."
+        )

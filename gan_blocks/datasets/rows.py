@@ -1,0 +1,64 @@
+"""Opens the rows of an array as images."""
+
+import functools
+
+import numpy as np
+from PIL import Image
+
+from gan_blocks.datasets import arrays, ranges
+
+_CHUNK = 256  # images
+_PIXEL_LIMIT = 178_956_970  # pixels per image, the limit of Pillow for files
+
+
+def openers(
+    array: np.ndarray, scale: ranges.Scale, source: str
+) -> arrays.Openers:
+    """Returns the number of images, and `(name, opener)` for each image."""
+    height, width = array.shape[1:3]
+    if height * width > _PIXEL_LIMIT:
+        raise ValueError(
+            f"`source` must hold images of at most {_PIXEL_LIMIT} pixels. "
+            f"Received: source={source} with images of {height}x{width}"
+        )
+
+    def open_image(index):
+        pixels = array[index]
+        if not (array.dtype == np.uint8 and scale.factor == 1):
+            pixels = scale.apply(pixels)
+        if pixels.shape[2] == 1:
+            pixels = pixels[:, :, 0]
+        return Image.fromarray(pixels)
+
+    return len(array), (
+        (f"image {i}", functools.partial(open_image, i))
+        for i in range(len(array))
+    )
+
+
+def find_scale(array: np.ndarray, source: str) -> ranges.Scale:
+    """Returns the scale for an array of images of rank 4."""
+    if array.shape[3] == 4 and array[..., 3].min() == array[..., 3].max():
+        array = array[..., :3]  # A constant alpha may have another range.
+    if array.dtype == np.uint8:
+        if _highest_is_one(array):
+            return ranges.Scale(255, 0, ranges.BINARY_NOTE)
+        return ranges.Scale(1, 0)
+    with np.errstate(invalid="ignore"):
+        low, high = array.min(), array.max()
+    if not (np.isfinite(low) and np.isfinite(high)):
+        found = "NaN" if np.isnan(low) else f"values from {low} to {high}"
+        raise ValueError(
+            "`source` must hold finite pixels. Received: "
+            f"source={source} with {found}"
+        )
+    return ranges.find_scale(low, high, array.dtype.kind != "f")
+
+
+def _highest_is_one(array):
+    highest = 0
+    for start in range(0, len(array), _CHUNK):
+        highest = max(highest, array[start : start + _CHUNK].max())
+        if highest > 1:  # Ordinary arrays need only their first chunk.
+            break
+    return highest == 1

@@ -1,0 +1,486 @@
+"""The pixels of images of unusual depth, transparency, colors and shape."""
+
+import numpy as np
+import pytest
+from PIL import Image, ImageCms
+from support.deep_files import png, tiff
+from support.image_sources import (
+    BLUE,
+    RED,
+    encode,
+    is_color,
+    noise,
+    plain,
+    write_folder,
+)
+
+from gan_blocks import datasets
+
+
+def load(tmp_path, contents, size=8, **options):
+    """Loads images, and returns them with their report."""
+    folder = tmp_path / f"set {len(list(tmp_path.iterdir()))}"
+    files = {f"{i:02}.png": content for i, content in enumerate(contents)}
+    write_folder(folder, files)
+    return datasets.load(folder, size, verbose=True, report=True, **options)
+
+
+# More than 8 bits
+
+
+def values(low, high, *channels, dtype="uint16", seed=0):
+    """Returns 8 by 8 pixels with values from `low` to `high`, both included."""
+    array = np.random.default_rng(seed).uniform(low, high, (8, 8, *channels))
+    array[0, 0], array[-1, -1] = low, high
+    return array.astype(dtype)
+
+
+def two(low, high, *channels, dtype="uint16"):
+    """Returns two images: only the second one has high values."""
+    middle = (low + high) / 2
+    return [
+        values(low, middle, *channels, dtype=dtype, seed=1),
+        values(low, high, *channels, dtype=dtype, seed=2),
+    ]
+
+
+def opaque(images):
+    return [
+        np.concatenate([x, np.full((8, 8, 1), 65535, "uint16")], axis=2)
+        for x in images
+    ]
+
+
+CT, SATELLITE = two(8, 4095, 1), two(200, 1570, 3)
+# Files, and their pixels.
+DEEP = {
+    "gray PNG": ([png(x) for x in CT], CT),
+    "gray PNG with alpha": ([png(x) for x in opaque(CT)], CT),
+    "color PNG": ([png(x) for x in SATELLITE], SATELLITE),
+    "color PNG with alpha": ([png(x) for x in opaque(SATELLITE)], SATELLITE),
+    "gray PGM": (
+        [encode(Image.fromarray(x[..., 0]), "PPM") for x in CT],
+        CT,
+    ),
+    "gray JPEG 2000": (
+        [encode(Image.fromarray(x[..., 0]), "JPEG2000") for x in CT],
+        CT,
+    ),
+    **{
+        f"{name} {order}": ([tiff(x, order=order) for x in images], images)
+        for order in "<>"
+        for name, images in {
+            "gray TIFF": CT,
+            "signed TIFF": two(-1024, 3071, 1, dtype="int16"),
+            "32-bit TIFF": two(-5, 99999, 1, dtype="int32"),
+            "float TIFF": two(-2.5, 70.25, 1, dtype="float32"),
+            "color TIFF": SATELLITE,
+        }.items()
+    },
+    **{
+        f"color TIFF {options}": (
+            [tiff(x, **options) for x in SATELLITE],
+            SATELLITE,
+        )
+        for options in (
+            {"deflate": True},
+            {"deflate": True, "order": ">"},
+            {"planar": True},
+            {"planar": True, "order": ">"},
+            {"photometric": 1, "extra": (0, 0)},
+        )
+    },
+}
+
+
+def scaled(images):
+    images = np.array(images, "float64")
+    low, high = images.min(), images.max()
+    return (images - low) / (high - low) * 255
+
+
+@pytest.mark.parametrize("kind", DEEP)
+def test_more_than_8_bits_are_scaled_by_the_range_of_the_set(kind, tmp_path):
+    contents, images = DEEP[kind]
+    found, report = load(tmp_path, contents)
+    expected = np.broadcast_to(scaled(images), (2, 8, 8, 3))
+    np.testing.assert_allclose(found, expected, atol=0.51)
+    if "JPEG" in kind:
+        return
+    (note,) = report.notes
+    low, high = np.min(images), np.max(images)
+    assert f"Values from {low:,} to {high:,} became 0 to 255" in note
+    assert not report.warning()
+    gray, _ = load(tmp_path, contents, channels=1)
+    expected = expected @ [0.299, 0.587, 0.114]
+    np.testing.assert_allclose(gray[..., 0], expected, atol=0.51)
+
+
+def test_deep_images_are_cropped_and_resized_like_others(tmp_path):
+    array = np.asarray(Image.fromarray(noise(9, 7, 3)).resize((60, 40)))
+    (ordinary,), _ = load(tmp_path, [encode(Image.fromarray(array))])
+    (deep,), _ = load(tmp_path, [png(array.astype("uint16") * 16)])
+    low, high = array.min() / 255, array.max() / 255
+    expected = ordinary / 255 - low
+    np.testing.assert_allclose(
+        deep, np.clip(expected / (high - low), 0, 1) * 255, atol=2
+    )
+
+
+def test_the_pixels_of_an_8_bit_image_do_not_depend_on_deep_images(tmp_path):
+    ordinary = noise(8, 8, 3)
+    contents = [png(values(0, 4095, 1)), encode(Image.fromarray(ordinary))]
+    found, report = load(tmp_path, contents)
+    np.testing.assert_array_equal(found[1], ordinary)
+    assert found[0].max() == 255
+    assert "in 1 image" in report.notes[0]
+
+
+def test_deep_images_within_8_bits_keep_their_values(tmp_path):
+    array = values(0, 255, 1)
+    (found,), report = load(tmp_path, [png(array)], channels=1)
+    np.testing.assert_array_equal(found, array)
+    assert not report.notes
+
+
+def test_floats_from_0_to_1_become_0_to_255(tmp_path):
+    array = values(0, 1, 1, dtype="float32")
+    (found,), report = load(tmp_path, [tiff(array)], channels=1)
+    np.testing.assert_allclose(found, array * 255, atol=0.51)
+    assert not report.notes
+
+
+def test_16_bit_colors_with_a_profile_are_converted_to_srgb(tmp_path):
+    array = values(0, 4095, 3)
+    image = Image.fromarray(np.uint8(array >> 8))
+    content = encode(image, icc_profile=gamma_profile(1.8))
+    (expected,), _ = load(tmp_path, [content])
+    deep = png(array)
+    start = content.index(b"iCCP") - 4
+    end = content.index(b"IDAT") - 4
+    place = deep.index(b"IDAT") - 4
+    deep = deep[:place] + content[start:end] + deep[place:]
+    (found,), _ = load(tmp_path, [deep])
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_compressed_planes_of_16_bits_are_read_with_8_bits(tmp_path):
+    array = values(0, 65535, 3)
+    content = tiff(array, planar=True, deflate=True)
+    (found,), report = load(tmp_path, [content])
+    np.testing.assert_array_equal(found, array >> 8)
+    assert "Only the higher 8 of 16 bits" in report.warning()
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "int32", "float32"])
+def test_binary_files_become_black_and_white(dtype, tmp_path):
+    arrays = [values(0, 1, 1, dtype=dtype).round() for _ in range(2)]
+    found, report = load(tmp_path, [tiff(x) for x in arrays], channels=1)
+    np.testing.assert_array_equal(found, np.array(arrays) * 255)
+    larger, _ = load(tmp_path, [tiff(x) for x in arrays], 32, channels=1)
+    assert ((larger > 64) & (larger < 192)).any()  # Edges are smooth.
+    if dtype == "uint8":
+        assert "Values 0 and 1 became 0 and 255." in report.notes
+
+
+def test_dark_images_of_an_ordinary_set_stay_dark(tmp_path):
+    dark = values(0, 1, dtype="uint8")
+    contents = [encode(Image.fromarray(x)) for x in (dark, noise(8, 8))]
+    found, report = load(tmp_path, contents, channels=1)
+    np.testing.assert_array_equal(found[0, ..., 0], dark)
+    assert not report.notes
+
+
+# Arrays
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize(
+    ("dtype", "low", "high"),
+    [
+        ("uint16", 0, 4095),
+        ("int16", -1024, 3071),
+        ("uint32", 10, 2**32 - 1),
+        ("float16", -2.5, 2.75),
+        ("float64", -1e6, -1e6 + 10),
+    ],
+)
+def test_arrays_of_any_range_are_scaled(dtype, low, high, order):
+    array = np.stack([values(low, high, 3, dtype="float64")] * 2).astype(dtype)
+    array = np.asarray(array, order=order)
+    found, report = datasets.load(array, 8, report=True)
+    np.testing.assert_allclose(found, scaled(array), atol=0.51)
+    assert "became 0 to 255" in str(report)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "black", "white"),
+    [
+        (0, 1.0000002, 0, 1),
+        (-0.02, 1.03, 0, 1),
+        (-1.04, 1.01, -1, 1),
+        (-9.5, 263.0, 0, 255),
+    ],
+)
+def test_floats_may_leave_their_range_a_little(low, high, black, white):
+    array = values(low, high, dtype="float32")[np.newaxis]
+    found, report = datasets.load(array, 8, channels=1, report=True)
+    expected = (array - black) / (white - black) * 255
+    expected = np.clip(expected, 0, 255)[..., np.newaxis]
+    np.testing.assert_allclose(found, expected, atol=0.51)
+    assert not report.notes
+
+
+@pytest.mark.parametrize("size", [8, 16])
+def test_uint8_arrays_of_zeros_and_ones_become_black_and_white(size):
+    sprites = np.zeros((600, 8, 8), "uint8")
+    sprites[300:, 2:6, 2:6] = 1
+    found, report = datasets.load(sprites, size, channels=1, report=True)
+    assert found.max() == 255 and found[300:].mean() > 60
+    assert report.notes == ["Values 0 and 1 became 0 and 255."]
+    sprites[-1, 0, 0] = 2
+    with pytest.warns(UserWarning, match="look black. Likely causes: class"):
+        assert datasets.load(sprites, 8, channels=1).max() == 2
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_pixels_that_are_not_finite_are_refused(bad, tmp_path):
+    array = values(0, 1, 1, dtype="float32")
+    array[3, 3] = bad
+    with pytest.raises(ValueError, match="must hold finite pixels"):
+        datasets.load(array[np.newaxis], 8)
+    _, report = load(tmp_path, [tiff(array), encode(plain(RED))])
+    assert "pixels are NaN or infinite" in report.warning()
+
+
+# Pages and frames
+
+
+def drawing(color=RED):
+    image = plain("white")
+    image.paste(color, (2, 2, 6, 6))
+    return image
+
+
+@pytest.mark.parametrize(
+    ("format", "options"),
+    [
+        ("GIF", {}),
+        ("PNG", {}),
+        ("WEBP", {"lossless": True}),
+        ("TIFF", {"compression": "raw"}),
+        ("TIFF", {"compression": "tiff_deflate"}),
+    ],
+)
+def test_the_first_frame_that_is_not_blank_is_read(format, options, tmp_path):
+    options["save_all"] = True
+    frames = [plain("white"), drawing(RED), drawing(BLUE)]
+    content = encode(plain("black"), format, append_images=frames, **options)
+    (found,), report = load(tmp_path, [content])
+    np.testing.assert_array_equal(found, np.asarray(drawing(RED)))
+    assert report.frames_left_out == 3
+    assert "3 pages or frames" in report.warning()
+
+
+def test_a_deep_page_after_blank_ones_is_read(tmp_path):
+    page = values(0, 4095, 3)
+    content = tiff(page * 0, page, page[::-1])
+    (found,), report = load(tmp_path, [content])
+    np.testing.assert_allclose(found, scaled(page), atol=0.51)
+    assert report.frames_left_out == 2
+
+
+def test_blank_frames_are_a_likely_cause_of_a_black_set(tmp_path):
+    content = encode(
+        plain("black"), "TIFF", save_all=True, append_images=[plain("black")]
+    )
+    _, report = load(tmp_path, [content])
+    assert "look black" in report.warning()
+    assert "first pages or frames are blank" in report.warning()
+
+
+# Transparency
+
+
+def icon(color, alpha=255):
+    """Returns a square of one color on a transparent ground."""
+    image = plain((*BLUE, 0), mode="RGBA")
+    image.paste((*color, alpha), (2, 2, 6, 6))
+    return image
+
+
+def shape_of_icons(found, color, ground):
+    inside = found[:, 2:6, 2:6]
+    return is_color(inside, color) and is_color(found[:, :2], ground)
+
+
+def test_white_icons_get_a_black_ground(tmp_path):
+    contents = [encode(icon((255, 255, 255)))] * 3
+    found, report = load(tmp_path, contents)
+    assert shape_of_icons(found, (255, 255, 255), (0, 0, 0))
+    assert "became black" in report.notes[0]
+    gray, _ = load(tmp_path, contents, channels=1)
+    assert shape_of_icons(gray, 255, 0)
+
+
+def test_white_and_black_icons_get_a_gray_ground(tmp_path):
+    colors = [(255, 255, 255), (0, 0, 0)] * 2
+    found, report = load(tmp_path, [encode(icon(color)) for color in colors])
+    assert is_color(found[:, 0], (128, 128, 128))
+    assert is_color(found[0, 3:5, 3:5], (255, 255, 255))
+    assert is_color(found[1, 3:5, 3:5], (0, 0, 0))
+
+
+def test_a_few_white_icons_among_many_others_stay_on_white(tmp_path):
+    colors = [RED] * 30 + [(255, 255, 255)]
+    found, report = load(tmp_path, [encode(icon(color)) for color in colors])
+    assert shape_of_icons(found[:-1], RED, (255, 255, 255))
+    assert not report.notes
+
+
+@pytest.mark.parametrize(
+    ("alpha", "ground"),
+    [
+        ("white", (255, 255, 255)),
+        ("black", (0, 0, 0)),
+        ("gray", (128, 128, 128)),
+        ("drop", BLUE),
+    ],
+)
+def test_the_ground_of_transparent_pixels_can_be_chosen(
+    alpha, ground, tmp_path
+):
+    white = encode(icon((255, 255, 255)))
+    opaque = encode(plain(RED))
+    found, _ = load(tmp_path, [white, opaque], alpha=alpha)
+    assert shape_of_icons(found[:1], (255, 255, 255), ground)
+    assert is_color(found[1], RED)
+
+
+def test_palettes_with_transparent_white_get_a_visible_ground(tmp_path):
+    image = plain(0, mode="P")
+    image.putpalette([255, 255, 255, 255, 255, 255])
+    image.paste(1, (2, 2, 6, 6))
+    content = encode(image, transparency=0)
+    found, _ = load(tmp_path, [content, encode(icon((255,) * 3).convert("LA"))])
+    assert shape_of_icons(found, (255, 255, 255), (0, 0, 0))
+
+
+def test_an_alpha_that_hides_whole_images_is_ignored(tmp_path):
+    photo = Image.fromarray(noise(8, 8, 3))
+    photo.putalpha(0)
+    found, report = load(tmp_path, [encode(photo)] * 2)
+    np.testing.assert_array_equal(found[0], np.asarray(photo)[..., :3])
+    assert "hides them completely" in report.warning()
+    blank = encode(icon(RED, 0))
+    found, report = load(tmp_path, [encode(icon(RED)), blank])
+    assert is_color(found[0, 3:5, 3:5], RED)
+
+
+# Four channels
+
+
+def bands(low, high, dtype):
+    array = np.stack(
+        [
+            np.asarray(
+                Image.fromarray(noise(4, 4, seed=i)).resize((8, 8)), "float32"
+            )
+            for i in range(4)
+        ],
+        axis=-1,
+    )
+    array -= array.min()
+    return (low + array / array.max() * (high - low)).round().astype(dtype)
+
+
+INFRARED_8, INFRARED_16 = bands(20, 230, "uint8"), bands(200, 1570, "uint16")
+FOUR = {
+    "8-bit PNG": (encode(Image.fromarray(INFRARED_8)), INFRARED_8),
+    "16-bit PNG": (png(INFRARED_16), INFRARED_16),
+    **{
+        f"{array.dtype} TIFF {options}": (tiff(array, **options), array)
+        for array in (INFRARED_8, INFRARED_16)
+        for options in (
+            {},
+            {"extra": (0,)},
+            {"extra": (1,)},
+            {"extra": (2,)},
+            {"extra": (2,), "deflate": True, "order": ">"},
+            {"extra": (1,), "deflate": True},
+            {"extra": (0, 0, 0), "photometric": 1},
+        )
+    },
+    "8-bit array": (INFRARED_8[None], INFRARED_8),
+    "16-bit array": (INFRARED_16[None], INFRARED_16),
+}
+
+
+@pytest.mark.parametrize("kind", FOUR)
+def test_four_channels_are_kept_or_the_fourth_is_dropped(kind, tmp_path):
+    source, array = FOUR[kind]
+
+    def load_four(**options):
+        if isinstance(source, np.ndarray):
+            return datasets.load(
+                source, 8, report=True, verbose=True, **options
+            )
+        return load(tmp_path, [source], **options)
+
+    found, _ = load_four(channels=4)
+    is_deep = array.dtype == np.uint16
+    expected = scaled(array) if is_deep else array
+    np.testing.assert_allclose(found[0], expected, atol=0.51)
+    found, report = load_four()
+    if is_deep and not isinstance(source, np.ndarray):
+        expected = scaled(array[..., :3])
+    np.testing.assert_allclose(found[0], expected[..., :3], atol=0.51)
+    assert "looks like picture data" in report.warning()
+    assert "channels=4" in report.warning()
+
+
+def test_images_without_a_fourth_channel_get_an_opaque_one(tmp_path):
+    contents = [encode(plain(RED)), png(values(0, 4095, 3)), encode(icon(RED))]
+    found, _ = load(tmp_path, contents, channels=4)
+    assert is_color(found[0], (*RED, 255))
+    assert (found[1, ..., 3] == 255).all() and found[1, ..., :3].max() == 255
+    np.testing.assert_array_equal(found[2], np.asarray(icon(RED)))
+
+
+def test_colors_multiplied_by_their_alpha_are_restored(tmp_path):
+    array = np.zeros((8, 8, 4), "uint8")
+    array[:4] = 128, 0, 0, 128
+    found, _ = load(tmp_path, [tiff(array, extra=(1,))])
+    assert is_color(found[0, :4], (255, 127, 127), 1)
+    assert is_color(found[0, 4:], (255, 255, 255))
+
+
+# Color profiles
+
+
+def gamma_profile(gamma, kind=b"RGB "):
+    """Returns the sRGB profile of Pillow with another gamma."""
+    content = bytearray(
+        ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    )
+    number = int.from_bytes(content[128:132], "big")
+    for start in range(132, 132 + 12 * number, 12):
+        if content[start + 1 : start + 4] == b"TRC":
+            place = int.from_bytes(content[start + 4 : start + 8], "big")
+            curve = b"curv" + bytes(4) + b"\0\0\0\1"
+            curve += int(gamma * 256).to_bytes(2, "big")
+            content[place : place + len(curve)] = curve
+    return bytes(content)
+
+
+def test_a_color_profile_is_converted_to_srgb(tmp_path):
+    ramp = np.repeat(np.arange(0, 256, 4, dtype="uint8"), 3).reshape(8, 8, 3)
+    light = (ramp / 255) ** 1.8
+    srgb = np.where(
+        light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055
+    )
+    for mode in ("RGB", "RGBA", "L", "P"):
+        image = Image.fromarray(ramp).convert("L").convert(mode)
+        content = encode(image, icc_profile=gamma_profile(1.8))
+        found, _ = load(tmp_path, [content])
+        np.testing.assert_allclose(found[0], srgb * 255, atol=2)
