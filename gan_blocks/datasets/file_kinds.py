@@ -1,7 +1,7 @@
 """Tells the kind of a file by its name and its first bytes."""
 
 import functools
-import pathlib
+import posixpath
 import re
 from typing import NamedTuple
 
@@ -159,7 +159,7 @@ def image_endings() -> frozenset[str]:
 
 def ending(name: str) -> str:
     """Returns the ending of a file name in lower case, such as ".png"."""
-    return pathlib.PurePosixPath(name).suffix.lower()
+    return posixpath.splitext(name)[1].lower()
 
 
 def is_archive(name: str) -> bool:

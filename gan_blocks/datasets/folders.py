@@ -1,6 +1,8 @@
 """Selects the images among the files of a folder or an archive."""
 
 import functools
+import os
+import posixpath
 import re
 from collections.abc import Callable, Mapping, Sequence
 
@@ -99,14 +101,17 @@ def kind_of(name: str, file: File) -> file_kinds.Kind | None:
 
 def _warn_of_masks(names, report):
     """Warns of masks that have the same names as other images."""
-    masks = [name for name in names if _MASK.search(name)]
+    # The folder around all images does not tell images from masks.
+    folders = {posixpath.dirname(name) for name in names}
+    top = len(os.path.commonprefix([*folders]).rpartition("/")[0])
+    masks = [name for name in names if _MASK.search(name, top)]
     others = {_stem(name) for name in names.keys() - {*masks}} if masks else ()
     masks = [name for name in masks if _stem(name) in others]
     if masks:
         report.warnings.append(
             f"{len(masks):,} files look like masks or labels of other images, "
-            f"such as {escape(masks[0])}. If they are, pass the folder "
-            "of the images only."
+            f"such as {escape(masks[0])}. If they are, pass the folder of the "
+            "images only."
         )
 
 

@@ -1,5 +1,6 @@
 """Finds splits and labels in the names of images."""
 
+import functools
 import json
 import os
 import re
@@ -22,6 +23,7 @@ _SPLITS = {
 }
 
 
+@functools.cache
 def split_of(folder: str) -> str | None:
     """Returns the split in a folder such as "train" or "test_set"."""
     words = re.findall("[a-z]+", folder.lower())

@@ -43,7 +43,7 @@ class File:
         path: Where the file is on the disk. None for a file in an archive.
     """
 
-    path: pathlib.Path | None = None
+    path: str | None = None
 
     def size(self) -> int:
         """Returns the number of bytes.
@@ -83,10 +83,10 @@ def check_size(size: int) -> None:
 class DiskFile(File):
     """A file in a folder."""
 
-    path: pathlib.Path  # pyright: ignore[reportIncompatibleVariableOverride]
+    path: str  # pyright: ignore[reportIncompatibleVariableOverride]
 
     def size(self) -> int:
-        status = self.path.stat()
+        status = os.stat(self.path)
         if not stat.S_ISREG(status.st_mode):
             raise ValueError(
                 "it must be a regular file, not a pipe or a device"
@@ -228,7 +228,7 @@ def _list_source(source, stack, report):
     (path,) = paths
     if path.is_dir():
         return _sorted(_list_folder(path, report))
-    file, name = DiskFile(path), path.name
+    file, name = DiskFile(str(path)), path.name
     with reading(report.source, "file"):
         is_zip = file.head().startswith(b"PK") and not name.endswith(".npz")
     if is_zip or file_kinds.is_archive(name):
@@ -278,22 +278,23 @@ def _list_folder(folder, report):
     that cannot be read is listed as a file that cannot be read.
     """
     failed, files = [], {}
+    # Strings, because objects of `pathlib` take most of the time.
     for parent, folders, names in os.walk(folder, onerror=failed.append):
-        parent = pathlib.Path(parent)
-        inside = parent.relative_to(folder)
+        inside = f"{_relative(parent, folder)}/".removeprefix("./")
         folders[:] = [name for name in folders if not _is_hidden(name)]
         for name in folders:
-            if (parent / name).is_symlink():
-                name = (inside / name).as_posix()
-                report.leave_out(f"{name}/", "links to folders")
-        files |= {
-            (inside / name).as_posix(): DiskFile(parent / name)
-            for name in names
-        }
+            if os.path.islink(os.path.join(parent, name)):
+                report.leave_out(f"{inside}{name}/", "links to folders")
+        for name in names:
+            files[f"{inside}{name}"] = DiskFile(os.path.join(parent, name))
     for error in failed:
-        name = pathlib.Path(error.filename).relative_to(folder).as_posix()
+        name = _relative(error.filename, folder)
         files[f"{name}/"] = _UnreadableFolder(error)
     return files
+
+
+def _relative(path, folder):
+    return os.path.relpath(path, folder).replace(os.sep, "/")
 
 
 def _list_paths(paths, report):
@@ -310,7 +311,7 @@ def _list_paths(paths, report):
             inside = _sorted(_list_folder(path, report))
             files |= {f"{name}/{key}": file for key, file in inside.items()}
         else:
-            files[name] = DiskFile(path)
+            files[name] = DiskFile(str(path))
     return files
 
 

@@ -64,7 +64,10 @@ def find(
     if not others and path.is_file() and arrays.idx_set(path.name):
         folders.check_no_split(split, report)
         # The labels are in a file beside it.
-        files = {p.name: listing.DiskFile(p) for p in path.parent.iterdir()}
+        files = {
+            file.name: listing.DiskFile(str(file))
+            for file in path.parent.iterdir()
+        }
         return Source(*_read_idx(files, path.name, report), report)
     files = listing.list_files(source, stack, report)
     return Source(*_find_in(files, split, stack, report), report)
@@ -140,13 +143,13 @@ def _choose_idx(names, split, report):
         if "images" in stem and any(word in stem for word in words):
             found.setdefault(arrays.idx_set(name), name)
     if len(found) != 1:
-        held = ", ".join(escape(name) for name in names if "images" in name)
+        held = [*found.values()] or [name for name in names if "images" in name]
         raise ValueError(
             "`split` must be 'train' or 'test', and `source` must hold one idx "
             "file of images for it. Pass the path of a file, or a pattern for "
             "the files of one data set, such as 'folder/emnist-letters-*'. "
             f"Received: split={split!r} for source={report.source}, which "
-            f"holds {held[:300]}"
+            f"holds {', '.join(map(escape, held[:3]))}"
         )
     return found.popitem()[1]
 
