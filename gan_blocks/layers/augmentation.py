@@ -99,7 +99,8 @@ class _Augment(keras.layers.Layer):
             )
         self.policy = policy
         self.seed = random.randint(1, 10**9) if seed is None else seed
-        self.seed_generator = keras.random.SeedGenerator(self.seed)
+        # Each backend of Keras accepts other seeds.
+        self.seed_generator = keras.random.SeedGenerator(int(self.seed) % 2**31)
         self.data_format = standardize(data_format)
         self.input_spec = keras.layers.InputSpec(ndim=4)
 

@@ -191,6 +191,18 @@ def test_each_image_and_each_call_gets_new_random_numbers():
     assert len({one.tobytes() for one in first}) > 32
 
 
+@every_backend
+@pytest.mark.parametrize("seed", [-1, 2**40, np.int64(3)])
+def test_every_integer_is_a_seed(seed, tmp_path):
+    layer = layers.DiffAugment(("flip",), seed=seed)
+    model = keras.Sequential([keras.Input((4, 4, 1)), layer])
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    images = random_images(8, 4, 4, 1)
+    outputs = loaded(images, training=True)
+    assert_equal(outputs, model(images, training=True))
+
+
 # Gradients -------------------------------------------------------------------
 
 
