@@ -54,7 +54,7 @@ _KINDS = (
         rb"\s*<(!doctype html|html)",
     ),
     Kind(
-        "pointer of Git LFS",
+        "Git LFS pointer",
         "download the file with `git lfs pull`",
         "",
         rb"version https://git-lfs",
@@ -68,7 +68,7 @@ _KINDS = (
         is_image=True,
     ),
     Kind(
-        "archive of another format",
+        "unsupported archive",
         "unpack it, for example with `7z x`, and pass the folder",
         ".7z .rar .zst .lz4",
         rb"7z\xbc\xaf'\x1c|Rar!|\x28\xb5\x2f\xfd",
@@ -126,7 +126,7 @@ _KINDS = (
         is_image=True,
     ),
     Kind(
-        "image of another format",
+        "unsupported image",
         "convert it to PNG",
         ".svg .psd .eps .jxl .exr .hdr .cr2 .nef .arw .dng .xcf",
         rb"8BPS|%!PS|\s*<svg|\xff\x0a|....JXL ",
@@ -151,10 +151,9 @@ def image_formats() -> list[str]:
 @functools.cache
 def image_endings() -> frozenset[str]:
     """Returns the endings of images in lower case, such as ".png"."""
+    formats = image_formats()
     endings = Image.registered_extensions().items()
-    return frozenset(
-        ending for ending, name in endings if name in image_formats()
-    )
+    return frozenset(ending for ending, name in endings if name in formats)
 
 
 def ending(name: str) -> str:

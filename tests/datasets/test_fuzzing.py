@@ -8,11 +8,14 @@ new examples for each reader; this also limits their memory and time:
         -o faulthandler_timeout=3600 tests/datasets/test_fuzzing.py)
 """
 
+import bz2
 import gzip
+import lzma
 import os
 import pathlib
 import re
 import struct
+import tarfile
 import tempfile
 import warnings
 import zipfile
@@ -28,7 +31,7 @@ import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 from hypothesis import strategies as st  # noqa: E402
 from PIL import Image  # noqa: E402
-from support.bad_files import npy, zipped  # noqa: E402
+from support.bad_files import npy, tarred, zipped  # noqa: E402
 from support.image_sources import encode, encode_idx, noise  # noqa: E402
 
 from gan_blocks import datasets, faces  # noqa: E402
@@ -81,6 +84,12 @@ def valid_idxs():
 def valid_landmarks():
     yield b"9 " + b"175 160.5 -3 " * 6
     yield b"9\n" + b"\t1e2 +7" * 9 + b"\r\n"
+
+
+def valid_labels():
+    yield b'{"labels": [["0.png", 3], ["1.png", 0]]}'
+    yield b'{"labels": [["0.png", 300000000000], ["1.png", [1, 2]]]}'
+    yield b'{"labels": null}'
 
 
 def zip_files(*contents, ending, **options):
@@ -141,8 +150,14 @@ def readers():
         zip_files(*images[:2], ending=".png", method=method)
         for method in (zipfile.ZIP_STORED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
     ]
-    npzs = [zip_files(npy, ending=".npy") for npy in npys]
+    tar = tarred({"a/0.png": images[0], "a/1.png": images[1]})
+    tars = [
+        *(tar, gzip.compress(tar), bz2.compress(tar), lzma.compress(tar)),
+        tarred({"a" * 120 + ".png": images[0]}, format=tarfile.PAX_FORMAT),
+        tarred({"a" * 120 + ".png": images[0]}, format=tarfile.GNU_FORMAT),
+    ]
     gzs = [gzip.compress(idx) for idx in idxs]
+    npzs = [zip_files(npy, ending=".npy") for npy in npys]
 
     def inside(strategy, **options):
         return strategy.map(lambda content: zip_files(content, **options))
@@ -150,7 +165,33 @@ def readers():
     return {
         "images": ("a.png", files(images)),
         "zip": ("a.zip", files(zips) | inside(files(images), ending=".png")),
+        "zip in zip": (
+            "a.zip",
+            files(zips + tars).map(lambda x: zipped({"b.zip": x})),
+        ),
+        "tar": ("a.tar", files(tars) | files([tar]).map(gzip.compress)),
+        "labels": (
+            "a.zip",
+            files([*valid_labels()]).map(
+                lambda x: zipped(
+                    {"dataset.json": x, "0.png": images[0], "1.png": images[1]}
+                )
+            ),
+        ),
         "npy": ("a.npy", files(npys)),
+        "npy slices": (
+            "a.zip",
+            st.tuples(files(npys), files(npys)).map(
+                lambda pair: zip_files(*pair, ending=".npy")
+            ),
+        ),
+        "idx in zip": (
+            "a.zip",
+            files(idxs + gzs).map(
+                lambda x: zipped({"train-images-idx3-ubyte": x})
+            ),
+        ),
+        "any": ("a", files([*images, *npys, *zips, *tars, *npzs, *gzs])),
         "npz": ("a.npz", files(npzs) | inside(files(npys), ending=".npy")),
         "idx": ("a-idx3-ubyte", files(idxs)),
         "idx.gz": (
@@ -166,7 +207,7 @@ READERS = readers()
 # Checks
 
 
-def check(folder, name, content):
+def check(folder, name, content, labels=False):
     """Checks that reading a file returns images or raises an error."""
     path = pathlib.Path(folder, name)
     path.unlink(missing_ok=True)
@@ -178,7 +219,8 @@ def check(folder, name, content):
                 check_landmarks(faces.read_landmarks(path))
             else:
                 source = folder if name.endswith(".png") else path
-                check_images(datasets.load(source, 8))
+                found = datasets.load(source, 8, labels=labels)
+                check_images(found[0] if labels else found)
         except ValueError as error:
             text = str(error)
             assert str(folder) in text, text
@@ -214,5 +256,8 @@ def test_readers_return_images_or_raise_a_value_error(
         derandomize=examples is None,
         max_examples=int(examples or 60),
     )
-    search = hypothesis.given(contents)(lambda x: check(tmp_path, name, x))
+    labels = reader == "labels"
+    search = hypothesis.given(contents)(
+        lambda content: check(tmp_path, name, content, labels)
+    )
     settings(search)()

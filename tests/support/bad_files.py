@@ -5,6 +5,7 @@ import io
 import os
 import re
 import struct
+import tarfile
 import tracemalloc
 import zlib
 from unittest import mock
@@ -94,6 +95,17 @@ def zipped(files, **options):
     """Returns the content of a zip archive."""
     stream = io.BytesIO()
     write_zip(stream, files, **options)
+    return stream.getvalue()
+
+
+def tarred(files, mode="w", **options):
+    """Returns the content of a tar archive."""
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode=mode, **options) as archive:
+        for name, content in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
     return stream.getvalue()
 
 
