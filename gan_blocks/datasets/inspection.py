@@ -42,28 +42,32 @@ def check_contrast(images: np.ndarray, report: Report) -> None:
     low, high = map(int, np.searchsorted(shares, [_RARE, 1 - _RARE]))
     plain = np.ptp(sample, axis=(1, 2)).max(axis=-1) < _PLAIN_LEVELS
     if high - low < _LEVELS:
-        look, advice = "gray", "Their contrast is very low"
+        look, advice = "gray", "Their contrast is very low."
         if high < 64:
             look = "black"
             advice = (
-                "Likely causes: class numbers as pixels (a mask), values that "
-                "use only the lower bits, or a few extreme values, such as "
-                "those for missing data. Rescale the values to 0 to 255"
+                "Likely causes: class numbers as pixels (a mask), or values "
+                "that use only the lower bits. Rescale the values to 0 to 255."
             )
         elif low >= 192:
             look = "white"
             advice = (
-                "Likely cause: white images on a transparent or white "
-                'ground. Pass alpha="black", or change the images'
+                "Likely cause: white images on a transparent or white ground. "
+                'Pass alpha="black", or change the images.'
             )
-        if report.frames_left_out:
+        if any(note.startswith("Values from") for note in report.notes):
+            advice = (
+                "Likely cause: a few extreme values, such as those for missing "
+                "data, widen the range. Replace them in the files."
+            )
+        elif report.frames_left_out:
             advice = (
                 "Likely cause: the first pages or frames are blank. Save the "
-                "others as files of their own"
+                "others as files of their own."
             )
         report.warnings.append(
             f"Nearly all pixels are from {low} to {high} of 255, so that the "
-            f"images look {look}. {advice}."
+            f"images look {look}. {advice}"
         )
     elif len(images) >= _SMALL and plain.mean() > 0.5:
         report.warnings.append(

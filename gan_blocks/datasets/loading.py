@@ -233,7 +233,7 @@ def _read_images(found, target, strict, verbose):
     if isinstance(images, np.ndarray):
         scale = rows.find_scale(images, found.report.source)
         if scale.note:
-            found.report.notes.append(scale.note)
+            found.report.notes.append(f"{scale.note}.")
         if (
             scale.factor == 1
             and images.dtype == np.uint8

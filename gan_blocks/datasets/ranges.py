@@ -6,7 +6,7 @@ import numpy as np
 
 _TOLERANCE = 0.1  # Resized floats may leave their range by this much.
 _SMALLEST_MAXIMUM = 128  # Floats below are not read as a part of [0, 255].
-BINARY_NOTE = "Values 0 and 1 became 0 and 255."
+BINARY_NOTE = "Values 0 and 1 became 0 and 255"
 
 
 class Scale(NamedTuple):
@@ -37,5 +37,6 @@ def find_scale(low: float, high: float, integers: bool) -> Scale:
         return Scale(np.float32(1), np.float32(0))
     low, high = float(low), float(high)
     factor = 255 / (high - low) if high > low else 1.0
-    note = f"Values from {low:,.7g} to {high:,.7g} became 0 to 255"
+    digits = ",.0f" if integers else ",.4g"
+    note = f"Values from {low:{digits}} to {high:{digits}} became 0 to 255"
     return Scale(np.float64(factor), np.float64(-low * factor), note)

@@ -121,9 +121,12 @@ class Report:
 
         The text is empty if there is nothing to warn about.
         """
-        parts = [*self._left_out_lines(), f"{len(self.names):,} were read."]
-        text = f"{self.source}: {'; '.join(parts)}" if len(parts) > 1 else ""
-        return " ".join([text, *self.warnings]).strip()
+        parts = self._left_out_lines()
+        if not (parts or self.warnings):
+            return ""
+        if parts:
+            parts = ["; ".join([*parts, f"{len(self.names):,} were read."])]
+        return " ".join([f"{self.source}:", *parts, *self.warnings])
 
     def __str__(self) -> str:
         modes = Counter()

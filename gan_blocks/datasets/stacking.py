@@ -76,9 +76,9 @@ class ImageStack:
         report.frames_left_out += self._frames_left_out
         if self._cut:
             report.warnings.append(
-                f"Only the higher 8 of 16 bits were read from {self._cut:,} "
-                "TIFF images that store their colors one after the other. Save "
-                "them with interleaved colors."
+                "Only the higher 8 of 16 bits were read from compressed TIFF "
+                f"files with separate color planes (images: {self._cut:,}). "
+                "Save them with interleaved colors."
             )
         self._scale_values(report)
         self._scale_binary(report)
@@ -96,8 +96,8 @@ class ImageStack:
             self._images[index] = scale.apply(self._values[index])
         if scale.note:
             report.notes.append(
-                f"{scale.note} in {len(self._ranges):,} images with more than "
-                "8 bits."
+                f"{scale.note} (images with more than 8 bits: "
+                f"{len(self._ranges):,})."
             )
 
     def _scale_binary(self, report):
@@ -108,7 +108,7 @@ class ImageStack:
             for index in self._binary:  # Dark images of an ordinary set.
                 self._images[index] = np.rint(self._images[index] / 255)
         else:
-            report.notes.append(ranges.BINARY_NOTE)
+            report.notes.append(f"{ranges.BINARY_NOTE}.")
 
     def _interpret_alpha(self, report):
         kinds = list(self._kinds.values())
@@ -125,19 +125,19 @@ class ImageStack:
                 )
         if drop_all:
             report.warnings.append(
-                f"The fourth channel of {len(kinds):,} images looks like "
-                "picture data, such as infrared, and was left out. Pass "
-                'channels=4 to keep it, or alpha="white" if it is transparency.'
+                "The fourth channel looks like picture data, such as infrared, "
+                f"and was left out (images: {len(kinds):,}). channels=4 keeps "
+                'it. Pass alpha="white" if it is transparency.'
             )
         elif hidden:
             report.warnings.append(
-                f"The transparency of {hidden:,} images hides them completely "
-                'and was ignored. Pass alpha="white" to apply it.'
+                "Transparency that hides whole images was ignored (images: "
+                f'{hidden:,}). Pass alpha="white" to apply it.'
             )
         if ground != "white":
             report.notes.append(
-                f"Transparent pixels became {ground}, because many images are "
-                'hardly visible on white. Pass alpha="white" for white.'
+                f"Transparent pixels became {ground}, because white hides "
+                'images. Pass alpha="white" for white.'
             )
 
     def _choose_ground(self):

@@ -17,8 +17,8 @@ def classify(image: Image.Image) -> str:
     Returns:
         - "opaque": the alpha is 255 everywhere.
         - "hidden": the alpha is one low value, which hides the image.
-        - "data": the alpha is low everywhere, or has many levels and few pixels
-          that are opaque or transparent, as a channel of infrared has.
+        - "data": the alpha is low everywhere, or it varies and few pixels are
+          opaque or transparent, as in a channel of infrared.
         - "transparent": any other alpha.
     """
     alpha = image.getchannel("A")
@@ -30,8 +30,8 @@ def classify(image: Image.Image) -> str:
         return "hidden" if lowest == highest else "data"
     histogram = np.array(alpha.histogram())
     ends = histogram[:8].sum() + histogram[-8:].sum()
-    many_levels = np.count_nonzero(histogram) > 16
-    if many_levels and ends < histogram.sum() / 4:
+    varies = np.count_nonzero(histogram) > 3
+    if varies and ends < histogram.sum() / 4:
         return "data"
     return "transparent"
 

@@ -6,6 +6,7 @@ from PIL import Image, ImageCms
 from support.deep_files import png, tiff
 from support.image_sources import (
     BLUE,
+    GREEN,
     RED,
     encode,
     is_color,
@@ -133,7 +134,7 @@ def test_the_pixels_of_an_8_bit_image_do_not_depend_on_deep_images(tmp_path):
     found, report = load(tmp_path, contents)
     np.testing.assert_array_equal(found[1], ordinary)
     assert found[0].max() == 255
-    assert "in 1 image" in report.notes[0]
+    assert "(images with more than 8 bits: 1)" in report.notes[0]
 
 
 def test_deep_images_within_8_bits_keep_their_values(tmp_path):
@@ -371,7 +372,7 @@ def test_an_alpha_that_hides_whole_images_is_ignored(tmp_path):
     photo.putalpha(0)
     found, report = load(tmp_path, [encode(photo)] * 2)
     np.testing.assert_array_equal(found[0], np.asarray(photo)[..., :3])
-    assert "hides them completely" in report.warning()
+    assert "hides whole images" in report.warning()
     blank = encode(icon(RED, 0))
     found, report = load(tmp_path, [encode(icon(RED)), blank])
     assert is_color(found[0, 3:5, 3:5], RED)
@@ -484,3 +485,188 @@ def test_a_color_profile_is_converted_to_srgb(tmp_path):
         content = encode(image, icc_profile=gamma_profile(1.8))
         found, _ = load(tmp_path, [content])
         np.testing.assert_allclose(found[0], srgb * 255, atol=2)
+
+
+def gray_profile(gamma):
+    """Returns a gray profile: a header and a curve."""
+    header = bytearray(gamma_profile(gamma)[:128])
+    header[16:20] = b"GRAY"
+    white = b"XYZ " + bytes(4)
+    white += b"".join(
+        round(x * 65536).to_bytes(4, "big") for x in (0.9642, 1, 0.8249)
+    )
+    curve = b"curv" + bytes(4) + b"\0\0\0\1"
+    curve += int(gamma * 256).to_bytes(2, "big") + b"\0\0"
+    tags = ((b"wtpt", 156, len(white)), (b"kTRC", 156 + len(white), 14))
+    table = (2).to_bytes(4, "big") + b"".join(
+        name + place.to_bytes(4, "big") + size.to_bytes(4, "big")
+        for name, place, size in tags
+    )
+    content = header + table + white + curve
+    content[:4] = len(content).to_bytes(4, "big")
+    return bytes(content)
+
+
+@pytest.mark.parametrize("mode", ["L", "LA"])
+def test_a_gray_profile_is_converted_to_srgb(mode, tmp_path):
+    gray = Image.fromarray(np.arange(0, 256, 4, dtype="uint8").reshape(8, 8))
+    (plain_gray,), _ = load(tmp_path, [encode(gray.convert(mode))])
+    content = encode(gray.convert(mode), icc_profile=gray_profile(1.8))
+    (found,), _ = load(tmp_path, [content])
+    difference = found.astype(int) - plain_gray
+    assert difference.max() > 12 and (found[..., 0] == found[..., 2]).all()
+
+
+def test_a_large_jpeg_with_a_profile_is_resized_like_a_png(tmp_path):
+    detail = Image.fromarray(noise(64, 64, 3))
+    image = detail.resize((1024, 1024), Image.Resampling.BICUBIC)
+    options = {"icc_profile": gamma_profile(1.4)}
+    jpeg = encode(image, "JPEG", quality=100, subsampling=0, **options)
+    for channels in (1, 3):
+        found, _ = load(
+            tmp_path, [encode(image, **options), jpeg], 64, channels=channels
+        )
+        png, other = found.astype(int)
+        # The difference is 31 if the profile of one of them is ignored.
+        assert np.abs(png - other).mean() < 3
+
+
+@pytest.mark.parametrize(
+    "profile", [b"damaged", b"", gamma_profile(1.8)[:300], gray_profile(1.8)]
+)
+def test_a_profile_that_cannot_be_used_does_no_harm(profile, tmp_path):
+    array = noise(8, 8, 3)
+    content = encode(Image.fromarray(array), icc_profile=profile)
+    (found,), report = load(tmp_path, [content])
+    np.testing.assert_array_equal(found, array)
+    assert not report.warning()
+
+
+def test_an_srgb_profile_changes_no_pixel(tmp_path):
+    array = noise(8, 8, 3)
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
+    content = encode(Image.fromarray(array), icc_profile=profile.tobytes())
+    (found,), _ = load(tmp_path, [content])
+    np.testing.assert_array_equal(found, array)
+
+
+# Sizes
+
+
+def stripes(size):
+    """Returns a red image with a green first and a blue last quarter."""
+    width, height = size
+    image = plain(RED, size)
+    image.paste(GREEN, (0, 0, width, height // 4))
+    image.paste(BLUE, (0, 3 * height // 4, width, height))
+    return image
+
+
+def test_the_top_of_tall_images_can_be_kept(tmp_path):
+    tall, wide = stripes((8, 16)), stripes((16, 8))
+    found, _ = load(tmp_path, [encode(tall), encode(wide)], crop="top")
+    np.testing.assert_array_equal(found[0], np.asarray(tall)[:8])
+    np.testing.assert_array_equal(found[1], np.asarray(wide)[:, 4:12])
+
+
+def test_whole_images_can_be_kept_with_a_border(tmp_path):
+    tall, wide = plain(RED, (4, 8)), plain(RED, (8, 4))
+    tall.paste(GREEN, (1, 1, 3, 7))
+    wide.paste(GREEN, (1, 0, 7, 3))
+    deep = tiff(np.asarray(tall, "uint16") * 16)
+    contents = [encode(tall), encode(wide), encode(plain(BLUE, (1, 99))), deep]
+    found, _ = load(tmp_path, contents, crop="pad")
+    np.testing.assert_array_equal(found[0, :, 2:6], np.asarray(tall))
+    assert is_color(found[0, :, [0, 1, 6, 7]], RED)
+    np.testing.assert_array_equal(found[1, 2:6], np.asarray(wide))
+    assert is_color(found[2], BLUE)
+    np.testing.assert_array_equal(found[3], found[0])
+
+
+def test_images_smaller_than_the_smallest_size_are_left_out(tmp_path):
+    sizes = [(8, 8), (7, 99), (99, 7), (1, 1), (9, 9)]
+    contents = [encode(stripes(size)) for size in sizes]
+    found, report = load(tmp_path, contents, min_size=8)
+    assert len(found) == 2 and report.names == ["00.png", "04.png"]
+    assert "3 smaller than min_size=8: 01.png (7 x 99 pixels)" in str(report)
+    with pytest.raises(ValueError, match="3 smaller than min_size=10"):
+        datasets.load(noise(3, 8, 8), 8, min_size=10)
+
+
+def test_pixel_art_keeps_its_colors_with_nearest(tmp_path):
+    image = stripes((8, 8))
+    (found,), _ = load(tmp_path, [encode(image)], 32, resample="nearest")
+    expected = np.asarray(image).repeat(4, axis=0).repeat(4, axis=1)
+    np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("crop", "left"),
+        ("crop", -1),
+        ("min_size", 0),
+        ("min_size", 1.5),
+        ("resample", "bicubic"),
+        ("alpha", "red"),
+        ("channels", 5),
+    ],
+)
+def test_invalid_options_are_named(name, value):
+    with pytest.raises(
+        ValueError, match=f"`{name}` must be .*{name}=.?{value}"
+    ):
+        datasets.load(noise(1, 8, 8), 8, **{name: value})
+
+
+# The whole set
+
+
+def test_the_report_describes_the_images(tmp_path):
+    contents = [encode(stripes((8, 8))), encode(stripes((9, 20)), "JPEG")]
+    contents += [contents[0], b"text", contents[0]]
+    found, report = load(tmp_path, contents)
+    assert len(found) == 4 and report.duplicates == 2
+    assert report.names == ["00.png", "01.png", "02.png", "04.png"]
+    assert report.formats == {"PNG": 3, "JPEG": 1}
+    assert report.modes == {"RGB": 4}
+    assert (report.smallest, report.largest) == ((8, 8), (9, 20))
+    assert "1 could not be read: 03.png" in report.warning()
+
+
+def test_duplicates_in_arrays_are_counted():
+    array = noise(5, 8, 8)
+    array[3:] = array[0]
+    for size in (8, 4):
+        found, report = datasets.load(array, size, channels=1, report=True)
+        assert report.duplicates == 2 and len(report.names) == 5
+    labels_and_report = datasets.load(array, 8, channels=3, report=True)
+    assert len(labels_and_report) == 2
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "text"),
+    [
+        (0, 3, "look black. Likely causes: class numbers"),
+        (110, 120, "look gray. Their contrast is very low"),
+        (240, 256, 'look white. .*alpha="black"'),
+    ],
+)
+def test_a_set_with_a_small_part_of_the_range_is_a_warning(low, high, text):
+    array = np.random.default_rng(0).integers(low, high, (9, 8, 8), "uint8")
+    with pytest.warns(UserWarning, match=f"array of shape .*{text}"):
+        datasets.load(array, 8, channels=1)
+
+
+def test_extreme_values_are_a_likely_cause_of_a_small_range():
+    array = np.random.default_rng(0).integers(0, 255, (9, 40, 40)) * 16
+    array[0, 0, 0] = 65535
+    with pytest.warns(UserWarning, match="a few extreme values"):
+        datasets.load(array, 40, channels=1)
+
+
+def test_a_set_with_mostly_blank_images_is_a_warning():
+    array = noise(10, 8, 8)
+    array[:6] = np.arange(6).reshape(6, 1, 1) * 40
+    with pytest.warns(UserWarning, match="60% of the images are one color"):
+        datasets.load(array, 8, channels=1)

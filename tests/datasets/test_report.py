@@ -73,7 +73,7 @@ def test_decisions_are_shown_and_only_changes_are_warnings():
     assert report.warning() == ""
     report.warnings.append("Most images are nearly black.")
     assert lines(report)[-1] == "Warning        Most images are nearly black."
-    assert report.warning() == "Most images are nearly black."
+    assert report.warning() == "'scans': Most images are nearly black."
 
 
 @pytest.mark.parametrize("name", ["a\nb.jpg", "\x1b[31m.jpg", "\udcff.jpg"])
