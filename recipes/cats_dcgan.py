@@ -2,7 +2,7 @@
 
     python recipes/cats_dcgan.py                       # drawn by the library
     python recipes/cats_dcgan.py --data path/to/faces  # a folder or a .zip
-    python recipes/cats_dcgan.py --data path/to/CAT    # photographs, landmarks
+    python recipes/cats_dcgan.py --data archive.zip    # the CAT dataset
 
 This is Cat DCGAN by Thomas Simonini, https://github.com/simoninithomas/CatDCGAN.
 Without --data it learns from 6,000 cats that the library draws, with small

@@ -51,10 +51,10 @@ ALLOWED = {
     ),
     "samples": ("_checks _types", "numpy PIL sklearn skimage"),
     "datasets": (
-        "_checks _screens _types images replicas samples",
-        "keras numpy PIL tensorflow tensorflow_datasets",
+        "_checks _screens _types images replicas runs samples",
+        "keras numpy PIL pillow_heif tensorflow tensorflow_datasets",
     ),
-    "faces": ("_checks _types datasets files", "keras numpy PIL"),
+    "faces": ("_checks _types datasets files", "numpy PIL"),
     "metrics": ("_checks _types files images", "keras numpy"),
     "page": ("_checks _types _version files images runs", ""),
     "cli": (

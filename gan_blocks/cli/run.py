@@ -334,7 +334,7 @@ class Run(runs.RunFolder):
     def _record_data(self, images, labels, trained):
         """Adds the number and a checksum of the images to the settings.
 
-        Returns whether the images differ from those of the resumed run.
+        Returns True if a resumed run had other images before.
         """
         data = {
             "pictures": len(images),

@@ -112,7 +112,7 @@ def prepare(
     with tempfile.TemporaryDirectory() as root:
         source = pathlib.Path(root, "CAT_00")
         source.mkdir()
-        Image.new("RGB", (200, 180)).save(source / "tom.jpg")
+        Image.effect_noise((200, 180), 99).save(source / "tom.jpg")
         (source / "tom.jpg.cat").write_text(
             "9 80 90 120 90 100 130 60 80 65 50 80 60 120 60 135 50 140 80"
         )
@@ -252,7 +252,7 @@ def _list_images(
         image = name.removesuffix(".cat")
         is_image = file_kinds.ending(image) in file_kinds.image_endings()
         if image != name and is_image and image not in found:
-            skipped[image] = "without an image: only its landmarks exist"
+            skipped[image] = f"with landmarks but no image: {name}"
         if not decoding.is_image(name, file):
             continue
         try:

@@ -102,7 +102,7 @@ def test_unusable_images_are_skipped_and_listed(tmp_path, capsys, monkeypatch):
         "cats/CAT_00/good.jpg": "duplicate: of CAT_00/good.jpg",
         "cut.jpg": "cut off by the border: ",
         "damaged.jpg": "damaged landmarks: ",
-        "missing.jpg": "without an image: ",
+        "missing.jpg": "with landmarks but no image: ",
         "small.jpg": "too small: ",
         "small_too.jpg": "too small: ",
         "text.jpg": "unreadable: ",
@@ -372,7 +372,9 @@ def test_a_source_without_usable_images_is_refused_with_the_counts(tmp_path):
         faces.prepare(source, folder, 64, verbose=False)
     save_cat(source / "small.jpg", place((200, 150), 0.5))
     save_cat(source / "missing.jpg").unlink()
-    message = "1 without an image: missing.jpg; 1 too small: small.jpg; 1 with"
+    message = (
+        "1 with landmarks but no image: missing.jpg; 1 too small: small.jpg"
+    )
     with pytest.raises(ValueError, match=message):
         faces.prepare(source, folder, 64, verbose=False)
     with pytest.raises(ValueError, match="`image_size` must be a positive"):
