@@ -1,5 +1,9 @@
+import gzip
+import json
+
 import numpy as np
 import pytest
+from PIL import Image
 from support.image_sources import (
     BLUE,
     GREEN,
@@ -155,3 +159,178 @@ def test_labels_that_do_not_match_the_images_raise_an_error(tmp_path, labels):
         datasets.load(path, 4, labels=True)
     with pytest.raises(ValueError, match=message):
         datasets.batches(numbered(5), 2, labels=labels)
+
+
+# Folders
+
+
+def picture(seed):
+    return encode(Image.fromarray(noise(8, 8, 3, seed=seed)))
+
+
+@pytest.mark.parametrize(
+    ("folders", "expected"),
+    [
+        (["10", "9", "0", "11"], ["0", "9", "10", "11"]),
+        (["01", "10", "2"], ["01", "2", "10"]),
+        (["10", "9", "cats"], ["10", "9", "cats"]),
+        (["b", "A", "a"], ["A", "a", "b"]),
+        (["1" * 200, "2"], ["2", "1" * 200]),
+    ],
+)
+def test_numeric_names_of_folders_are_sorted_as_numbers(
+    folders, expected, tmp_path
+):
+    files = {f"{name}/x.png": picture(i) for i, name in enumerate(folders)}
+    write_folder(tmp_path, files)
+    _, labels, report = datasets.load(tmp_path, 8, labels=True, report=True)
+    assert report.class_names == expected
+    found = [report.class_names[label] for label in labels]
+    assert [f"{name}/x.png" for name in found] == report.names
+
+
+def test_labels_and_names_belong_to_the_images_that_were_kept(tmp_path):
+    files = {f"{name}/{i}.png": picture(i) for name in "ab" for i in range(3)}
+    files["a/1.png"] = b"damaged"
+    write_folder(tmp_path, files)
+    with pytest.warns(UserWarning, match="1 could not be read: a/1.png"):
+        images, labels, report = datasets.load(
+            tmp_path, 8, labels=True, report=True
+        )
+    assert len(images) == 5 and labels.tolist() == [0, 0, 1, 1, 1]
+    assert report.names == ["a/0.png", "a/2.png"] + [
+        f"b/{i}.png" for i in range(3)
+    ]
+
+
+@pytest.mark.parametrize("wrapped", ["", "mnist/"])
+def test_splits_above_the_classes_are_not_labels(wrapped, tmp_path):
+    files = {
+        f"{wrapped}{split}/{label}/{i}.png": picture(i)
+        for split, number in (("training", 3), ("testing", 2))
+        for label in ("0", "1", "7")
+        for i in range(number)
+    }
+    del files[f"{wrapped}testing/0/0.png"], files[f"{wrapped}testing/0/1.png"]
+    write_folder(tmp_path, files)
+    for split, expected in (
+        ("train", [0, 0, 0, 1, 1, 1, 2, 2, 2]),
+        # A class has the same label in all splits.
+        ("test", [1, 1, 2, 2]),
+    ):
+        with pytest.warns(UserWarning, match="images of the split"):
+            images, labels, report = datasets.load(
+                tmp_path, 8, split=split, labels=True, report=True
+            )
+        assert labels.tolist() == expected
+        assert report.class_names == ["0", "1", "7"]
+    _, labels = datasets.load(tmp_path, 8, split="train+test", labels=True)
+    assert sorted(labels) == [0] * 3 + [1] * 5 + [2] * 5
+
+
+def test_a_split_without_folders_of_classes_has_no_labels(tmp_path):
+    names = ["train/cat/1.png", "train/dog/1.png", "test/1.png"]
+    write_folder(tmp_path, {name: picture(i) for i, name in enumerate(names)})
+    with pytest.warns(UserWarning, match="1 images of the split 'test'"):
+        _, labels = datasets.load(tmp_path, 8, labels=True)
+    assert labels.tolist() == [0, 1]
+    with pytest.raises(ValueError, match="test/1.png is in none of them"):
+        datasets.load(tmp_path, 8, split="test", labels=True)
+
+
+@pytest.mark.parametrize("names", [["cats/1.png", "cats/2.png"], ["a/1.png"]])
+def test_images_in_a_single_folder_have_no_labels(names, tmp_path):
+    write_folder(tmp_path, {name: picture(i) for i, name in enumerate(names)})
+    with pytest.raises(
+        ValueError, match=f"{names[0]} is in the same folder as all others"
+    ):
+        datasets.load(tmp_path, 8, labels=True)
+
+
+# StyleGAN's dataset.json
+
+
+def write_stylegan(folder, labels, top=""):
+    names = ["00000/img0.png", "00000/img1.png", "00001/img2.png"]
+    files = {f"{top}{name}": picture(i) for i, name in enumerate(names)}
+    files[f"{top}dataset.json"] = json.dumps({"labels": labels}).encode()
+    write_zip(folder / "a.zip", files)
+    return write_folder(folder / "folder", files), folder / "a.zip"
+
+
+@pytest.mark.parametrize("top", ["", "ffhq/"])
+def test_labels_in_a_dataset_json_are_read(top, tmp_path):
+    pairs = [
+        *(["00001/img2.png", 5], ["00000\\img1.png", 0]),
+        *(["00000/img0.png", 3], ["00009/unused.png", 9]),
+    ]
+    for source in write_stylegan(tmp_path, pairs, top):
+        _, labels = datasets.load(source, 8, labels=True)
+        assert labels.tolist() == [3, 0, 5]
+
+
+@pytest.mark.parametrize(
+    ("labels", "reason"),
+    [
+        (None, "dataset.json has no labels"),
+        ([["00000/img0.png", 1]], "no label for 00000/img1.png"),
+        ([[f"0000{i // 2}/img{i}.png", [1, 0]] for i in range(3)], "integers"),
+        ([[f"0000{i // 2}/img{i}.png", "cat"] for i in range(3)], "integers"),
+        ([1, 2], "valid source with a dataset.json"),
+        ("cats", "valid source with a dataset.json"),
+    ],
+)
+def test_labels_in_a_dataset_json_must_fit_the_images(labels, reason, tmp_path):
+    for source in write_stylegan(tmp_path, labels):
+        assert len(datasets.load(source, 8)) == 3
+        with pytest.raises(ValueError, match=reason) as error:
+            datasets.load(source, 8, labels=True)
+        assert str(source) in str(error.value)
+
+
+def test_a_dataset_json_of_another_program_is_ignored(tmp_path):
+    files = {"a/1.png": picture(1), "b/1.png": picture(2)}
+    write_folder(tmp_path, files | {"dataset.json": b'{"images": []}'})
+    _, labels = datasets.load(tmp_path, 8, labels=True)
+    assert labels.tolist() == [0, 1]
+
+
+# EMNIST
+
+
+def write_emnist(folder, sets=("letters", "digits")):
+    """Writes files as EMNIST's, with rows and columns exchanged."""
+    for number, name in enumerate(sets):
+        for split, count in (("train", 4), ("test", 2)):
+            images = noise(count, 28, 28, seed=number)
+            (
+                folder / f"emnist-{name}-{split}-images-idx3-ubyte.gz"
+            ).write_bytes(gzip.compress(encode_idx(images.transpose(0, 2, 1))))
+            (
+                folder / f"emnist-{name}-{split}-labels-idx1-ubyte.gz"
+            ).write_bytes(
+                gzip.compress(encode_idx(np.arange(count, dtype="uint8")))
+            )
+
+
+def test_letters_of_emnist_stand_upright(tmp_path):
+    write_emnist(tmp_path, ["letters"])
+    single = tmp_path / "emnist-letters-train-images-idx3-ubyte.gz"
+    for source in (tmp_path, single):
+        images, labels, report = datasets.load(
+            source, 28, 1, labels=True, report=True
+        )
+        np.testing.assert_array_equal(images[..., 0], noise(4, 28, 28))
+        assert labels.tolist() == [0, 1, 2, 3]
+        assert "upright" in report.notes[0]
+
+
+def test_one_of_several_sets_of_idx_files_must_be_chosen(tmp_path):
+    write_emnist(tmp_path)
+    with pytest.raises(ValueError, match="emnist-digits-train.*letters-train"):
+        datasets.load(tmp_path, 28)
+    images, labels = datasets.load(
+        f"{tmp_path}/emnist-digits-*", 28, 1, split="test", labels=True
+    )
+    np.testing.assert_array_equal(images[..., 0], noise(2, 28, 28, seed=1))
+    assert labels.tolist() == [0, 1]
