@@ -351,6 +351,18 @@ def test_photographs_with_landmarks_are_prepared_once(tmp_path):
     again = read("cats_dcgan", *words, "--output", runs / "two")
     np.testing.assert_array_equal(again, images)
     assert times() == prepared != {}
+    # The CAT dataset is downloaded as an archive.
+    archive = shutil.make_archive(
+        str(tmp_path / "archive"), "zip", tmp_path / "CAT"
+    )
+    words = (
+        "--data",
+        archive,
+        *words[2:],
+        "--output",
+        tmp_path / "zip" / "run",
+    )
+    np.testing.assert_array_equal(read("cats_dcgan", *words), images)
 
 
 @pytest.fixture
