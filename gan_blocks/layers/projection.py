@@ -74,9 +74,13 @@ class ProjectionHead(keras.layers.Layer):
             self.variable_dtype, "float32"
         )
         # Saved files contain the name of this attribute.
-        self.judge: keras.Layer = keras.layers.Dense(1, dtype=self._precision)
+        self.judge: keras.Layer = keras.layers.Dense(
+            1, dtype=self._precision, trainable=self.trainable
+        )
         if spectral_normalization:
-            self.judge = SpectralNormalization(self.judge)
+            self.judge = SpectralNormalization(
+                self.judge, trainable=self.trainable
+            )
 
     def build(self, input_shape: Sequence[Shape]) -> None:
         features, _ = input_shape
@@ -88,7 +92,8 @@ class ProjectionHead(keras.layers.Layer):
                     features[-1],
                     embeddings_initializer="glorot_uniform",
                     dtype=self._precision,
-                )
+                ),
+                trainable=self.trainable,
             )
             self.embedding.build()
         else:

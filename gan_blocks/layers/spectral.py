@@ -61,9 +61,9 @@ class SpectralNormalization(keras.layers.Wrapper):
             `Embedding`, of Keras or of `gan_blocks`. It keeps its own `dtype`.
         power_iterations: Number of iterations in each call, at least 1.
             Defaults to 1.
-        **kwargs: `name` and `trainable`, as in every Keras layer. The estimate
-            does not change while `trainable` is False. The `dtype` is that of
-            the kernel.
+        **kwargs: `name` and `trainable`, as in every Keras layer. If
+            `trainable` is False, neither the layer nor the estimate changes.
+            The `dtype` is that of the kernel.
 
     Input shape:
         Same as the layer's.
@@ -108,6 +108,8 @@ class SpectralNormalization(keras.layers.Wrapper):
                 f"instead. Received: dtype={dtype}, layer={layer}"
             )
         super().__init__(layer, autocast=False, **kwargs)
+        if not self.trainable:
+            layer.trainable = False
         self.power_iterations = power_iterations
         # Keras stores the output channels of a transposed kernel second last.
         self._channels_axis = -2 if isinstance(layer, _TRANSPOSED) else -1

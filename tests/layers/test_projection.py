@@ -62,6 +62,16 @@ def test_logits_are_float32_under_mixed_precision(spectral_normalization):
     assert {weight.dtype for weight in model.weights} == {"float32"}
 
 
+@pytest.mark.parametrize("spectral_normalization", [False, True])
+def test_no_weight_of_a_frozen_head_is_trained(spectral_normalization):
+    model, head = build(
+        spectral_normalization=spectral_normalization, trainable=False
+    )
+    assert not model.trainable_variables
+    head.trainable = True
+    assert len(model.trainable_variables) == 3
+
+
 def test_a_number_of_classes_below_one_is_an_error():
     with pytest.raises(ValueError, match="`num_classes` must be a positive"):
         layers.ProjectionHead(0)

@@ -94,6 +94,17 @@ def test_each_training_call_adds_one_iteration_to_the_estimate():
     assert_equal(layer.singular_vector, vector)
 
 
+def test_no_weight_of_a_frozen_layer_is_trained():
+    inner = keras.layers.Dense(2)
+    layer = layers.SpectralNormalization(inner, trainable=False)
+    model = keras.Sequential([keras.Input((3,)), layer])
+    before = model.get_weights()
+    model(normal(4, 3), training=True)
+    assert not model.trainable_variables
+    for one, other in zip(before, model.get_weights(), strict=True):
+        assert_equal(one, other)
+
+
 @every_backend
 def test_the_gradient_includes_the_singular_value_with_fixed_vectors():
     layer = build_dense()
