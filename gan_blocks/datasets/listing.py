@@ -230,7 +230,15 @@ def _list_source(source, stack, report):
         return _sorted(_list_folder(path, report))
     file, name = DiskFile(str(path)), path.name
     with reading(report.source, "file"):
-        is_zip = file.head().startswith(b"PK") and not name.endswith(".npz")
+        head = file.head()
+    kind = file_kinds.find_kind(name, head) if head else None
+    if kind not in (None, file_kinds.ARCHIVE):
+        if not file_kinds.has_image_start(head):
+            raise ValueError(
+                f"`source` must be {SOURCES}, or 'tfds:NAME'. Received: "
+                f"source={report.source} ({kind})"
+            )
+    is_zip = head.startswith(b"PK") and not name.endswith(".npz")
     if is_zip or file_kinds.is_archive(name):
         return _sorted(list_archive(file, name, stack, report))
     return {name: file}
@@ -326,9 +334,6 @@ def list_archive(
     word = "tar" if file_kinds.is_tar(name) else "zip"
     with reading(report.source, f"{word} archive"):
         head = file.head()
-        kind = file_kinds.find_kind("", head)
-        if kind and kind is not file_kinds.ARCHIVE:
-            raise ValueError(f"the file is a {kind.name}: {kind.advice}")
         stream = stack.enter_context(file.open())
         if file_kinds.is_tar(name, head):
             return _list_tar(stream, head, stack)

@@ -12,6 +12,7 @@ from support.image_sources import (
 )
 
 from gan_blocks import datasets
+from gan_blocks.datasets import arrays
 
 
 @pytest.mark.parametrize("shape", [(5, 12, 12), (5, 12, 12, 1), (5, 144)])
@@ -119,3 +120,108 @@ def test_a_folder_of_mnist_files_has_a_train_and_a_test_split(tmp_path):
     )
     with pytest.raises(ValueError, match="rank 1: labels"):
         datasets.load(tmp_path / "t10k-labels-idx1-ubyte.gz", 28)
+
+
+# One image
+
+
+@pytest.mark.parametrize("shape", [(64, 64, 3), (48, 64, 4), (9, 9, 1), (9, 9)])
+def test_one_image_as_an_array_raises_an_error_that_asks(tmp_path, shape):
+    np.save(tmp_path / "a.npy", noise(*shape))
+    for source in (noise(*shape), tmp_path / "a.npy"):
+        with pytest.raises(ValueError, match=r"one image\?.*array\[np.newaxis"):
+            datasets.load(source, 8)
+    channels = shape[2] if len(shape) == 3 else 1
+    assert len(datasets.load(noise(*shape)[np.newaxis], 8, channels)) == 1
+
+
+def test_an_array_with_the_channels_first_raises_an_error_that_asks():
+    with pytest.raises(ValueError, match=r"channels first\? .*np.moveaxis"):
+        datasets.load(noise(5, 3, 32, 32), 8)
+
+
+# Folders of `.npy` files
+
+
+@pytest.mark.parametrize("shape", [(9, 12), (9, 9), (9, 12, 3), (9, 9, 1)])
+def test_a_npy_file_for_each_image_is_read(tmp_path, shape):
+    slices = noise(4, *shape)
+    for i, array in enumerate(slices):
+        (tmp_path / "ab"[i // 2]).mkdir(exist_ok=True)
+        np.save(tmp_path / "ab"[i // 2] / f"{i}.npy", array)
+    channels = shape[2] if len(shape) == 3 else 1
+    images, labels, report = datasets.load(
+        tmp_path, shape[:2], channels, labels=True, report=True
+    )
+    np.testing.assert_array_equal(images, slices.reshape(images.shape))
+    assert labels.tolist() == [0, 0, 1, 1] and report.class_names == ["a", "b"]
+    assert "4 .npy files hold 4 images" in report.notes[0]
+
+
+@pytest.mark.parametrize("shape", [(784,), (28, 28), (28, 28, 1)])
+def test_a_npy_file_for_each_class_is_read(tmp_path, shape):
+    np.save(tmp_path / "cat.npy", noise(3, *shape))
+    np.save(tmp_path / "dog.npy", noise(2, *shape, seed=1))
+    images, labels, report = datasets.load(
+        tmp_path, 28, 1, labels=True, report=True
+    )
+    expected = np.concatenate([noise(3, *shape), noise(2, *shape, seed=1)])
+    np.testing.assert_array_equal(images, expected.reshape(5, 28, 28, 1))
+    assert labels.tolist() == [0, 0, 0, 1, 1]
+    assert report.class_names == ["cat.npy", "dog.npy"]
+
+
+def test_npy_files_of_several_shapes_raise_an_error(tmp_path):
+    np.save(tmp_path / "a.npy", noise(3, 8, 8))
+    np.save(tmp_path / "b.npy", noise(3, 9, 9))
+    with pytest.raises(ValueError, match=r"a.npy of shape \(3, 8, 8\).*b.npy"):
+        datasets.load(tmp_path, 8)
+    np.save(tmp_path / "b.npy", noise(3, 8, 8).astype("f4"))
+    with pytest.raises(ValueError, match="uint8 and .*b.npy .*float32"):
+        datasets.load(tmp_path, 8)
+
+
+def test_npy_files_that_are_too_large_together_raise_an_error(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(arrays, "_PACKED_LIMIT", 300)
+    for name in "ab":
+        np.save(tmp_path / f"{name}.npy", noise(3, 8, 8))
+    with pytest.raises(ValueError, match="384 bytes. Save all images as one"):
+        datasets.load(tmp_path, 8)
+
+
+# Folders of idx files
+
+
+def test_the_files_of_mnist_are_found_in_the_layout_of_kaggle(tmp_path):
+    train, labels = noise(6, 28, 28), np.arange(6, dtype="uint8")
+    for stem, array in (
+        ("train-images{}idx3-ubyte", train),
+        ("train-labels{}idx1-ubyte", labels),
+        ("t10k-images{}idx3-ubyte", train[:2]),
+        ("t10k-labels{}idx1-ubyte", labels[:2]),
+    ):
+        folder = tmp_path / stem.format("-")
+        folder.mkdir()
+        for path in (folder / folder.name, tmp_path / stem.format(".")):
+            path.write_bytes(encode_idx(array))
+    for _ in range(2):
+        images, found = datasets.load(tmp_path, 28, 1, labels=True)
+        np.testing.assert_array_equal(images[..., 0], train)
+        assert found.tolist() == labels.tolist()
+        assert len(datasets.load(tmp_path, 28, 1, split="test")) == 2
+        for path in tmp_path.glob("*.idx?-ubyte"):
+            path.unlink()
+
+
+def test_idx_files_of_two_data_sets_must_be_chosen(tmp_path):
+    for name in ("FashionMNIST", "MNIST"):
+        folder = tmp_path / name / "raw"
+        folder.mkdir(parents=True)
+        (folder / "train-images-idx3-ubyte").write_bytes(
+            encode_idx(noise(3, 28, 28))
+        )
+    with pytest.raises(ValueError, match="FashionMNIST/raw/tr.* MNIST/raw/tr"):
+        datasets.load(tmp_path, 28)
+    assert len(datasets.load(tmp_path / "MNIST", 28)) == 3
