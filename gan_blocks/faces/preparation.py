@@ -2,13 +2,14 @@
 
 import concurrent.futures
 import contextlib
+import errno
 import functools
 import json
 import os
 import pathlib
 import warnings
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -149,10 +150,7 @@ def prepare(
             if not changes:
                 return folder
         names, skipped = _list_images(found)
-        with (
-            files.atomic_write(folder) as unfinished,
-            warnings.catch_warnings(),
-        ):
+        with _replace(folder) as unfinished, warnings.catch_warnings():
             # Pillow warns about metadata, without the name of the image.
             warnings.filterwarnings("ignore", module=r"PIL\.")
             unfinished.mkdir()
@@ -173,12 +171,23 @@ def prepare(
                 )
             manifest |= {"prepared": len(report.names), "left_out": skipped}
             (unfinished / _MANIFEST).write_text(json.dumps(manifest, indent=1))
-            if folder.exists():
-                # Older faces, or those of another process.
-                os.replace(folder, unfinished.with_name("replaced"))
     if verbose:
         print(f"Faces of {image_size} pixels: {folder}\n{report}")
     return folder
+
+
+@contextlib.contextmanager
+def _replace(folder: pathlib.Path) -> Iterator[pathlib.Path]:
+    """Yields a temporary path that takes the place of a folder at the end."""
+    try:
+        with files.atomic_write(folder) as unfinished:
+            yield unfinished
+            with contextlib.suppress(FileNotFoundError):
+                os.replace(folder, unfinished.with_name("replaced"))
+    except OSError as error:
+        # Another process has prepared the same faces in this moment.
+        if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
+            raise
 
 
 def _read_manifest(folder: pathlib.Path) -> dict[str, Any] | None:
