@@ -169,13 +169,13 @@ class EpochCheckpoint(keras.callbacks.Callback):
         if epochs != before or (rest and complete):
             _logger.warning(
                 "The number of steps per epoch has changed to %d. Epochs are "
-                "counted with the new number: the %d steps of this run so far "
-                "are %d epochs and %d steps. They were %d epochs before.",
+                "counted with the new number: step %d of this run, which was "
+                "in epoch %d, is now step %d of epoch %d.",
                 steps,
                 done,
-                epochs,
-                rest,
-                before,
+                before if complete else before + 1,
+                rest or steps,
+                epochs + 1 if rest else epochs,
             )
 
     def _is_incomplete(self):

@@ -209,8 +209,8 @@ def test_longer_epochs_are_reported_and_the_newest_checkpoints_are_kept(
     assert resume(tmp_path, 2, steps_per_epoch=8, keep=2) == 16
     (message,) = caplog.messages
     assert "steps per epoch has changed to 8" in message
-    assert "the 8 steps of this run so far are 1 epochs and 0 steps" in message
-    assert "4 epochs before" in message
+    assert "step 8 of this run, which was in epoch 4" in message
+    assert message.endswith("is now step 8 of epoch 1.")
     assert list_names(tmp_path) == epochs(2, 4)
     assert runs.latest_checkpoint(tmp_path) == tmp_path / "epoch_0002.keras"
 
@@ -223,7 +223,7 @@ def test_shorter_epochs_are_reported_in_the_middle_of_an_epoch(
     assert not caplog.records
     assert resume(tmp_path, 3, steps_per_epoch=3) == 9
     (message,) = caplog.messages
-    assert "the 8 steps of this run so far are 2 epochs and 2 steps" in message
+    assert message.endswith("in epoch 2, is now step 2 of epoch 3.")
 
 
 # Training that is stopped in the middle of an epoch.
