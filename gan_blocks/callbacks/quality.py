@@ -33,7 +33,8 @@ class QualityMonitor(keras.callbacks.Callback):
         results: List of `(epoch, result)`. Epochs are counted from 1.
 
     Raises:
-        ValueError: If `every_n_epochs` is not a positive integer.
+        ValueError: If `every_n_epochs` is not a positive integer, or `quality`
+            is not callable.
 
     Example:
 
@@ -68,6 +69,11 @@ class QualityMonitor(keras.callbacks.Callback):
     ) -> None:
         super().__init__()
         check_positive_integer("every_n_epochs", every_n_epochs)
+        if not callable(quality):
+            raise ValueError(
+                "`quality` must be a `metrics.Quality` or a function. "
+                f"Received: quality={quality!r}"
+            )
         self.quality = quality
         self.every_n_epochs = every_n_epochs
         self.results = []

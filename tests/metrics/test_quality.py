@@ -115,6 +115,11 @@ def fit(epochs, *fit_callbacks):
     )
 
 
+def test_a_monitor_needs_something_that_measures():
+    with pytest.raises(ValueError, match="`quality` must be"):
+        callbacks.QualityMonitor("fid")
+
+
 def test_the_monitor_repeats_the_last_value_between_measurements():
     monitor = callbacks.QualityMonitor(CountingQuality(), every_n_epochs=3)
     assert fit(7, monitor).history["kid"] == [1, 1, 2, 2, 2, 3, 3]
