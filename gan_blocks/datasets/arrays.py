@@ -16,7 +16,7 @@ from PIL import Image
 
 from gan_blocks.datasets import file_kinds
 from gan_blocks.datasets.errors import escape, reading
-from gan_blocks.datasets.listing import File
+from gan_blocks.datasets.source_files import File
 
 # The number of images, and for each image a name and a function that opens it.
 Openers: TypeAlias = tuple[
@@ -27,6 +27,7 @@ Openers: TypeAlias = tuple[
 _NAME = re.compile(r"[xy]_\w+|(\w+_)?(images|labels)")
 _PACKED_LIMIT = 4 * 1024**3  # bytes; compressed data is unpacked in memory
 _CHUNK = 1024**2  # bytes
+_PIXEL_LIMIT = 178_956_970  # pixels per image, the limit of Pillow for files
 
 
 @contextlib.contextmanager
@@ -271,6 +272,12 @@ def as_images(array: np.ndarray, source: str) -> np.ndarray:
             "width), (number, height, width, channels) with 1, 3 or 4 "
             "channels, or (number, pixels) for square images. Received: "
             f"source={source} of shape {shape} and dtype {array.dtype}{advice}"
+        )
+    height, width = array.shape[1:3]
+    if height * width > _PIXEL_LIMIT:
+        raise ValueError(
+            f"`source` must hold images of at most {_PIXEL_LIMIT} pixels. "
+            f"Received: source={source} with images of {height}x{width}"
         )
     return array
 

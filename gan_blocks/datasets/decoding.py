@@ -9,7 +9,7 @@ from typing import IO
 from PIL import Image, UnidentifiedImageError
 
 from gan_blocks.datasets import file_kinds
-from gan_blocks.datasets.listing import File, check_size
+from gan_blocks.datasets.source_files import HEAD, File, check_size
 
 # Large files and images take 0.1 GB or more to decode, so one thread at a time
 # decodes them.
@@ -59,7 +59,7 @@ def decode(stream: IO[bytes]) -> Iterator[Image.Image]:
     except UnidentifiedImageError as error:
         # Pillow's message names an object in memory instead of the file.
         stream.seek(0)
-        kind = file_kinds.find_kind("", stream.read(512))
+        kind = file_kinds.find_kind("", stream.read(HEAD))
         reason = str(kind) if kind else "not an image"
         raise UnidentifiedImageError(reason) from error
     with image, _lock_if_large(image.width * image.height):

@@ -11,8 +11,8 @@ import numpy as np
 from gan_blocks.datasets import decoding, file_kinds, labels
 from gan_blocks.datasets.arrays import Openers
 from gan_blocks.datasets.errors import escape
-from gan_blocks.datasets.listing import File
 from gan_blocks.datasets.report import Report
+from gan_blocks.datasets.source_files import File
 
 # Words in the names of masks, or of their folders.
 _MASK = re.compile(

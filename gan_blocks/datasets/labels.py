@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from gan_blocks.datasets.errors import escape, reading
-from gan_blocks.datasets.listing import File
 from gan_blocks.datasets.report import Report
+from gan_blocks.datasets.source_files import File
 
 _SPLITS = {
     "train": "train",

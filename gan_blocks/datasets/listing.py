@@ -1,100 +1,20 @@
 """Lists the files of a folder, an archive or a list of paths."""
 
-import bz2
 import collections
 import contextlib
 import dataclasses
 import glob
-import gzip
-import io
-import lzma
 import os
 import pathlib
 import re
-import stat
-import tarfile
-import tempfile
-import threading
-import zipfile
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
-from typing import IO, Any
 
 from gan_blocks._types import PathLike
-from gan_blocks.datasets import file_kinds
+from gan_blocks.datasets import archives, file_kinds
 from gan_blocks.datasets.errors import SOURCES, reading
 from gan_blocks.datasets.report import Report
+from gan_blocks.datasets.source_files import DiskFile, File
 from gan_blocks.runs import RunFolder
-
-_FILE_LIMIT = 1024**3  # bytes; most files are read into memory
-_ARCHIVE_LIMIT = 16 * 1024**3  # bytes of an archive when it is unpacked
-_HEADER_LIMIT = 2**20  # bytes of one header of a tar archive
-_CHUNK = 2**20  # bytes
-_LZMA_LIMIT = 2**27  # bytes of memory; `xz -9` needs 65 MiB
-_HEAD = 512  # bytes at the start of a file, which tell its kind
-_OTHER_METHODS = {9: "Deflate64", 93: "Zstandard", 95: "XZ", 98: "PPMd"}
-_ZIP_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2)
-
-
-class File:
-    """A file in a folder or in an archive.
-
-    Attributes:
-        path: Where the file is on the disk. None for a file in an archive.
-    """
-
-    path: str | None = None
-
-    def size(self) -> int:
-        """Returns the number of bytes.
-
-        Raises:
-            ValueError: If this is a pipe or a device, which could block.
-            OSError: If the file cannot be accessed.
-        """
-        raise NotImplementedError
-
-    def open(self) -> AbstractContextManager[IO[bytes]]:
-        """Opens the content of the file."""
-        raise NotImplementedError
-
-    def read(self) -> bytes:
-        """Returns the content of the file, which has at most 1 GiB."""
-        check_size(self.size())
-        with self.open() as stream:
-            return stream.read(_FILE_LIMIT)
-
-    def head(self) -> bytes:
-        """Returns the first bytes of the file."""
-        self.size()  # Reading from a pipe could block.
-        with self.open() as stream:
-            return stream.read(_HEAD)
-
-
-def check_size(size: int) -> None:
-    """Checks the size of a file that is read into memory."""
-    if size > _FILE_LIMIT:
-        raise ValueError(
-            f"a file of {size} bytes is larger than the limit of {_FILE_LIMIT}"
-        )
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class DiskFile(File):
-    """A file in a folder."""
-
-    path: str  # pyright: ignore[reportIncompatibleVariableOverride]
-
-    def size(self) -> int:
-        status = os.stat(self.path)
-        if not stat.S_ISREG(status.st_mode):
-            raise ValueError(
-                "it must be a regular file, not a pipe or a device"
-            )
-        return status.st_size
-
-    def open(self) -> AbstractContextManager[IO[bytes]]:
-        return open(self.path, "rb")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -103,53 +23,6 @@ class _UnreadableFolder(File):
 
     def size(self) -> int:
         raise self.error
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class _ZipMember(File):
-    archive: zipfile.ZipFile
-    member: zipfile.ZipInfo
-
-    def size(self) -> int:
-        return self.member.file_size
-
-    def open(self) -> AbstractContextManager[IO[bytes]]:
-        method = self.member.compress_type
-        if method == zipfile.ZIP_LZMA:
-            raise ValueError("LZMA compression could need too much memory")
-        if method not in _ZIP_METHODS:
-            name = _OTHER_METHODS.get(method, f"the method {method}")
-            raise ValueError(
-                f"unknown compression {name}: unpack the archive with `7z x` "
-                "and pass the folder"
-            )
-        if self.member.flag_bits & 1:
-            raise ValueError(
-                "encrypted: unpack the archive with `7z x` and its password, "
-                "and pass the folder"
-            )
-        return self.archive.open(self.member)
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class _TarMember(File):
-    archive: IO[bytes]
-    lock: threading.Lock
-    member: tarfile.TarInfo
-
-    def size(self) -> int:
-        return self.member.size
-
-    def open(self) -> AbstractContextManager[IO[bytes]]:
-        check_size(self.member.size)
-        with self.lock:
-            self.archive.seek(self.member.offset_data)
-            return io.BytesIO(self.archive.read(self.member.size))
-
-    def head(self) -> bytes:
-        with self.lock:
-            self.archive.seek(self.member.offset_data)
-            return self.archive.read(min(_HEAD, self.member.size))
 
 
 def list_files(
@@ -174,14 +47,14 @@ def list_files(
         ValueError: If a path cannot be read, or an archive is damaged.
     """
     files = _visible(_list_source(source, stack, report))
-    archives = [name for name in files if file_kinds.is_archive(name)]
+    packed = [name for name in files if file_kinds.is_archive(name)]
     images = file_kinds.image_endings().intersection(
         file_kinds.ending(name) for name in files
     )
-    if len(archives) == 1 and not images:
-        (name,) = archives
+    if len(packed) == 1 and not images:
+        (name,) = packed
         report.notes.append(f"The archive {name} in the source was read.")
-        files = list_archive(files[name], name, stack, report)
+        files = archives.list_archive(files[name], name, stack, report)
         files = _visible(_sorted(files))
     return _leave_out_runs(files, report)
 
@@ -240,7 +113,7 @@ def _list_source(source, stack, report):
             )
     is_zip = head.startswith(b"PK") and not name.endswith(".npz")
     if is_zip or file_kinds.is_archive(name):
-        return _sorted(list_archive(file, name, stack, report))
+        return _sorted(archives.list_archive(file, name, stack, report))
     return {name: file}
 
 
@@ -321,102 +194,3 @@ def _list_paths(paths, report):
         else:
             files[name] = DiskFile(str(path))
     return files
-
-
-def list_archive(
-    file: File, name: str, stack: contextlib.ExitStack, report: Report
-) -> Mapping[str, File]:
-    """Returns the files in a zip or tar archive.
-
-    An archive that is compressed as a whole, or lies in another archive, is
-    first unpacked into a temporary file, which has no name.
-    """
-    word = "tar" if file_kinds.is_tar(name) else "zip"
-    with reading(report.source, f"{word} archive"):
-        head = file.head()
-        stream = stack.enter_context(file.open())
-        if file_kinds.is_tar(name, head):
-            return _list_tar(stream, head, stack)
-        if file.path is None:
-            stream = _unpack(stream, stack)
-        archive = stack.enter_context(zipfile.ZipFile(stream))
-    # If several members have the same name, the last one is valid. Some
-    # programs for Windows write backslashes between folders.
-    return {
-        member.filename.replace("\\", "/"): _ZipMember(archive, member)
-        for member in archive.infolist()
-        if not member.filename.endswith(("/", "\\"))  # a folder
-    }
-
-
-def _list_tar(stream, head, stack):
-    if head.startswith(b"\x1f\x8b"):
-        stream = _unpack(gzip.GzipFile(fileobj=stream), stack)
-    elif head.startswith(b"BZh"):
-        stream = _unpack(bz2.BZ2File(stream), stack)
-    elif head.startswith(b"\xfd7zXZ"):
-        stream = _unpack(_XzReader(stream), stack)
-    lock = threading.Lock()
-    reader: Any = _HeaderReader(stream)
-    with tarfile.TarFile(fileobj=reader) as archive:
-        files = {
-            member.name: _TarMember(stream, lock, member)
-            for member in archive
-            # Links, devices and files with holes are ignored.
-            if member.isreg() and not member.issparse()
-        }
-        # `tarfile` does not notice if the rest of the archive is missing.
-        stream.seek(archive.offset)
-        if stream.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
-            raise tarfile.ReadError(
-                f"cut off or damaged after {len(files)} files"
-            )
-    return files
-
-
-def _unpack(stream: Any, stack: contextlib.ExitStack) -> IO[bytes]:
-    """Copies a stream to a temporary file."""
-    file = stack.enter_context(tempfile.TemporaryFile())
-    size = 0
-    while chunk := stream.read(_CHUNK):
-        size += len(chunk)
-        if size > _ARCHIVE_LIMIT:
-            raise ValueError(
-                f"the archive has more than {_ARCHIVE_LIMIT} bytes when it is "
-                "unpacked: unpack it and pass the folder"
-            )
-        file.write(chunk)
-    file.seek(0)
-    return file
-
-
-class _XzReader:
-    """Unpacks a stream of xz with little memory."""
-
-    def __init__(self, stream: IO[bytes]) -> None:
-        self._stream = stream
-        self._decompressor = lzma.LZMADecompressor(memlimit=_LZMA_LIMIT)
-
-    def read(self, size: int) -> bytes:
-        while not self._decompressor.eof:
-            packed = b""
-            if self._decompressor.needs_input:
-                packed = self._stream.read(_CHUNK)
-                if not packed:
-                    raise EOFError("the archive is cut off")
-            if chunk := self._decompressor.decompress(packed, size):
-                return chunk
-        return b""
-
-
-class _HeaderReader:
-    """Limits the size of one read, because `tarfile` reads whole headers."""
-
-    def __init__(self, stream: IO[bytes]) -> None:
-        self._stream = stream
-        self.seek, self.tell = stream.seek, stream.tell
-
-    def read(self, size: int) -> bytes:
-        if size > _HEADER_LIMIT:
-            raise tarfile.ReadError(f"a header of {size} bytes is too large")
-        return self._stream.read(size)

@@ -246,7 +246,7 @@ def _read_images(found, target, strict, verbose):
             if images.nbytes <= _COMPARED:
                 found.report.duplicates = inspection.count_duplicates(images)
             return images, slice(None)
-        images = rows.openers(images, scale, found.report.source)
+        images = rows.openers(images, scale)
     with warnings.catch_warnings():
         # Pillow's warnings are about metadata and do not name the image.
         warnings.filterwarnings("ignore", module=r"PIL\.")

@@ -8,19 +8,10 @@ from PIL import Image
 from gan_blocks.datasets import arrays, ranges
 
 _CHUNK = 256  # images
-_PIXEL_LIMIT = 178_956_970  # pixels per image, the limit of Pillow for files
 
 
-def openers(
-    array: np.ndarray, scale: ranges.Scale, source: str
-) -> arrays.Openers:
+def openers(array: np.ndarray, scale: ranges.Scale) -> arrays.Openers:
     """Returns the number of images, and `(name, opener)` for each image."""
-    height, width = array.shape[1:3]
-    if height * width > _PIXEL_LIMIT:
-        raise ValueError(
-            f"`source` must hold images of at most {_PIXEL_LIMIT} pixels. "
-            f"Received: source={source} with images of {height}x{width}"
-        )
 
     def open_image(index):
         pixels = array[index]

@@ -12,6 +12,7 @@ import numpy as np
 
 from gan_blocks._types import PathLike
 from gan_blocks.datasets import (
+    archives,
     arrays,
     decoding,
     file_kinds,
@@ -22,6 +23,7 @@ from gan_blocks.datasets import (
 )
 from gan_blocks.datasets.errors import SOURCES, escape
 from gan_blocks.datasets.report import Report
+from gan_blocks.datasets.source_files import DiskFile
 
 
 @dataclasses.dataclass
@@ -65,8 +67,7 @@ def find(
         folders.check_no_split(split, report)
         # The labels are in a file beside it.
         files = {
-            file.name: listing.DiskFile(str(file))
-            for file in path.parent.iterdir()
+            file.name: DiskFile(str(file)) for file in path.parent.iterdir()
         }
         return Source(*_read_idx(files, path.name, report), report)
     files = listing.list_files(source, stack, report)
@@ -114,7 +115,7 @@ def _find_in(files, split, stack, report):
         return folders.find_images(files, names, split, report)
     if len(npz) == 1:
         ((name, file),) = npz.items()
-        members = listing.list_archive(file, name, stack, report)
+        members = archives.list_archive(file, name, stack, report)
         return _read_named(_with_ending(members, ".npy"), split, report)
     if len(npy) > 1 and not any(map(arrays.is_named, npy)):
         return _read_slices(npy, split, report)

@@ -19,8 +19,8 @@ from gan_blocks import files
 from gan_blocks._checks import check_positive_integer
 from gan_blocks._types import PathLike
 from gan_blocks.datasets import Report, decoding, file_kinds, listing, pixels
-from gan_blocks.datasets.listing import File
 from gan_blocks.datasets.progress import Progress
+from gan_blocks.datasets.source_files import File
 from gan_blocks.faces import alignment
 
 _MANIFEST = "prepared.json"

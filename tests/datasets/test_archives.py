@@ -26,7 +26,7 @@ from support.image_sources import (
 )
 
 from gan_blocks import datasets
-from gan_blocks.datasets import listing
+from gan_blocks.datasets import archives
 
 FILES = {
     f"{name}/{i}.png": encode(Image.fromarray(noise(8, 8, 3, seed=i)))
@@ -131,7 +131,7 @@ def test_a_tar_archive_with_a_huge_header_needs_little_memory(tmp_path):
 def test_an_archive_that_unpacks_to_too_much_raises_an_error(
     tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(listing, "_ARCHIVE_LIMIT", 2**22)
+    monkeypatch.setattr(archives, "_ARCHIVE_LIMIT", 2**22)
     path = tmp_path / "a.tar.gz"
     path.write_bytes(tarred({"a.bmp": bytes(2**23)}, "w:gz"))
     with pytest.raises(ValueError, match="more than 4194304 bytes.*unpack it"):

@@ -32,7 +32,7 @@ from support.image_sources import (
 )
 
 from gan_blocks import datasets
-from gan_blocks.datasets import listing
+from gan_blocks.datasets import source_files
 
 JPEG = encode(Image.effect_noise((64, 64), 99), "JPEG")
 ANIMATION = {"save_all": True, "append_images": [plain(BLUE)]}
@@ -219,7 +219,7 @@ def test_an_image_that_causes_endless_recursion_is_skipped(
 def test_a_member_that_unpacks_to_gigabytes_is_skipped(tmp_path, monkeypatch):
     files = {"bad.webp": bytes(2**21), "good.png": PNG}
     path = write_zip(tmp_path / "a.zip", files)
-    monkeypatch.setattr(listing, "_FILE_LIMIT", 2**21 - 1)
+    monkeypatch.setattr(source_files, "FILE_LIMIT", 2**21 - 1)
     check_skipped(path, "bad.webp", "a file of 2097152 bytes")
 
 

@@ -50,7 +50,9 @@ def test_texts_beside_images_are_not_opened(tmp_path):
         opened.append(os.path.basename(path))
         return open(path, *args, **kwargs)
 
-    with mock.patch("gan_blocks.datasets.listing.open", remember, create=True):
+    with mock.patch(
+        "gan_blocks.datasets.source_files.open", remember, create=True
+    ):
         load(tmp_path)
     assert opened == ["a.jpg"]
 
