@@ -88,7 +88,7 @@ def train_classifier(
             damage = error
         warnings.warn(
             f"The classifier in {path} is damaged ({damage}). A new one is "
-            "trained. Do not compare distances with those of the old one.",
+            "trained. Its distances cannot be compared with earlier distances.",
             stacklevel=2,
         )
     model = _train(images, labels)
