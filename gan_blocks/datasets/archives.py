@@ -89,7 +89,12 @@ def _unpack(stream: Any, stack: contextlib.ExitStack) -> IO[bytes]:
                 f"the archive has more than {_ARCHIVE_LIMIT} bytes when it is "
                 "unpacked: unpack it and pass the folder"
             )
-        file.write(chunk)
+        try:
+            file.write(chunk)
+        except OSError as error:
+            raise ValueError(
+                f"no room to unpack it in {tempfile.gettempdir()}: {error}"
+            ) from error
     file.seek(0)
     return file
 

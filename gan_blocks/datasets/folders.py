@@ -60,6 +60,8 @@ def _select(groups, split, report):
             f"`split` must be one of {known}, or several joined by '+'. "
             f"Received: split={split!r} for source={report.source}"
         )
+    splits = "+".join(sorted(filter(None, groups)))
+    report.notes.append(f"The folders are splits. split={splits!r} reads all.")
     chosen = {}
     for key, group in groups.items():
         if key in wanted:

@@ -7,6 +7,7 @@ import itertools
 import numbers
 import os
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -31,7 +32,7 @@ _COMPARED = 256 * 1024**2  # bytes
 
 
 def load(
-    source: np.ndarray | PathLike,
+    source: np.ndarray | PathLike | Sequence[PathLike],
     image_size: int | tuple[int, int],
     channels: int = 3,
     split: str = "train",
@@ -50,15 +51,23 @@ def load(
     Supported sources:
 
     - A folder of images (AVIF, BMP, GIF, JPEG, JPEG 2000, PNG, PPM, TGA, TIFF,
-      WebP) at any depth, or a `.zip` archive of such a folder.
-    - MNIST's idx files, compressed or not: one of them or their folder.
+      WebP) at any depth, or a zip or tar archive of such a folder. The content
+      of a file decides whether it is an image. HEIC needs the package
+      `pillow-heif`.
+    - A list of paths, or a pattern such as `"pictures/*.jpg"`.
+    - MNIST's or EMNIST's idx files, compressed or not: one of them, or their
+      folder or archive.
     - A NumPy array, or a `.npy` or `.npz` file, of shape
       `(number, height, width)`, `(number, height, width, channels)`, or
       `(number, pixels)` for square images. The arrays of an `.npz` file are
       named `x_train` or `train_images` (for the split `"train"` also `images`).
+    - A folder or archive of `.npy` files, with one or more images each.
     - `"tfds:NAME"`: a dataset of TFDS (TensorFlow Datasets), for example
       `"tfds:mnist"` or `"tfds:celeb_a:2.1.0"`, or the folder of a prepared
       TFDS dataset.
+
+    Hidden files, links to folders, and the folders of training runs are not
+    read.
 
     Images are sorted by path. Each image is cropped around its center to the
     aspect ratio of `image_size`, and resized with a Lanczos filter. Unreadable
@@ -79,9 +88,9 @@ def load(
       is read.
 
     Labels are the names of the folders that hold the images, sorted and
-    numbered from 0; or MNIST's files of labels; the array `y_train`,
-    `train_labels` or `labels` of an `.npz` file; or the `ClassLabel` of a TFDS
-    dataset. Other sources have no labels.
+    numbered from 0; or those in a `dataset.json` of StyleGAN; MNIST's files of
+    labels; the array `y_train`, `train_labels` or `labels` of an `.npz` file;
+    or the `ClassLabel` of a TFDS dataset. Other sources have no labels.
 
     All images are decoded before training, so that training itself reads only
     pixels. An array of more than 4 GiB is stored in a temporary file instead
@@ -94,8 +103,10 @@ def load(
             which is alpha or any other data, such as infrared. Images without
             a fourth channel get 255. Defaults to 3.
         split: `"train"` or `"test"` for MNIST's files and `.npz` files, or any
-            TFDS split such as `"train[:10%]"`. Other sources have no splits
-            and accept only `"train"`. Defaults to `"train"`.
+            TFDS split such as `"train[:10%]"`. If a folder or archive of images
+            has folders such as `train`, `test` and `validation`, also several
+            of them: `"train+test"`. Other sources accept only `"train"`.
+            Defaults to `"train"`.
         crop: Part of each image to keep. `"center"` is the largest possible
             part around the center. `"top"` keeps the top of tall images, where
             heads are. `"pad"` keeps the whole image and adds borders in the

@@ -21,7 +21,7 @@ from gan_blocks.datasets import (
     listing,
     tfds,
 )
-from gan_blocks.datasets.errors import SOURCES, escape
+from gan_blocks.datasets.errors import SOURCES, escape, reading
 from gan_blocks.datasets.report import Report
 from gan_blocks.datasets.source_files import DiskFile
 
@@ -65,10 +65,9 @@ def find(
         return Source(*tfds.find_images(builder, split, report), report)
     if not others and path.is_file() and arrays.idx_set(path.name):
         folders.check_no_split(split, report)
-        # The labels are in a file beside it.
-        files = {
-            file.name: DiskFile(str(file)) for file in path.parent.iterdir()
-        }
+        with reading(report.source, "idx file"):  # Labels are beside it.
+            beside = sorted(path.parent.iterdir())
+        files = {file.name: DiskFile(str(file)) for file in beside}
         return Source(*_read_idx(files, path.name, report), report)
     files = listing.list_files(source, stack, report)
     return Source(*_find_in(files, split, stack, report), report)
