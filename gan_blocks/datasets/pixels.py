@@ -301,7 +301,7 @@ def _add_bytes(pixels, image, target):
         pixels.hardly_visible = transparency.is_hardly_visible(
             pixels.array, pixels.layers[..., -1:]
         )
-    elif pixels.array.max() <= 1:
+    elif pixels.array.item(0) <= 1 and pixels.array.max() <= 1:
         extrema: Any = flat.getextrema()
         pixels.is_binary = np.max(extrema) == 1
         if pixels.is_binary:

@@ -21,7 +21,9 @@ _MODES = {
     "P": "palette",
     "PA": "palette with transparency",
     "RGB": "color",
+    "RGB;16": "16-bit color",
     "RGBA": "color with transparency",
+    "RGBA;16": "16-bit color with a fourth channel",
     "YCbCr": "color",
 }
 
