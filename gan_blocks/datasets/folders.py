@@ -53,7 +53,7 @@ def _select(groups, split, report):
     if groups.keys() == {None}:
         check_no_split(split, report)
         return groups[None]
-    wanted = {labels.split_of(word) for word in split.split("+")}
+    wanted = {labels.SPLITS.get(word) for word in split.split("+")}
     if not wanted <= groups.keys() - {None}:
         known = ", ".join(repr(key) for key in groups if key)
         raise ValueError(

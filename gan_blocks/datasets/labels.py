@@ -12,7 +12,7 @@ from gan_blocks.datasets.errors import escape, reading
 from gan_blocks.datasets.report import Report
 from gan_blocks.datasets.source_files import File
 
-_SPLITS = {
+SPLITS = {
     "train": "train",
     "training": "train",
     "test": "test",
@@ -27,7 +27,7 @@ _SPLITS = {
 def split_of(folder: str) -> str | None:
     """Returns the split in a folder such as "train" or "test_set"."""
     words = re.findall("[a-z]+", folder.lower())
-    found = {_SPLITS[word] for word in words if word in _SPLITS}
+    found = {SPLITS[word] for word in words if word in SPLITS}
     return found.pop() if len(found) == 1 else None
 
 
@@ -53,8 +53,19 @@ def group_by_split(
             rest = path[:level] + path[level + (split is not None) :]
             groups.setdefault(split, {})[name] = "/".join(rest)
         if len({*groups} - {None}) > 1 and (level == top or None not in groups):
+            for split, group in groups.items():
+                _remove_repetition(group, split, level)
             return groups
     return {None: {name: name for name in names}}
+
+
+def _remove_repetition(group, split, level):
+    """Removes a second folder of the split, as in `train/train/cats/1.png`."""
+    paths = {name: rest.split("/") for name, rest in group.items()}
+    common = os.path.commonprefix([path[:-1] for path in paths.values()])
+    if split and len(common) > level and split_of(common[level]) == split:
+        for name, path in paths.items():
+            group[name] = "/".join(path[:level] + path[level + 1 :])
 
 
 def read_labels(

@@ -212,8 +212,9 @@ def test_folders_of_splits_are_read_one_at_a_time(train, test, tmp_path):
     assert sorted(both.sum((1, 2, 3))) == sorted(
         [*images.sum((1, 2, 3)), *rest.sum((1, 2, 3))]
     )
-    with pytest.raises(ValueError, match="`split` must be one of.*'train'"):
-        load(tmp_path, split="unknown")
+    for unknown in ("unknown", "train[:10%]", ""):
+        with pytest.raises(ValueError, match="`split` must be one of.*'train'"):
+            load(tmp_path, split=unknown)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 import gzip
 import json
+import warnings
 
 import numpy as np
 import pytest
@@ -226,6 +227,34 @@ def test_splits_above_the_classes_are_not_labels(wrapped, tmp_path):
         assert report.class_names == ["0", "1", "7"]
     _, labels = datasets.load(tmp_path, 8, split="train+test", labels=True)
     assert sorted(labels) == [0] * 3 + [1] * 5 + [2] * 5
+
+
+def test_a_repeated_folder_of_a_split_is_not_a_class(tmp_path):
+    names = [
+        f"{split}/{split}/{label}/1.png"
+        for split in ("seg_train", "seg_test")
+        for label in ("forest", "sea")
+    ]
+    write_folder(tmp_path, {name: picture(i) for i, name in enumerate(names)})
+    for split in ("train", "test", "test+train"):
+        with warnings.catch_warnings(action="ignore"):
+            _, labels, report = datasets.load(
+                tmp_path, 8, split=split, labels=True, report=True
+            )
+        assert report.class_names == ["forest", "sea"]
+        assert labels.tolist() in ([0, 1], [0, 1, 0, 1])
+
+
+def test_a_class_may_have_the_name_of_a_split(tmp_path):
+    names = [
+        f"{split}/{label}/1.png"
+        for split in ("train", "test")
+        for label in ("car", "train")
+    ]
+    write_folder(tmp_path, {name: picture(i) for i, name in enumerate(names)})
+    with pytest.warns(UserWarning, match="2 images of the split 'test'"):
+        _, labels, report = datasets.load(tmp_path, 8, labels=True, report=True)
+    assert report.class_names == ["car", "train"] and labels.tolist() == [0, 1]
 
 
 def test_a_split_without_folders_of_classes_has_no_labels(tmp_path):
