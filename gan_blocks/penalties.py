@@ -30,9 +30,10 @@ class Penalty(Configurable):
         interval: Lazy regularization: the `GAN` computes the penalty only in
             every `interval`-th step, and multiplies it by `interval`. R1 with
             an interval of 16 takes little time (Karras et al., 2020, section
-            3.1, https://arxiv.org/abs/1912.04958). A direct call ignores the
-            interval. Use 1 for penalties that draw random numbers. Defaults
-            to 1.
+            3.1, https://arxiv.org/abs/1912.04958). With an interval above 1,
+            the penalty changes no variables, such as the statistics of batch
+            normalization, so it cannot draw random numbers. A direct call
+            ignores the interval. Defaults to 1.
 
     Call arguments:
         discriminator: Keras model from images to logits.

@@ -98,6 +98,9 @@ def _stateless(update, optimizer_variables):
     return step
 
 
+COMPILES_EACH_SHAPE = True  # XLA has no dynamic shapes.
+
+
 def compiled_inference(function):
     return jax.jit(function, static_argnums=2)
 

@@ -43,6 +43,9 @@ def training_step(update):
 evaluation_step = training_step
 
 
+COMPILES_EACH_SHAPE = False
+
+
 def compiled_inference(function):
     return tf.function(function, reduce_retracing=True)
 

@@ -70,6 +70,9 @@ def training_step(update):
 evaluation_step = training_step
 
 
+COMPILES_EACH_SHAPE = False
+
+
 def compiled_inference(function):
     return torch.no_grad()(function)
 

@@ -20,10 +20,16 @@ def create_averages(owner, network):
             autocast=False,
             name=f"average_{weight.path.replace('/', '_')}",
         )
-        # A copy: two variables must not share a buffer on JAX.
-        average.assign(ops.copy(weight))
         averages.append(average)
+    copy_weights(averages, network)
     return averages
+
+
+def copy_weights(averages, network) -> None:
+    """Makes the averages equal to the weights."""
+    # A copy: two variables must not share a buffer on JAX.
+    for average, weight in zip(averages, network.weights, strict=True):
+        average.assign(ops.copy(weight))
 
 
 def update_averages(averages, network, momentum: float, step: Tensor) -> None:

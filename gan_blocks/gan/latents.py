@@ -49,10 +49,15 @@ def draw_latents_in_step(
 def as_latents(latents: Any, shape: tuple[int, ...]) -> np.ndarray:
     """Returns latents as a NumPy array; checks their shape."""
     latents = keras.ops.convert_to_numpy(latents)
-    if latents.shape[1:] != shape:
+    if (
+        latents.shape[1:] != shape
+        or latents.size == 0
+        or latents.dtype.kind not in "fiu"
+    ):
         raise ValueError(
-            f"`latents` must have the shape {('number', *shape)}. Received: "
-            f"latents of shape {latents.shape}"
+            f"`latents` must be numbers of shape {('number', *shape)}, with a "
+            f"number of at least 1. Received: latents of shape {latents.shape} "
+            f"and dtype {latents.dtype}"
         )
     return latents
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
@@ -12,8 +13,17 @@ from keras import ops
 from gan_blocks import backend, gradients, losses, replicas
 from gan_blocks._checks import check_positive_integer
 from gan_blocks._steps import remaining_fits, steps_done
-from gan_blocks._types import Tensor
-from gan_blocks.gan import averages, checks, data, logs, seeds, step
+from gan_blocks._types import PathLike, Tensor
+from gan_blocks.gan import (
+    averages,
+    checks,
+    data,
+    logs,
+    ranges,
+    seeds,
+    step,
+)
+from gan_blocks.gan.data import INVALID_LABELS
 from gan_blocks.gan.labels import labels_to_generate, with_labels
 from gan_blocks.gan.latents import (
     as_latents,
@@ -21,7 +31,12 @@ from gan_blocks.gan.latents import (
     draw_latents_in_step,
     latent_path,
 )
-from gan_blocks.gan.optimizers import OptimizerPair, build_optimizer
+from gan_blocks.gan.optimizers import (
+    OptimizerPair,
+    build_optimizer,
+    exclude_from_weight_decay,
+    positions_without_decay,
+)
 
 
 @keras.saving.register_keras_serializable(package="gan_blocks")
@@ -144,6 +159,10 @@ class GAN(keras.Model):
             )
         if num_classes is not None:
             check_positive_integer("num_classes", num_classes)
+        if not isinstance(seed, numbers.Integral | None):
+            raise ValueError(
+                f"`seed` must be an integer, or `None`. Received: seed={seed!r}"
+            )
         self.latent_shape, self.image_shape = checks.matching_shapes(
             generator, discriminator, conditional=num_classes is not None
         )
@@ -152,16 +171,23 @@ class GAN(keras.Model):
         self.latent_distribution = latent_distribution
         self.ema_momentum = ema_momentum
         self.num_classes = num_classes
-        self.seed = seed
+        self.seed = seed if seed is None else int(seed)
         self.generator_averages = []
         if ema_momentum is not None:
             self.generator_averages = averages.create_averages(self, generator)
-        self.noise = keras.random.SeedGenerator(seed)
+        # Until the first step, the average is the generator itself.
+        self._average_is_generator = ema_momentum is not None
+        self._steps_when_loaded = 0
+        self.noise = seeds.random_generator(seed)
         # Evaluation has its own noise, so that it does not change training.
-        self.evaluation_noise = keras.random.SeedGenerator(seed)
+        self.evaluation_noise = seeds.random_generator(seed)
         self._penalties = []
         self._penalty_noise = []
-        self._observers = list(_observers(discriminator))
+        self._observers = [
+            layer
+            for layer in discriminator._flatten_layers()
+            if hasattr(layer, "observe")
+        ]
         self._compiled_generator = gradients.compiled_inference(
             self._run_generator
         )
@@ -205,7 +231,7 @@ class GAN(keras.Model):
         )
         check_positive_integer("discriminator_steps", discriminator_steps)
         penalties = checks.list_of_penalties(penalty)
-        self.loss = losses.get(loss)
+        self.loss = checks.adversarial_loss(loss, self._observers)
         self.discriminator_steps = discriminator_steps
         self._penalties = penalties
         # As an attribute of the model, Keras tracks their state.
@@ -215,7 +241,11 @@ class GAN(keras.Model):
             if getattr(penalty, "seed_generator", None) is not None
         ]
         self._log_names = logs.names(self._threshold, bool(penalties))
-        self.means = logs.Means([*self._log_names, *checks.EXTREMES])
+        names = [*self._log_names, *ranges.EXTREMES]
+        if self.num_classes is not None:
+            names.append(INVALID_LABELS)
+        self.means = logs.Means(names)
+        steps = self._step_count()
         super().compile(
             optimizer=OptimizerPair(
                 build_optimizer(self.generator, g_optimizer),
@@ -225,6 +255,15 @@ class GAN(keras.Model):
             **kwargs,
         )
         self._compile_kwargs = kwargs
+        # The data and the moving average continue at the step of the GAN.
+        self.optimizer.iterations.assign(steps)
+        self.optimizer.check_variables(self.generator, self.discriminator)
+
+    def make_train_function(self, force=False):
+        self.optimizer.check_variables(self.generator, self.discriminator)
+        self._copy_generator_to_average()
+        self._set_average_is_generator(False)
+        return super().make_train_function(force)
 
     @property
     def _threshold(self):
@@ -302,24 +341,29 @@ class GAN(keras.Model):
         assert gan.optimizer.iterations == 12
         ```
         """
-        if not self.compiled:
-            raise ValueError(
-                "The GAN must be compiled before `fit`. Example: gan.compile("
-                "keras.optimizers.Adam(2e-4, 0.5), "
-                'keras.optimizers.Adam(2e-4, 0.5), loss="non_saturating")'
-            )
+        x, y = self._prepare("fit", x, y, batch_size=batch_size, **kwargs)
+        if kwargs.get("validation_data") is not None:
+            parts = data.as_tuple(kwargs["validation_data"])
+            parts = parts if len(parts) <= 3 else [parts]
+            kwargs["validation_data"] = self._prepare("fit", *parts)
         replicas.broadcast([*self.variables, *self.optimizer.variables])
-        callbacks = checks.with_range_check(callbacks, self)
-        fit = super().fit
-        if not hasattr(x, "from_step"):
+        with backend.keep_values(self) as added:
+            added += [ranges.RangeCheck(), data.DataCheck()]
+            callbacks = data.with_callbacks(callbacks, added, self)
+            options = {"verbose": verbose, "callbacks": callbacks, **kwargs}
+            if hasattr(x, "from_step"):
+                return self._fit_from_step(x, y, epochs, resume, **options)
             if resume:
                 raise ValueError(
                     "`resume=True` needs data that can start at any step, such "
                     "as `datasets.batches(...)`. Received: x of type "
                     f"{type(x).__name__}"
                 )
-            return fit(x, y, batch_size, epochs, verbose, callbacks, **kwargs)
-        steps_per_epoch = kwargs.pop("steps_per_epoch", None) or len(x)
+            self._check_steps(kwargs.get("steps_per_epoch"))
+            return super().fit(x, y, batch_size, epochs, **options)
+
+    def _fit_from_step(self, x, y, epochs, resume, **options):
+        steps_per_epoch = options.pop("steps_per_epoch", None) or len(x)
         parts = [{"epochs": epochs, "steps_per_epoch": steps_per_epoch}]
         if resume:
             parts = remaining_fits(self, epochs, steps_per_epoch)
@@ -327,20 +371,94 @@ class GAN(keras.Model):
         history.set_model(self)
         history.on_train_begin()
         for part in parts:
-            part_history = fit(
-                x.from_step(steps_done(self)),
-                verbose=verbose,
-                callbacks=callbacks,
-                **{**kwargs, "shuffle": False, **part},
+            self._check_steps(part["steps_per_epoch"])
+            batches = x.from_step(steps_done(self))
+            batches, y = self._prepare("fit", batches, y)
+            part_history = super().fit(
+                batches, y, **{**options, "shuffle": False, **part}
             )
             history.epoch += part_history.epoch
             for name, values in part_history.history.items():
                 history.history.setdefault(name, []).extend(values)
         return history
 
+    def evaluate(
+        self,
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = None,
+        verbose: str | int = "auto",
+        sample_weight: None = None,
+        steps: int | None = None,
+        callbacks: Any = None,
+        **kwargs: Any,
+    ) -> Any:
+        if not kwargs.get("_use_cached_eval_dataset"):  # `fit` checked it.
+            x, y = self._prepare(
+                "evaluate", x, y, sample_weight, batch_size=batch_size
+            )
+        with backend.keep_values(self) as added:
+            callbacks = data.with_callbacks(callbacks, added, self)
+            result = super().evaluate(
+                x, y, batch_size, verbose, None, steps, callbacks, **kwargs
+            )
+        data.check_means(self.means.result(), self.num_classes)
+        return result
+
+    def predict(
+        self,
+        x: Any,
+        batch_size: int | None = None,
+        verbose: str | int = "auto",
+        steps: int | None = None,
+        callbacks: Any = None,
+    ) -> Any:
+        if batch_size is not None:
+            check_positive_integer("batch_size", batch_size)
+        with backend.keep_values(self) as added:
+            callbacks = data.with_callbacks(callbacks, added, self)
+            return super().predict(x, batch_size, verbose, steps, callbacks)
+
+    def train_on_batch(self, x, y=None, *args, **kwargs):
+        x, y = self._prepare("train_on_batch", x, y, **kwargs)
+        return super().train_on_batch(x, y, *args, **kwargs)
+
+    def test_on_batch(self, x, y=None, *args, **kwargs):
+        x, y = self._prepare("test_on_batch", x, y, **kwargs)
+        return super().test_on_batch(x, y, *args, **kwargs)
+
+    def _check_steps(self, steps_per_epoch):
+        if steps_per_epoch and steps_per_epoch % self.steps_per_execution:
+            raise ValueError(
+                "`steps_per_execution` of `compile` must divide the number of "
+                "steps in an epoch. Received: steps_per_execution="
+                f"{self.steps_per_execution} and {steps_per_epoch} steps"
+            )
+
+    def _prepare(self, method, x, y=None, sample_weight=None, **arguments):
+        """Checks the data and the arguments of a method of Keras."""
+        if not self.compiled:
+            raise ValueError(
+                f"The GAN must be compiled before `{method}`. Example: "
+                "gan.compile(keras.optimizers.Adam(2e-4, 0.5), "
+                'keras.optimizers.Adam(2e-4, 0.5), loss="non_saturating")'
+            )
+        for name, value in {
+            "sample_weight": sample_weight,
+            **arguments,
+        }.items():
+            if name in ("sample_weight", "class_weight") and value is not None:
+                raise ValueError(
+                    f"A `GAN` takes no `{name}`, because all images count "
+                    f"equally. Received: {name} of type {type(value).__name__}"
+                )
+        if arguments.get("batch_size") is not None:
+            check_positive_integer("batch_size", arguments["batch_size"])
+        return data.prepare(x, y, self.image_shape, self.num_classes)
+
     @backend.training_step
     def train_step(self, data):
-        real_images, labels = self._images_and_labels(data)
+        real_images, labels, invalid = self._images_and_labels(data)
         generator = with_labels(self.generator, labels)
         discriminator = with_labels(self.discriminator, labels)
         g_optimizer, d_optimizer = self.optimizer.optimizers
@@ -393,14 +511,15 @@ class GAN(keras.Model):
             {
                 **logs.mean(batch_logs),
                 "g_loss": g_loss,
-                **checks.extremes(real_images),
+                **ranges.extremes(real_images),
+                INVALID_LABELS: invalid,
             }
         )
         return replicas.as_reducible_logs(self.get_metrics_result())
 
     @backend.evaluation_step
     def test_step(self, data):
-        real_images, labels = self._images_and_labels(data)
+        real_images, labels, invalid = self._images_and_labels(data)
         latents = self._latents_like(real_images, self.evaluation_noise)
         fake_images = self._run_inference(
             latents if labels is None else [latents, labels]
@@ -417,16 +536,14 @@ class GAN(keras.Model):
             d_loss=self.loss.discriminator(real_logits, fake_logits),
             g_loss=self.loss.generator(real_logits, fake_logits),
         )
-        self.means.update_state(batch_logs)
+        self.means.update_state({**batch_logs, INVALID_LABELS: invalid})
         means = self.means.result()
         return replicas.as_reducible_logs(
             {name: means[name] for name in batch_logs}
         )
 
     def _images_and_labels(self, batch):
-        return data.images_and_labels(
-            batch, self.image_shape, self.num_classes is not None
-        )
+        return data.images_and_labels(batch, self.image_shape, self.num_classes)
 
     def _latents_like(self, images, seed_generator):
         return draw_latents_in_step(
@@ -484,20 +601,26 @@ class GAN(keras.Model):
         Raises:
             ValueError: If not exactly one of `num_images` and `latents` is
                 given, if the latents do not have the input shape of the
-                generator, or if the labels are not classes.
+                generator, if the labels are not classes, or if a number is out
+                of range.
         """
         if (num_images is None) == (latents is None):
             raise ValueError(
                 "Exactly one of `num_images` and `latents` must be given. "
                 f"Received: num_images={num_images}, latents={latents}"
             )
-        number = len(latents) if num_images is None else num_images
-        fill = -number % batch_size if batch_statistics else 0
+        check_positive_integer("batch_size", batch_size)
         if latents is None:
-            latents = self.sample_latents(number + fill, seed)
+            check_positive_integer("num_images", num_images)
         else:
             latents = as_latents(latents, self.latent_shape)
-            others = self.sample_latents(fill, seed=0) if fill else latents[:0]
+        number = num_images if latents is None else len(latents)
+        filled = batch_statistics or backend.COMPILES_EACH_SHAPE
+        fill = -number % batch_size if filled else 0
+        if latents is None:
+            latents = self.sample_latents(number + fill, seed)
+        elif fill:
+            others = self.sample_latents(fill, seed=0)
             latents = np.concatenate([latents, others])
         labels = labels_to_generate(labels, number, self.num_classes, fill)
         backend.sync_variables(self)
@@ -556,6 +679,16 @@ class GAN(keras.Model):
         for variable, value in zip(generator.variables, values, strict=True):
             variable.assign(value)
         return generator
+
+    def export(self, filepath: PathLike, *args: Any, **kwargs: Any) -> None:
+        try:
+            self.averaged_generator().export(str(filepath), *args, **kwargs)
+        except Exception as error:  # Keras converts with other packages.
+            raise ValueError(
+                "`export` exports `averaged_generator()`, which Keras could "
+                f"not do on {keras.backend.backend()}. Try another `format`, "
+                f"or another backend. Received: {error}"
+            ) from error
 
     def sample_latents(
         self, number: int, seed: int | None = None
@@ -631,9 +764,21 @@ class GAN(keras.Model):
         return latent_path(latents, steps, closed, self.latent_distribution)
 
     def _inference_variables(self):
+        if self._average_is_generator:
+            return self.generator.variables
         return averages.averaged_variables(
             self.generator_averages, self.generator
         )
+
+    def _copy_generator_to_average(self):
+        if self._average_is_generator:
+            averages.copy_weights(self.generator_averages, self.generator)
+
+    def _set_average_is_generator(self, value):
+        if value != self._average_is_generator:
+            self._average_is_generator = value
+            # They were compiled for the other value.
+            self.test_function = self.predict_function = None
 
     def _run_inference(self, inputs):
         """Runs the (averaged) generator in inference mode."""
@@ -676,38 +821,58 @@ class GAN(keras.Model):
         if not self.compiled:
             return {}
         generator_optimizer, discriminator_optimizer = self.optimizer.optimizers
-        return keras.saving.serialize_keras_object(
-            {
-                "generator_optimizer": generator_optimizer,
-                "discriminator_optimizer": discriminator_optimizer,
-                "loss": self.loss,
-                "discriminator_steps": self.discriminator_steps,
-                "penalty": list(self._penalties),
-                **self._compile_kwargs,
-            }
-        )
+        config = {
+            "generator_optimizer": generator_optimizer,
+            "discriminator_optimizer": discriminator_optimizer,
+            "loss": self.loss,
+            "discriminator_steps": self.discriminator_steps,
+            "penalty": list(self._penalties),
+            **self._compile_kwargs,
+        }
+        positions = [*map(positions_without_decay, self.optimizer.optimizers)]
+        if any(positions):
+            config["positions_without_decay"] = positions
+        return keras.saving.serialize_keras_object(config)
 
     def compile_from_config(self, config):
-        self.compile(**keras.saving.deserialize_keras_object(config))
+        config = keras.saving.deserialize_keras_object(config)
+        for positions, optimizer, network in zip(
+            config.pop("positions_without_decay", ()),
+            (config["generator_optimizer"], config["discriminator_optimizer"]),
+            (self.generator, self.discriminator),
+            strict=False,
+        ):
+            exclude_from_weight_decay(optimizer, network, positions)
+        self.compile(**config)
 
     def save_own_variables(self, store):
+        self._copy_generator_to_average()
         super().save_own_variables(store)
         seeds.store(store, self._seed_states())
+        store["steps"] = np.asarray(self._step_count())
 
     def load_own_variables(self, store):
-        super().load_own_variables(seeds.restore(store, self._seed_states()))
+        store = seeds.restore(store, self._seed_states())
+        # Version 0.1.0 did not save the number of steps.
+        steps = int(np.asarray(store.pop("steps", -1)))
+        self._steps_when_loaded = max(steps, 0)
+        # The file or this GAN may be without a moving average.
+        has_average = bool(store and self.generator_averages)
+        if has_average:
+            super().load_own_variables(store)
+        self._set_average_is_generator(
+            bool(self.generator_averages) and (steps == 0 or not has_average)
+        )
+
+    def set_weights(self, weights):
+        super().set_weights(weights)
+        self._set_average_is_generator(False)
+
+    def _step_count(self):
+        return steps_done(self) if self.compiled else self._steps_when_loaded
 
     def _seed_states(self):
         return seeds.states(
             (self.generator, self.discriminator),
             (self.noise, self.evaluation_noise, *self._penalty_noise),
         )
-
-
-def _observers(network):
-    """Yields the layers that observe the logits of the real images."""
-    for layer in getattr(network, "layers", ()):
-        if hasattr(layer, "observe"):
-            yield layer
-        elif isinstance(layer, keras.Model):
-            yield from _observers(layer)

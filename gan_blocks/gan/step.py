@@ -13,6 +13,7 @@ import keras
 from keras import ops
 
 from gan_blocks import gradients
+from gan_blocks.backend.scope import NestedScope
 
 
 def generate_images(generator, latents):
@@ -49,9 +50,10 @@ def discriminator_step(
         d_loss = loss.discriminator(real_logits, fake_logits)
         sum_of_penalties = ops.zeros_like(d_loss)
         for penalty in penalties:
-            sum_of_penalties += _penalty_at(
+            value = _penalty_at(
                 step_number, penalty, discriminator, real_images, fake_images
             )
+            sum_of_penalties += ops.cast(value, d_loss.dtype)
         results = d_loss, sum_of_penalties, real_logits, fake_logits
         return d_loss + sum_of_penalties, results
 
@@ -98,6 +100,14 @@ def _penalty_at(step_number, penalty, discriminator, real_images, fake_images):
         result = interval * penalty(discriminator, real_images, fake_images)
         return ops.cast(result, "float32")
 
+    def value_without_updates():
+        with NestedScope():  # On JAX, a branch must not assign variables.
+            return value()
+
     if interval == 1:
         return value()
-    return ops.cond(step_number % interval == 0, value, lambda: ops.zeros(()))
+    return ops.cond(
+        step_number % interval == 0,
+        value_without_updates,
+        lambda: ops.zeros((), "float32"),
+    )

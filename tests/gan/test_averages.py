@@ -1,3 +1,4 @@
+import keras
 import numpy as np
 import pytest
 from keras import ops
@@ -48,3 +49,142 @@ def test_the_average_does_not_change_the_training():
         gans.values(plain.trainable_variables),
         gans.values(averaged.trainable_variables),
     )
+
+
+def averaged_gan():
+    return gans.compiled(gans.small_gan(ema_momentum=0.99))
+
+
+def train(gan, steps=12):
+    gan.fit(gans.images(8 * steps), batch_size=8, verbose=0)
+
+
+def ways_to_generate(gan, latents):
+    """Returns images of all methods that use the average."""
+    return [
+        gan.generate(latents=latents),
+        ops.convert_to_numpy(gan(latents)),
+        gan.predict(latents, verbose=0),
+        ops.convert_to_numpy(gan.averaged_generator()(latents)),
+    ]
+
+
+def assert_shows(gan, generator):
+    latents = gan.sample_latents(3, seed=0)
+    expected = ops.convert_to_numpy(generator(latents))
+    for found in ways_to_generate(gan, latents):
+        np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("by", ["load_weights", "set_weights"])
+def test_before_the_first_step_the_average_is_the_generator(tmp_path, by):
+    pretrained = gans.generator()
+    gan = averaged_gan()
+    gan.predict(gan.sample_latents(3), verbose=0)  # It is compiled now.
+    if by == "load_weights":
+        pretrained.save_weights(tmp_path / "generator.weights.h5")
+        gan.generator.load_weights(tmp_path / "generator.weights.h5")
+    else:
+        gan.generator.set_weights(pretrained.get_weights())
+    assert_shows(gan, pretrained)
+    gan.save(tmp_path / "gan.keras")
+    loaded = keras.saving.load_model(tmp_path / "gan.keras")
+    assert_shows(loaded, pretrained)
+    loaded.generator.set_weights(gans.generator().get_weights())
+    assert_shows(loaded, loaded.generator)
+    # The average starts with these weights.
+    train(gan, steps=1)
+    momentum = 2 / 11
+    expected = [
+        momentum * old + (1 - momentum) * new
+        for old, new in zip(
+            gans.values(pretrained.weights),
+            gans.values(gan.generator.weights),
+            strict=True,
+        )
+    ]
+    found = gans.values(gan.generator_averages)
+    gans.assert_close(expected, found, rtol=1e-4, atol=1e-6)
+
+
+def test_evaluate_uses_the_generator_before_and_the_average_after_training():
+    gan = averaged_gan()
+    gan.compile("adam", "adam", loss="hinge")
+    gan.evaluate(gans.images(), verbose=0)  # It is compiled now.
+    train(gan)
+    averaged = gan.averaged_generator()
+    plain = gans.compiled(gans.small_gan(), loss="hinge")
+    plain.generator.set_weights(averaged.get_weights())
+    plain.discriminator.set_weights(gan.discriminator.get_weights())
+    for one in (gan, plain):
+        one.evaluation_noise.state.assign([1, 2])
+    results = [one.evaluate(gans.images(), verbose=0) for one in (gan, plain)]
+    np.testing.assert_allclose(*results, rtol=1e-4)
+
+
+@pytest.mark.parametrize("by", ["compile", "load", "load without compile"])
+def test_the_average_survives_a_second_compile(tmp_path, by):
+    gan = averaged_gan()
+    train(gan, steps=60)
+    if by != "compile":
+        gan.save(tmp_path / "gan.keras")
+        compiled = by == "load"
+        gan = keras.saving.load_model(tmp_path / "gan.keras", compile=compiled)
+    before = gan.generate(3, seed=0)
+    gans.compiled(gan)
+    np.testing.assert_array_equal(gan.generate(3, seed=0), before)
+    assert int(gan.optimizer.iterations) == 60
+    expected = gans.values(gan.generator_averages)
+    for step in range(61, 73):
+        train(gan, steps=1)
+        momentum = (1 + step) / (10 + step)
+        for i, weight in enumerate(gans.values(gan.generator.weights)):
+            expected[i] = momentum * expected[i] + (1 - momentum) * weight
+    found = gans.values(gan.generator_averages)
+    gans.assert_close(expected, found, rtol=1e-3, atol=1e-5)
+
+
+def test_a_loaded_gan_shows_the_saved_average(tmp_path):
+    gan = averaged_gan()
+    train(gan)
+    averaged = gan.averaged_generator()
+    gan.save(tmp_path / "gan.keras")
+    gan.save_weights(tmp_path / "gan.weights.h5")
+    path = tmp_path / "gan.keras"
+    assert_shows(keras.saving.load_model(path), averaged)
+    assert_shows(keras.saving.load_model(path, compile=False), averaged)
+    by_weights = averaged_gan()
+    by_weights.predict(gan.sample_latents(3), verbose=0)  # Compiled now.
+    by_weights.load_weights(tmp_path / "gan.weights.h5")
+    assert_shows(by_weights, averaged)
+    copied = gans.small_gan(ema_momentum=0.9)
+    copied.set_weights(gan.get_weights())
+    assert_shows(copied, averaged)
+
+
+def test_load_weights_works_with_the_average_switched_on_or_off(tmp_path):
+    averaged = averaged_gan()
+    plain = gans.compiled()
+    for gan in (averaged, plain):
+        train(gan)
+    path = tmp_path / "gan.weights.h5"
+    averaged.save_weights(path)
+    off = gans.compiled()
+    off.load_weights(path)
+    assert_shows(off, averaged.generator)
+    plain.save_weights(path)
+    on = averaged_gan()
+    on.load_weights(path)
+    assert_shows(on, plain.generator)
+    train(on, steps=1)
+    momentum = (1 + 13) / (10 + 13)
+    expected = [
+        momentum * old + (1 - momentum) * new
+        for old, new in zip(
+            gans.values(plain.generator.weights),
+            gans.values(on.generator.weights),
+            strict=True,
+        )
+    ]
+    found = gans.values(on.generator_averages)
+    gans.assert_close(expected, found, rtol=1e-4, atol=1e-6)

@@ -31,10 +31,26 @@ def test_float16_uses_loss_scaling_and_skips_a_step_that_overflows():
     assert isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
     before = gans.values(gan.discriminator.trainable_variables)
     scale = float(ops.convert_to_numpy(optimizer.dynamic_scale))
-    with np.errstate(all="ignore"):
-        gan.fit(gans.images() * np.nan, batch_size=32, verbose=0)
+    images = gans.dataset(gans.images() * np.nan, 32)
+    with np.errstate(all="ignore"), pytest.warns(UserWarning, match="NaN"):
+        gan.fit(images, shuffle=False, verbose=0)
     gans.assert_same(before, gans.values(gan.discriminator.trainable_variables))
     assert float(ops.convert_to_numpy(optimizer.dynamic_scale)) == scale / 2
+
+
+# JAX computes in float32 unless jax_enable_x64 is set, and says so.
+@pytest.mark.filterwarnings("ignore:.*float64:UserWarning")
+@pytest.mark.parametrize("interval", [1, 2])
+def test_float64_trains_with_penalties(interval):
+    keras.config.set_floatx("float64")
+    keras.config.set_dtype_policy("float64")
+    gan = gans.compiled(
+        penalty=[penalties.R1(interval=interval), penalties.GradientPenalty()],
+        run_eagerly=True,
+    )
+    before = gans.values(gan.trainable_variables)
+    gan.fit(gans.images(16), batch_size=8, verbose=0)
+    gans.assert_changed(before, gans.values(gan.trainable_variables))
 
 
 def test_loss_scaling_does_not_change_the_step():

@@ -89,8 +89,8 @@ def test_loading_restores_all_arguments(tmp_path):
 def test_loading_restores_the_loss_scale_of_float16(tmp_path):
     keras.config.set_dtype_policy("mixed_float16")
     gan = compiled()
-    with np.errstate(all="ignore"):
-        gan.fit(gans.images() * np.nan, batch_size=8, verbose=0)
+    with np.errstate(all="ignore"), pytest.warns(UserWarning, match="NaN"):
+        train(gan, data=gans.dataset(gans.images() * np.nan), epochs=1)
     gan.save(tmp_path / "gan.keras")
     keras.config.set_dtype_policy("float32")
     again = keras.saving.load_model(tmp_path / "gan.keras")
@@ -190,6 +190,26 @@ def test_a_lambda_penalty_is_loaded_only_with_safe_mode_off(tmp_path):
     again = keras.saving.load_model(tmp_path / "gan.keras", safe_mode=False)
     with pytest.warns(UserWarning, match="includes a `lambda`"):
         assert again.get_compile_config()["penalty"]
+
+
+@pytest.mark.every_backend
+@pytest.mark.parametrize("policy", ["float32", "mixed_float16"])
+def test_variables_excluded_from_weight_decay_stay_excluded(tmp_path, policy):
+    keras.config.set_dtype_policy(policy)
+    gan = build()
+    options = {"learning_rate": 0.1, "weight_decay": 0.5}
+    optimizers = [keras.optimizers.AdamW(**options) for _ in range(2)]
+    optimizers[0].exclude_from_weight_decay(var_names=["bias", "kernel"])
+    optimizers[1].exclude_from_weight_decay(gan.discriminator.weights[:1])
+    gan.compile(*optimizers, run_eagerly=True)
+    train(gan, epochs=1)
+    for _ in range(2):
+        gan.save(tmp_path / "gan.keras")
+        again = keras.saving.load_model(tmp_path / "gan.keras")
+        train(gan, epochs=1)
+        train(again, epochs=1)
+        gans.assert_same_state(gan, again)
+        gan = again
 
 
 class Unregistered(penalties.Penalty):

@@ -73,6 +73,13 @@ def images(number=32, seed=0):
     return random.uniform(-1, 1, (number, 4, 4, 1)).astype("float32")
 
 
+def dataset(images, batch_size=8):
+    """Returns a `tf.data.Dataset`, whose values are not checked before use."""
+    from tensorflow.data import Dataset
+
+    return Dataset.from_tensor_slices(images).batch(batch_size)
+
+
 def values(variables):
     return [ops.convert_to_numpy(v).copy() for v in variables]
 
