@@ -113,7 +113,7 @@ def _warn_of_masks(names, report):
         report.warnings.append(
             f"{len(masks):,} files look like masks or labels of other images, "
             f"such as {escape(masks[0])}. If they are, pass the folder of the "
-            "images only."
+            "images, or a list of their paths."
         )
 
 
