@@ -82,8 +82,9 @@ def _add_train(parser: Parser) -> None:
     # The defaults depend on the pictures, and on the run that is resumed.
     size = "size in pixels, 64 or HEIGHTxWIDTH such as 64x96 (default: 64)"
     parser.add("image_size", size, kind=_image_size, metavar="SIZE")
-    channels = "1 for gray pictures, 3 for color (default: 3)"
-    parser.add("channels", channels, kind=int, choices=(1, 3))
+    text = "1 for gray pictures, 3 for color, 4 for color and transparency"
+    text += " (default: 3)"
+    parser.add("channels", text, kind=int, choices=(1, 3, 4))
     parser.add(
         "classes",
         "learn the class of each picture, which is the name of its folder or "
@@ -100,6 +101,12 @@ def _add_train(parser: Parser) -> None:
     parser.add("min_size", text, kind=at_least(1))
     text = "nearest for pixel art (default: lanczos)"
     parser.add("resample", text, choices=("lanczos", "nearest"))
+    text = (
+        "color of transparent pixels; drop ignores the transparency (default: "
+        "auto)"
+    )
+    alphas = ("auto", "white", "black", "gray", "drop")
+    parser.add("alpha", text, choices=alphas)
     parser.add(
         "base_filters",
         "filters of the discriminator's first layer; all other layers scale "

@@ -70,7 +70,7 @@ def load_features(path: str | None) -> Any:
 
 def load_options(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the settings of a run that are arguments of `datasets.load`."""
-    names = {"crop", "min_size", "resample"} & set(settings)
+    names = {"alpha", "crop", "min_size", "resample"} & set(settings)
     return {name: settings[name] for name in names}
 
 

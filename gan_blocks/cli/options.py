@@ -137,8 +137,7 @@ class Parser(argparse.ArgumentParser):
         self.add_argument(
             "--accept-new-data",
             action="store_true",
-            help="with --resume: continue although the pictures are not those "
-            "of the run any more",
+            help="with --resume: continue although the pictures have changed",
         )
         self.add(
             "devices",

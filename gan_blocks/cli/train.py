@@ -34,8 +34,9 @@ def train(
         devices: Names of devices, see `Run`. Defaults to `None`.
         accept_new_data: If True, the pictures of a resumed run may have
             changed. Defaults to False.
-        **chosen: `image_size`, `channels`, `classes`, `crop`, `min_size`,
-            `resample` and fields of the plan. `None` stands for the default.
+        **chosen: `image_size`, `channels`, `classes`, `alpha`, `crop`,
+            `min_size`, `resample` and fields of the plan. `None` stands for
+            the default.
     """
     if output is None and pictures is not None:
         output = _default_output(pictures)

@@ -52,6 +52,22 @@ def test_a_resumed_run_ends_like_one_that_was_never_stopped(pictures, tmp_path):
     assert histories[0] == histories[1]
 
 
+def test_pictures_can_be_transparent_or_on_a_color(tmp_path):
+    random = np.random.default_rng(0)
+    for index in range(4):
+        pixels = random.integers(0, 256, (8, 8, 4), "uint8")
+        pixels[:, :4, 3] = 0
+        Image.fromarray(pixels).save(tmp_path / f"{index}.png")
+    words = ("--image-size", 8, "--base-filters", 4, "--epochs", 1)
+    words = (*words, "--batch-size", 4)
+    for option in (("--channels", 4), ("--alpha", "black")):
+        run = runs.RunFolder(tmp_path / option[0])
+        command("train", tmp_path, *words, *option, "--output", run.path)
+        with Image.open(run.real_images) as grid:
+            corner = grid.getpixel((3, 3))
+        assert corner[3:] == (0,) or corner == (0, 0, 0)
+
+
 @pytest.mark.filterwarnings("ignore:The Frechet distance")
 def test_pictures_are_cropped_as_wanted(tmp_path, capsys):
     for index in range(4):
