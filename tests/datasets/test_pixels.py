@@ -16,6 +16,7 @@ from support.image_sources import (
 )
 
 from gan_blocks import datasets
+from gan_blocks.datasets import pixels, stacking
 
 
 def load(tmp_path, contents, size=8, **options):
@@ -550,6 +551,19 @@ def test_an_srgb_profile_changes_no_pixel(tmp_path):
     np.testing.assert_array_equal(found, array)
 
 
+def test_one_image_is_converted_to_srgb_on_white():
+    ramp = np.arange(0, 256, 4, dtype="uint8").reshape(8, 8)
+    gray = Image.fromarray(ramp.astype("uint16") * 16)
+    found = np.asarray(pixels.to_rgb(gray))
+    np.testing.assert_allclose(found[..., 0], ramp / 252 * 255, atol=0.51)
+    found = np.asarray(pixels.to_rgb(icon(RED)))[np.newaxis]
+    assert shape_of_icons(found, RED, (255, 255, 255))
+    image = Image.fromarray(ramp).convert("RGB")
+    assert (np.asarray(pixels.to_rgb(image))[..., 0] == ramp).all()
+    image.info["icc_profile"] = gamma_profile(1.4)
+    assert (np.asarray(pixels.to_rgb(image))[2:7] > ramp[2:7, :, None]).all()
+
+
 # Sizes
 
 
@@ -620,6 +634,18 @@ def test_invalid_options_are_named(name, value):
 
 
 # The whole set
+
+
+def test_sets_above_the_memory_limit_are_decided_in_the_same_way(
+    tmp_path, monkeypatch
+):
+    contents = [png(x) for x in SATELLITE]
+    contents += [encode(icon((255, 255, 255))), encode(plain(RED))]
+    expected, _ = load(tmp_path, contents)
+    monkeypatch.setattr(stacking, "_MEMORY_LIMIT", 100)
+    found, _ = load(tmp_path, contents)
+    assert isinstance(found, np.memmap)
+    np.testing.assert_array_equal(found, expected)
 
 
 def test_the_report_describes_the_images(tmp_path):
