@@ -8,6 +8,7 @@ from gan_blocks.callbacks.pictures import ImageGrid
 from gan_blocks.callbacks.progress import ProgressLine
 from gan_blocks.callbacks.quality import QualityMonitor
 from gan_blocks.callbacks.signals import StopOnSignal
+from gan_blocks.runs import latest_checkpoint
 
 __all__ = [
     "EpochCheckpoint",
@@ -18,4 +19,5 @@ __all__ = [
     "StopOnDivergence",
     "StopOnSignal",
     "WarnOnTrouble",
+    "latest_checkpoint",
 ]

@@ -1,22 +1,31 @@
-"""Checks of the networks, the arguments of `compile` and the data."""
+"""Checks of the networks and of the arguments of `compile`."""
 
-import warnings
+import inspect
 from typing import Any
 
 import keras
-from keras import ops
+import numpy as np
+
+from gan_blocks import losses
+from gan_blocks.gan import ranges
 
 _COMPILE_ARGUMENTS = ("jit_compile", "run_eagerly", "steps_per_execution")
-_RANGE_TOLERANCE = 1e-3  # Rounding may exceed [-1, 1] or [0, 1] by this much.
 
 
 def matching_shapes(generator, discriminator, conditional=False):
-    """Checks that two networks fit each other.
+    """Checks that two networks fit each other, can be trained and be saved.
 
     Returns:
         The shapes of a latent and of an image, without the batch axis.
     """
     latent_shape = _input_shape(generator, "generator", conditional)
+    if None in latent_shape:
+        raise ValueError(
+            "The latents must have a known shape, because training draws them. "
+            "Give the input of the generator all its sizes, for example "
+            "`keras.Input((4, 4, 8))`. Received: a generator of latents of "
+            f"shape {latent_shape}"
+        )
     image_shape = _output_shape(
         generator, latent_shape, "generator", conditional
     )
@@ -36,23 +45,77 @@ def matching_shapes(generator, discriminator, conditional=False):
             "patches (batch, height, width, 1). Received: a discriminator "
             f"with outputs of shape {('batch', *logits_shape)}"
         )
-    activation = _output_activation(discriminator)
-    if activation in (keras.activations.sigmoid, keras.activations.softmax):
+    _check_logits(discriminator, image_shape, conditional)
+    _check_shared_variables(generator, discriminator)
+    for name, network in (
+        ("generator", generator),
+        ("discriminator", discriminator),
+    ):
+        _check_regularizers(name, network)
+        _check_config(name, network)
+    return latent_shape, image_shape
+
+
+def _check_logits(discriminator, image_shape, conditional):
+    if None in image_shape:
+        return  # No image can be drawn.
+    extremes = ranges.probe(discriminator, image_shape, conditional)
+    if np.min(extremes) >= 0 and 0 < np.max(extremes) <= 1:
         raise ValueError(
             "The discriminator must return logits. Remove its last activation, "
-            "because the losses apply it. Received: a discriminator that ends "
-            f"in {activation.__name__}"
+            "because the losses apply it. Received: a discriminator whose "
+            "outputs stay in [0, 1], even with large weights of both signs"
         )
-    for name, network in zip(
-        ("generator", "discriminator"), (generator, discriminator), strict=True
-    ):
-        if network.losses:
-            raise ValueError(
-                "Regularizers inside the networks have no effect in a GAN. Use "
-                "`weight_decay` of the optimizer, or a penalty. Received: a "
-                f"{name} with {len(network.losses)} regularization losses"
-            )
-    return latent_shape, image_shape
+
+
+def _check_shared_variables(generator, discriminator):
+    of_generator = {id(variable) for variable in generator.variables}
+    shared = [v.path for v in discriminator.variables if id(v) in of_generator]
+    if shared:
+        raise ValueError(
+            "The generator and the discriminator must not share a layer, "
+            "because each of them has its own optimizer. Received: networks "
+            f"that share the variables {shared}"
+        )
+
+
+def _check_regularizers(name, network):
+    regularized = [
+        layer.name
+        for layer in network._flatten_layers()
+        if layer.activity_regularizer is not None
+    ]
+    if network.losses or regularized:
+        raise ValueError(
+            "Regularizers inside the networks have no effect in a GAN. Use "
+            "`weight_decay` of the optimizer, or a penalty. Received: a "
+            f"{name} with {len(network.losses)} regularization losses, and "
+            f"with activity regularizers in the layers {regularized}"
+        )
+
+
+def _check_config(name, layer):
+    """Checks that Keras can create a layer from its configuration."""
+    by_arguments = layer.from_config.__func__ in (
+        keras.Layer.from_config.__func__,
+        keras.Model.from_config.__func__,
+    )
+    try:
+        config = layer.get_config()
+        if by_arguments and "layers" not in config:
+            inspect.signature(type(layer)).bind(**config)
+    except (NotImplementedError, TypeError) as error:
+        reason = " ".join(str(error).partition("Example")[0].split())
+        raise ValueError(
+            f"`{name}` could not be loaded after it is saved, because Keras "
+            f"cannot create `{type(layer).__name__}` from its `get_config()`. "
+            "Let its constructor accept `**kwargs` and pass them to "
+            "`super().__init__`, and let `get_config` return the other "
+            f"arguments. Received: {reason}"
+        ) from error
+    if "layers" in config:
+        for inner in layer.layers:
+            _check_config(name, inner)
 
 
 def _input_shape(network, name, conditional):
@@ -64,6 +127,8 @@ def _input_shape(network, name, conditional):
             f"`{name}` must be built. Call it once, or begin it with "
             f"`keras.Input`. Received: {network}"
         )
+    if isinstance(shape, list) and isinstance(shape[0], int | None):
+        shape = tuple(shape)  # A loaded model has lists in place of tuples.
     if conditional:
         if not isinstance(shape, list) or len(shape) != 2 or len(shape[1]) != 1:
             raise ValueError(
@@ -101,19 +166,6 @@ def compatible(shape, other):
     )
 
 
-def _output_activation(network):
-    """Returns the last activation of a Functional or Sequential model."""
-    if not hasattr(network, "outputs"):
-        return None
-    for layer in reversed(network.layers):
-        if hasattr(layer, "outputs"):
-            return _output_activation(layer)
-        activation = keras.activations.get(getattr(layer, "activation", None))
-        if layer.weights or activation is not keras.activations.linear:
-            return activation
-    return None
-
-
 def two_optimizers(generator_optimizer, discriminator_optimizer, kwargs):
     """Returns both optimizers; checks the other arguments of `compile` too."""
     if generator_optimizer is None or discriminator_optimizer is None:
@@ -145,6 +197,21 @@ def two_optimizers(generator_optimizer, discriminator_optimizer, kwargs):
     return optimizers
 
 
+def adversarial_loss(loss, observers):
+    """Returns the argument `loss` of `compile` as an object."""
+    loss = losses.get(loss)
+    _check_stateless("loss", loss)
+    if observers and getattr(loss, "decision_threshold", None) is None:
+        names = [type(layer).__name__ for layer in observers]
+        raise ValueError(
+            f"The layers {names} of the discriminator observe whether logits "
+            "are above the `decision_threshold` of the loss. Use a loss that "
+            'has one, such as "non_saturating" or "hinge". Received: '
+            f"loss={loss} without a threshold"
+        )
+    return loss
+
+
 def list_of_penalties(penalty) -> list[Any]:
     """Returns the argument `penalty` of `compile` as a list."""
     if penalty is None:
@@ -155,68 +222,39 @@ def list_of_penalties(penalty) -> list[Any]:
             "`penalty` must be a `Penalty`, a function, or a list of these. "
             f"Received: penalty={penalty}"
         )
+    for one in penalties:
+        _check_stateless("penalty", one)
+        interval = getattr(one, "interval", 1)
+        if interval > 1 and getattr(one, "seed_generator", None) is not None:
+            raise ValueError(
+                "`interval` must be 1 for a penalty that draws random numbers, "
+                "because they would repeat. Received: a penalty "
+                f"{type(one).__name__} with interval={interval}"
+            )
     return list(penalties)
 
 
-# The range of the real images. Only the training step sees data of every kind,
-# so it logs the extremes, and a callback checks them.
-
-EXTREMES = ("lowest", "highest")
-
-
-def with_range_check(callbacks, model):
-    """Adds a `RangeCheck` to the callbacks of `fit`."""
-    check = RangeCheck()
-    if isinstance(callbacks, keras.callbacks.CallbackList):
-        if not any(isinstance(one, RangeCheck) for one in callbacks.callbacks):
-            check.set_model(model)
-            callbacks.callbacks.append(check)
-        return callbacks
-    if not isinstance(callbacks, (list, tuple)):
-        callbacks = [] if callbacks is None else [callbacks]
-    return [*callbacks, check]
-
-
-def extremes(images):
-    """Returns the lowest and the highest value of images, by name."""
-    return dict(zip(EXTREMES, (ops.min(images), ops.max(images)), strict=True))
-
-
-class RangeCheck(keras.callbacks.Callback):
-    """Warns after the first batch if the generator's range is too small."""
-
-    def on_train_begin(self, logs=None):
-        self.checked = False
-
-    def on_train_batch_begin(self, batch, logs=None):
-        # Not at the end of a batch: Keras would wait for the logs.
-        if batch > 0:
-            self._check()
-
-    def on_epoch_end(self, epoch, logs=None):
-        self._check()
-
-    def _check(self):
-        if self.checked:
-            return
-        self.checked = True
-        activation: Any = _output_activation(self.model.generator)
-        if activation is keras.activations.tanh:
-            low, high = -1.0, 1.0
-        elif activation is keras.activations.sigmoid:
-            low, high = 0.0, 1.0
-        else:
-            return
-        means = self.model.means.result()
-        lowest, highest = (
-            float(ops.convert_to_numpy(means[name])) for name in EXTREMES
+def _check_stateless(name, value):
+    """Checks that a loss or a penalty holds no variables."""
+    held = {
+        attribute: keras.tree.flatten(content)
+        for attribute, content in getattr(value, "__dict__", {}).items()
+        if (name, attribute) != ("penalty", "seed_generator")
+    }
+    held = [
+        attribute
+        for attribute, parts in held.items()
+        if any(
+            isinstance(part, keras.random.SeedGenerator)
+            or hasattr(part, "assign")
+            or getattr(part, "variables", None)
+            for part in parts
         )
-        if lowest < low - _RANGE_TOLERANCE or highest > high + _RANGE_TOLERANCE:
-            warnings.warn(
-                f"The real images range from {lowest:g} to {highest:g}, but "
-                f"the last activation of the generator, {activation.__name__}, "
-                f"ranges from {low:g} to {high:g}. Scale the images to that "
-                "range. For example, `images / 127.5 - 1` scales 0..255 to "
-                "[-1, 1].",
-                stacklevel=2,
-            )
+    ]
+    if held:
+        raise ValueError(
+            f"`{name}` must not hold variables, because a GAN neither trains "
+            "nor saves them. Store constants as Python numbers. Put a state "
+            "that changes into a layer of the discriminator. Received: "
+            f"{name}={value} with variables in the attributes {held}"
+        )

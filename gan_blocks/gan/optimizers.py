@@ -20,6 +20,27 @@ def build_optimizer(
     return optimizer
 
 
+def positions_without_decay(optimizer: keras.optimizers.Optimizer) -> list[int]:
+    """Returns which variables `exclude_from_weight_decay` has excluded.
+
+    Keras does not save them.
+    """
+    optimizer = getattr(optimizer, "inner_optimizer", optimizer)
+    variables = enumerate(optimizer._trainable_variables)
+    return [i for i, v in variables if not optimizer._use_weight_decay(v)]
+
+
+def exclude_from_weight_decay(
+    optimizer: keras.optimizers.Optimizer,
+    network: keras.Model,
+    positions: list[int],
+) -> None:
+    """Excludes the variables of a network at these positions."""
+    optimizer = getattr(optimizer, "inner_optimizer", optimizer)
+    variables = network.trainable_variables
+    optimizer.exclude_from_weight_decay([variables[i] for i in positions])
+
+
 class OptimizerPair(keras.optimizers.Optimizer):
     """The generator's optimizer and the discriminator's optimizer.
 
@@ -62,6 +83,23 @@ class OptimizerPair(keras.optimizers.Optimizer):
             "`gan.optimizer.generator_optimizer` or "
             "`gan.optimizer.discriminator_optimizer`."
         )
+
+    def check_variables(self, *networks: keras.Model) -> None:
+        """Checks that the optimizers were built for what the networks train."""
+        for role, optimizer, network in zip(
+            ("generator", "discriminator"),
+            self.optimizers,
+            networks,
+            strict=True,
+        ):
+            built_for = [id(v) for v in optimizer._trainable_variables]
+            if built_for != [id(v) for v in network.trainable_variables]:
+                raise ValueError(
+                    f"The optimizer of the {role} was built for other weights "
+                    f"than the {role} trains now. Call `compile` with new "
+                    "optimizers after you change `trainable` of a layer, and "
+                    "do not use an optimizer in two models."
+                )
 
     def get_config(self):
         # For experiment trackers. `GAN` saves both optimizers itself.

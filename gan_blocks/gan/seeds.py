@@ -1,5 +1,13 @@
 """The state of random generators, which Keras does not save with a model."""
 
+import keras
+
+
+def random_generator(seed):
+    """Returns a random generator. Each backend accepts other seeds."""
+    seed = seed if seed is None else int(seed) % 2**31
+    return keras.random.SeedGenerator(seed)
+
 
 def states(networks, generators):
     """Returns the states of the random generators of networks and others."""

@@ -29,6 +29,9 @@ class FixedImages(keras.layers.Layer):
     def compute_output_shape(self, input_shape):
         return (input_shape[0], *self.images.shape[1:])
 
+    def get_config(self):
+        return {"images": self.images}
+
 
 def make_images(number=16, scale=1.0, seed=0):
     random = np.random.default_rng(seed)

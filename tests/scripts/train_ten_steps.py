@@ -33,6 +33,9 @@ class LatentsOfStep(keras.layers.Layer):
     def compute_output_shape(self, input_shape):
         return input_shape
 
+    def get_config(self):
+        return {"table": self.table}
+
     def call(self, latents):
         return ops.take(self.table, self.current_step(), axis=0)
 
