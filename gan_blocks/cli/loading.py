@@ -85,8 +85,8 @@ def load_pictures(source: str, image_size: Any, **options: Any) -> Any:
             "tfds:NAME."
         )
     except (ValueError, OSError, ImportError) as error:
-        message = shorten(error).replace("`source`", "The source")
-        fail(f"{source}: {message}")
+        message = shorten(error).replace("`source`", "the source")
+        fail(f"{source}: {message[0].upper()}{message[1:]}")
 
 
 def choose_labels(
