@@ -84,8 +84,8 @@ def load(
     - All other ranges, such as those of medical and satellite images with 12
       or 16 bits, become [0, 255]. The lowest and the highest value of the whole
       set define the range.
-    - Of a file with several pages or frames, the first one that is not blank
-      is read.
+    - A file with several pages or frames gives one image: the first page or
+      frame that is not blank.
 
     Labels are the names of the folders that hold the images, sorted and
     numbered from 0; or those in a `dataset.json` of StyleGAN; MNIST's files of

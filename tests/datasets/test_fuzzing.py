@@ -30,8 +30,9 @@ import hypothesis  # noqa: E402
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 from hypothesis import strategies as st  # noqa: E402
-from PIL import Image  # noqa: E402
+from PIL import Image, ImageCms  # noqa: E402
 from support.bad_files import npy, tarred, zipped  # noqa: E402
+from support.deep_files import png, tiff  # noqa: E402
 from support.image_sources import encode, encode_idx, noise  # noqa: E402
 
 from gan_blocks import datasets, faces  # noqa: E402
@@ -62,6 +63,14 @@ def valid_images():
     yield encode(color.quantize(), "BMP")
     yield encode(color, "PPM")
     yield b"P3 3 1 255 1 2 3 4 5 6 7 8 9 "
+    deep = IMAGES.reshape(9, 9, 3).astype("uint16") * 99
+    yield png(deep)
+    yield png(deep[..., [0, 1, 2, 0]])
+    for options in ({"order": ">"}, {"deflate": True}, {"planar": True}):
+        yield tiff(deep[..., [0, 1, 2, 0]], extra=(1,), **options)
+    yield tiff(deep[..., :1] * 0, deep[..., :1].astype("float32"))
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
+    yield encode(color, "PNG", icc_profile=profile.tobytes())
     yield encode(color.convert("RGBA"), "TGA", compression="tga_rle")
     for format in ("AVIF", "JPEG2000"):
         if format in Image.SAVE:
