@@ -345,11 +345,11 @@ class Run(runs.RunFolder):
         before = {name: saved.get(name) for name in data}
         changed = trained and before not in (data, dict.fromkeys(data))
         if changed and not self._accept_new_data:
-            change = f"has {output.plural(len(images), 'picture')} now"
+            change = f"now has {len(images):,}"
             if before["pictures"] == len(images):
-                change = "has the same number of other pictures or labels now"
+                change = "has as many, but the pictures or labels are different"
             output.fail(
-                f"The run was trained on {before['pictures']:,} pictures, and "
+                f"The run was trained on {before['pictures']:,} pictures. "
                 f"{self.data} {change}. Restore the pictures, or train on the "
                 f"new ones: {self._resume_command} --accept-new-data"
             )

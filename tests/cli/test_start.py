@@ -329,8 +329,8 @@ def test_damaged_settings_are_reported_in_one_line(tmp_path, text, capsys):
 @pytest.mark.parametrize(
     ("pictures", "message"),
     [
-        (IMAGES[:39], "on 40 pictures, and sample has 39 pictures now"),
-        (IMAGES[::-1], "sample has the same number of other pictures"),
+        (IMAGES[:39], "on 40 pictures. sample now has 39. Restore"),
+        (IMAGES[::-1], "sample has as many, but the pictures"),
     ],
 )
 def test_a_run_is_resumed_with_other_data_only_if_that_is_accepted(
