@@ -406,8 +406,8 @@ class AdaptiveAugment(_Augment):
         signs = ops.cast(ops.sign(logits), "float32")
         count = ops.shape(logits)[0]
         signs = ops.sum(ops.mean(ops.reshape(signs, (count, -1)), axis=1))
-        batch = ops.stack([signs, ops.cast(count, "float32"), ops.ones(())])
-        observed = self.observed.value + batch
+        batch = [signs, ops.cast(count, "float32"), ops.ones((), "float32")]
+        observed = self.observed.value + ops.stack(batch)
         signs, images, batches = ops.unstack(observed)
         complete = batches >= self.interval
         change = ops.sign(signs / images - self.target)

@@ -374,7 +374,7 @@ def fit(gan, logit=None):
     """Trains two steps, after setting the last bias to `logit`."""
     if logit is not None:
         gan.discriminator.layers[-1].bias.assign([logit])
-    images = random_images(32, 8, 8, 1)
+    images = 2 * random_images(32, 8, 8, 1) - 1
     return gan.fit(images, batch_size=16, shuffle=False, verbose=0).history
 
 
