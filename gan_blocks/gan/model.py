@@ -298,8 +298,8 @@ class GAN(keras.Model):
     ) -> keras.callbacks.History:
         """Trains on real images.
 
-        Warns after the first batch if the images are outside of the range of
-        the generator's last activation.
+        Warns after the first batch if the images have another range than the
+        outputs of the generator.
 
         Args:
             x: Real images, or with `num_classes` images and labels: see the

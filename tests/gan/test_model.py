@@ -79,9 +79,12 @@ def test_fit_takes_one_callback_or_a_callback_list(kind):
         callbacks = keras.callbacks.CallbackList(
             [count], add_history=True, model=gan
         )
+        before = list(callbacks.callbacks)
     with pytest.warns(UserWarning, match="Scale the images"):
         gan.fit(gans.images() * 9, batch_size=8, verbose=0, callbacks=callbacks)
     assert count.batches == 4
+    if kind == "CallbackList":
+        assert callbacks.callbacks == before
 
 
 class Batches(keras.utils.PyDataset):
@@ -124,8 +127,8 @@ def test_fit_evaluates_validation_data():
 class Subclassed(keras.Model):
     """A model whose shapes Keras does not know before it is built."""
 
-    def __init__(self):
-        super().__init__()
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
         self.inner = gans.generator()
 
     def call(self, inputs):
@@ -167,15 +170,41 @@ class Witness(keras.layers.Layer):
         self.seen.assign(self.seen + ops.sum(real_logits))
 
 
-@pytest.mark.parametrize(
-    ("loss", "threshold"), [("hinge", 0.0), ("least_squares", 0.5)]
-)
-def test_an_observing_layer_gets_the_logits_of_real_images_once_per_step(
-    loss, threshold
-):
-    inner = keras.Sequential(
+class Inner(keras.layers.Layer):
+    """A layer with a layer that observes the logits."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.layers = [Witness(), keras.layers.Dense(1)]
+
+    def build(self, shape):
+        for layer in self.layers:
+            layer.build(shape)
+
+    def call(self, images):
+        for layer in self.layers:
+            images = layer(images)
+        return images
+
+
+def inner_model():
+    return keras.Sequential(
         [keras.Input((1,)), Witness(), keras.layers.Dense(1)]
     )
+
+
+@pytest.mark.parametrize(
+    ("loss", "threshold", "inner"),
+    [
+        ("hinge", 0.0, inner_model),
+        ("least_squares", 0.5, inner_model),
+        ("hinge", 0.0, Inner),
+    ],
+)
+def test_an_observing_layer_gets_the_logits_of_real_images_once_per_step(
+    loss, threshold, inner
+):
+    inner = inner()
     discriminator = keras.Sequential([keras.Input((1,)), inner])
     generator = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
     gan = GAN(generator, discriminator, seed=0)
@@ -186,3 +215,20 @@ def test_an_observing_layer_gets_the_logits_of_real_images_once_per_step(
     seen = float(ops.convert_to_numpy(inner.layers[0].seen))
     expected = 2 * (logits.sum() - threshold * 4)
     assert seen == pytest.approx(expected, rel=1e-5, abs=1e-5)
+
+
+@pytest.mark.parametrize("penalty", [None, penalties.R1()])
+@pytest.mark.parametrize(
+    "frozen", [["generator"], ["discriminator"], ["generator", "discriminator"]]
+)
+def test_a_frozen_network_does_not_change(frozen, penalty):
+    gan = GAN(gans.generator(None), gans.discriminator(None), seed=0)
+    for name in frozen:
+        getattr(gan, name).trainable = False
+    gans.compiled(gan, penalty=penalty, run_eagerly=True)
+    for name in ("generator", "discriminator"):
+        network = getattr(gan, name)
+        before = gans.values(network.weights)
+        gan.fit(gans.images(8), verbose=0)
+        changed = gans.assert_same if name in frozen else gans.assert_changed
+        changed(before, gans.values(network.weights))
