@@ -184,7 +184,7 @@ def _read_slices(files, split, report):
     )
     # A file that holds several images is like a folder.
     names = [
-        name if count == 1 else f"{name}/{number}"
+        name if count == 1 else f"{name.removesuffix('.npy')}/{number}"
         for name, count in zip(files, counts, strict=True)
         for number in range(count)
     ]

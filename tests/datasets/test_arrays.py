@@ -168,7 +168,7 @@ def test_a_npy_file_for_each_class_is_read(tmp_path, shape):
     expected = np.concatenate([noise(3, *shape), noise(2, *shape, seed=1)])
     np.testing.assert_array_equal(images, expected.reshape(5, 28, 28, 1))
     assert labels.tolist() == [0, 0, 0, 1, 1]
-    assert report.class_names == ["cat.npy", "dog.npy"]
+    assert report.class_names == ["cat", "dog"]
 
 
 def test_npy_files_of_several_shapes_raise_an_error(tmp_path):
