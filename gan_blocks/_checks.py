@@ -21,3 +21,18 @@ def check_positive_integer(name: str, value: object, minimum: int = 1) -> None:
         raise ValueError(
             f"`{name}` must be {wanted}. Received: {name}={value!r}"
         )
+
+
+def as_seed(seed: object) -> int | None:
+    """Returns a seed that all random generators accept, or `None`.
+
+    Each backend of Keras accepts other seeds. Here every integer is a seed.
+    Only its last 31 bits count.
+    """
+    if seed is None:
+        return None
+    if not isinstance(seed, numbers.Integral):
+        raise ValueError(
+            f"`seed` must be an integer, or `None`. Received: seed={seed!r}"
+        )
+    return int(seed) % 2**31

@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 from gan_blocks import gradients
-from gan_blocks._checks import check_positive_integer
+from gan_blocks._checks import as_seed, check_positive_integer
 from gan_blocks._configurable import Configurable
 from gan_blocks._types import Tensor
 
@@ -198,7 +198,7 @@ class GradientPenalty(Penalty):
     def __init__(self, weight: float = 10.0, seed: int | None = None) -> None:
         super().__init__(weight)
         self.seed = seed
-        self.seed_generator = keras.random.SeedGenerator(seed)
+        self.seed_generator = keras.random.SeedGenerator(as_seed(seed))
 
     def __call__(
         self,

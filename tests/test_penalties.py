@@ -225,6 +225,47 @@ def test_a_lazy_penalty_is_multiplied_by_its_interval():
     )
 
 
+class Drift(penalties.Penalty):
+    """Runs the discriminator in training, which changes its statistics."""
+
+    def __call__(self, discriminator, real_images, fake_images):
+        logits = discriminator(real_images, training=True)
+        return self.weight * ops.mean(ops.square(logits))
+
+
+@every_backend
+def test_a_lazy_penalty_of_ones_own_changes_no_statistics():
+    for interval in (1, 2):
+        penalty = Drift(0.1, interval=interval)
+        gan = gans.compiled(gans.small_gan(), rate=0.0, penalty=penalty)
+        before = gans.values(gan.discriminator.non_trainable_variables)
+        keras.utils.set_random_seed(0)
+        logs = gan.fit(gans.images(), batch_size=8, verbose=0).history
+        assert logs["penalty"][0] > 0
+        after = gans.values(gan.discriminator.non_trainable_variables)
+        if interval == 1:
+            with_penalty = after
+    assert len(before) == 2  # The mean and the variance.
+    gans.assert_changed(before, after)
+    gans.assert_changed(with_penalty, after)
+
+
+def test_a_lazy_penalty_cannot_draw_random_numbers():
+    penalty = Drift(0.1, interval=2)
+    penalty.seed_generator = keras.random.SeedGenerator(0)
+    with pytest.raises(ValueError, match="`interval` must be 1.*Drift"):
+        gans.compiled(penalty=penalty)
+
+
+@every_backend
+@pytest.mark.parametrize("seed", [-1, 2**31, 2**40, np.int64(3)])
+def test_every_integer_is_a_seed(seed):
+    penalty = penalties.GradientPenalty(seed=seed)
+    assert penalty.seed == seed
+    network = discriminator(None, "float32")
+    assert np.isfinite(number(penalty(network, images(0), images(1))))
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

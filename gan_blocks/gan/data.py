@@ -24,7 +24,7 @@ INVALID_LABELS = "invalid_labels"  # Their share of a batch, from 0 to 1.
 
 
 def prepare(
-    x: Any, y: Any, image_shape: tuple[int, ...], num_classes: int | None
+    x: Any, y: Any, image_shape: tuple[int, ...], num_classes: Any
 ) -> tuple[Any, Any]:
     """Checks the data of `fit` or `evaluate` before Keras reads it.
 
@@ -68,7 +68,7 @@ def _rank(tensor):
 
 
 def images_and_labels(
-    batch: Any, image_shape: tuple[int, ...], num_classes: int | None
+    batch: Any, image_shape: tuple[int, ...], num_classes: Any
 ) -> tuple[Tensor, Tensor | None, Tensor | float]:
     """Unpacks a batch in a step.
 
@@ -89,6 +89,8 @@ def images_and_labels(
 def _check_batch(batch, image_shape, num_classes):
     """Checks the types and shapes of a batch. Returns images and labels."""
     parts = tuple(part for part in as_tuple(batch) if part is not None)
+    images: Any
+    labels: Any
     images, labels = (*parts, None, None)[:2]
     wanted = 1 if num_classes is None else 2
     if len(parts) != wanted or isinstance(images, (list, tuple, dict)):

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 
 from gan_blocks import replicas
-from gan_blocks._checks import check_positive_integer
+from gan_blocks._checks import as_seed, check_positive_integer
 from gan_blocks._types import Tensor
 
 
@@ -15,7 +15,7 @@ def draw_latents(
     number: int, shape: tuple[int, ...], distribution: str, seed: int | None
 ) -> np.ndarray:
     """Draws latents with NumPy, so that they are equal on every backend."""
-    random = np.random.default_rng(seed)
+    random = np.random.default_rng(as_seed(seed))
     if distribution == "uniform":
         latents = random.uniform(-1.0, 1.0, (number, *shape))
     else:

@@ -67,8 +67,9 @@ class GAN(keras.Model):
             between 0 and 1. Each step updates the average, and `generate` and
             `call` use it. It includes the statistics of batch normalization.
             In step `n` the momentum is at most `(1 + n) / (10 + n)`, so that
-            short trainings do not show the initial weights. Defaults to
-            `None`: no average.
+            short trainings do not show the initial weights. Before the first
+            step, the average is the generator itself. Defaults to `None`: no
+            average.
         num_classes: Number of classes of a conditional GAN. The generator then
             takes `[latents, labels]` and the discriminator `[images, labels]`,
             with integer labels `(batch,)` from 0. Each step generates images
@@ -206,6 +207,9 @@ class GAN(keras.Model):
     ) -> None:
         """Configures the training.
 
+        A GAN that is compiled again keeps its number of steps, which
+        `optimizer.iterations` counts, and its moving average.
+
         Args:
             generator_optimizer: Keras optimizer, or its name. Required.
             discriminator_optimizer: Another Keras optimizer, or its name.
@@ -317,8 +321,12 @@ class GAN(keras.Model):
             **kwargs: As in `keras.Model.fit`.
 
         Raises:
-            ValueError: If the GAN is not compiled, or if `resume` is True and
-                `x` cannot start at any step.
+            ValueError: If the GAN is not compiled, if `resume` is True and
+                `x` cannot start at any step, or if the data is not suitable.
+                Arrays are checked in full before the first step. Labels in
+                other data are checked after the first batch and after each
+                epoch; until then, a label that is not a class counts as the
+                nearest class.
 
         Example:
 
@@ -610,11 +618,11 @@ class GAN(keras.Model):
                 f"Received: num_images={num_images}, latents={latents}"
             )
         check_positive_integer("batch_size", batch_size)
-        if latents is None:
-            check_positive_integer("num_images", num_images)
-        else:
+        if latents is not None:
             latents = as_latents(latents, self.latent_shape)
-        number = num_images if latents is None else len(latents)
+            num_images = len(latents)
+        check_positive_integer("num_images", num_images)
+        number: Any = num_images
         filled = batch_statistics or backend.COMPILES_EACH_SHAPE
         fill = -number % batch_size if filled else 0
         if latents is None:

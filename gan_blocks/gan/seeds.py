@@ -2,11 +2,12 @@
 
 import keras
 
+from gan_blocks._checks import as_seed
+
 
 def random_generator(seed):
-    """Returns a random generator. Each backend accepts other seeds."""
-    seed = seed if seed is None else int(seed) % 2**31
-    return keras.random.SeedGenerator(seed)
+    """Returns a random generator for any integer seed, or `None`."""
+    return keras.random.SeedGenerator(as_seed(seed))
 
 
 def states(networks, generators):

@@ -1,5 +1,7 @@
+import keras
 import numpy as np
 import pytest
+from keras import ops
 from support import gans
 
 pytestmark = pytest.mark.every_backend
@@ -64,8 +66,40 @@ def test_generate_and_evaluate_change_nothing():
         {"num_images": 3, "latents": np.zeros((3, 6))},
         {"latents": np.zeros((3, 7))},
         {"num_images": 0},
+        {"num_images": 2.5},
+        {"latents": np.zeros((0, 6))},
+        {"latents": np.full((3, 6), "a")},
+        {"latents": 3.0},
+        {"num_images": 3, "batch_size": 0},
+        {"num_images": 3, "seed": 2.5},
+        {"num_images": 3, "seed": "a"},
     ],
 )
 def test_generate_refuses_invalid_arguments(arguments):
-    with pytest.raises(ValueError, match="num_images|latents|number"):
+    name = list(arguments)[-1] if arguments else "num_images"
+    with pytest.raises(ValueError, match=f"`{name}`|`latents`"):
         gans.compiled().generate(**arguments)
+
+
+def test_numpy_integers_and_every_seed_are_accepted():
+    gan = gans.compiled()
+    expected = gan.generate(3, seed=5, batch_size=2)
+    found = gan.generate(np.int64(3), seed=np.uint8(5), batch_size=np.int32(2))
+    gans.assert_same([expected], [found])
+    seeds = [0, -1, 2**31 + 1, 2**40 + 2, np.int64(-3)]
+    latents = [gan.sample_latents(2, seed=seed).tobytes() for seed in seeds]
+    assert len(set(latents)) == len(seeds)
+
+
+def test_an_export_contains_the_averaged_generator(tmp_path):
+    gan = gans.compiled(gans.small_gan(ema_momentum=0.9))
+    gan.fit(gans.images(), batch_size=8, verbose=0)
+    latents = gan.sample_latents(3, seed=0)
+    if keras.backend.backend() != "tensorflow":
+        with pytest.raises(ValueError, match=r"averaged_generator\(\)"):
+            gan.export(tmp_path / "gan", format="no format")
+        return
+    gan.export(tmp_path / "gan", verbose=False)
+    exported = keras.layers.TFSMLayer(tmp_path / "gan", "serve")
+    images = ops.convert_to_numpy(exported(latents))
+    np.testing.assert_allclose(images, gan.generate(latents=latents), atol=1e-6)

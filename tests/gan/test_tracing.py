@@ -95,12 +95,17 @@ class CountingLayer(keras.layers.Layer):
         return inputs
 
 
-@tensorflow_only
-def test_images_are_generated_by_at_most_two_graphs():
+@pytest.mark.skipif(
+    keras.backend.backend() == "torch", reason="torch compiles nothing"
+)
+@pytest.mark.every_backend
+def test_images_are_generated_by_few_compiled_functions():
     count = CountingLayer()
     network = keras.Sequential([keras.Input((6,)), count, gans.generator()])
     gan = GAN(network, gans.discriminator())
     before = count.times
     for number in (5, 16, 70, 3, 128):
         gan.generate(number)
-    assert count.times - before <= 2
+    # JAX compiles for a single size of the batch.
+    expected = {"tensorflow": 2, "jax": 1}[keras.backend.backend()]
+    assert count.times - before <= expected
