@@ -136,20 +136,24 @@ def _with_ending(files, ending):
 
 def _choose_idx(names, split, report):
     """Returns the idx file with the images of a split."""
-    words = {"train": ("train",), "test": ("test", "t10k")}.get(split, ())
+    words = {"train": ("train",), "test": ("test", "t10k")}
+    if split not in words:
+        raise ValueError(
+            "`split` must be 'train' or 'test' for idx files. Received: "
+            f"split={split!r} for source={report.source}"
+        )
     found = {}  # The same file may be present twice, such as compressed.
     for name in names:
         stem = name.rpartition("/")[2]
-        if "images" in stem and any(word in stem for word in words):
+        if "images" in stem and any(word in stem for word in words[split]):
             found.setdefault(arrays.idx_set(name), name)
     if len(found) != 1:
-        held = [*found.values()] or [name for name in names if "images" in name]
+        held = ", ".join(map(escape, [*found.values()][:5] or names[:5]))
         raise ValueError(
-            "`split` must be 'train' or 'test', and `source` must hold one idx "
-            "file of images for it. Pass the path of a file, or a pattern for "
-            "the files of one data set, such as 'folder/emnist-letters-*'. "
-            f"Received: split={split!r} for source={report.source}, which "
-            f"holds {', '.join(map(escape, held[:3]))}"
+            f"`source` must hold one idx file of images for split={split!r}. "
+            f"Received: source={report.source}, which holds {held}. Pass the "
+            "path of one file, or a pattern for the files of one data set, "
+            "such as 'folder/emnist-letters-*'"
         )
     return found.popitem()[1]
 
