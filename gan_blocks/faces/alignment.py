@@ -1,7 +1,6 @@
 """Reads landmarks and crops an upright, centered face out of one image."""
 
 import math
-import pathlib
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -62,7 +61,7 @@ def read_landmarks(path: PathLike) -> np.ndarray:
         Exploit Shape and Texture Features,
         https://www.kaggle.com/datasets/crawford/cat-dataset
     """
-    return parse_landmarks(DiskFile(pathlib.Path(path)), str(path))
+    return parse_landmarks(DiskFile(str(path)), str(path))
 
 
 def parse_landmarks(file: File, name: str) -> np.ndarray:
