@@ -96,7 +96,7 @@ def _check_regularizers(name, network):
 
 def _check_config(name, layer):
     """Checks that Keras can create a layer from its configuration."""
-    by_arguments = layer.from_config.__func__ in (
+    by_arguments = getattr(layer.from_config, "__func__", None) in (
         keras.Layer.from_config.__func__,
         keras.Model.from_config.__func__,
     )
@@ -114,7 +114,7 @@ def _check_config(name, layer):
             f"arguments. Received: {reason}"
         ) from error
     if "layers" in config:
-        for inner in layer.layers:
+        for inner in getattr(layer, "layers", ()):
             _check_config(name, inner)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numbers
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
@@ -11,7 +10,7 @@ import numpy as np
 from keras import ops
 
 from gan_blocks import backend, gradients, losses, replicas
-from gan_blocks._checks import check_positive_integer
+from gan_blocks._checks import as_seed, check_positive_integer
 from gan_blocks._steps import remaining_fits, steps_done
 from gan_blocks._types import PathLike, Tensor
 from gan_blocks.gan import (
@@ -160,10 +159,6 @@ class GAN(keras.Model):
             )
         if num_classes is not None:
             check_positive_integer("num_classes", num_classes)
-        if not isinstance(seed, numbers.Integral | None):
-            raise ValueError(
-                f"`seed` must be an integer, or `None`. Received: seed={seed!r}"
-            )
         self.latent_shape, self.image_shape = checks.matching_shapes(
             generator, discriminator, conditional=num_classes is not None
         )
@@ -172,16 +167,16 @@ class GAN(keras.Model):
         self.latent_distribution = latent_distribution
         self.ema_momentum = ema_momentum
         self.num_classes = num_classes
-        self.seed = seed if seed is None else int(seed)
+        self.seed = as_seed(seed)
         self.generator_averages = []
         if ema_momentum is not None:
             self.generator_averages = averages.create_averages(self, generator)
         # Until the first step, the average is the generator itself.
         self._average_is_generator = ema_momentum is not None
         self._steps_when_loaded = 0
-        self.noise = seeds.random_generator(seed)
+        self.noise = keras.random.SeedGenerator(self.seed)
         # Evaluation has its own noise, so that it does not change training.
-        self.evaluation_noise = seeds.random_generator(seed)
+        self.evaluation_noise = keras.random.SeedGenerator(self.seed)
         self._penalties = []
         self._penalty_noise = []
         self._observers = [

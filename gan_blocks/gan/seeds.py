@@ -1,14 +1,5 @@
 """The state of random generators, which Keras does not save with a model."""
 
-import keras
-
-from gan_blocks._checks import as_seed
-
-
-def random_generator(seed):
-    """Returns a random generator for any integer seed, or `None`."""
-    return keras.random.SeedGenerator(as_seed(seed))
-
 
 def states(networks, generators):
     """Returns the states of the random generators of networks and others."""
