@@ -4,7 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-_TOLERANCE = 0.1  # Resized floats may leave their range by this much.
+# Resized floats may leave their range by this share of what they span.
+_TOLERANCE = 0.1
 _SMALLEST_MAXIMUM = 128  # Floats below are not read as a part of [0, 255].
 BINARY_NOTE = "Values 0 and 1 became 0 and 255"
 
@@ -27,15 +28,18 @@ def find_scale(low: float, high: float, integers: bool) -> Scale:
     Values in [0, 1], [-1, 1] and [0, 255] keep their meaning. Floats may leave
     these ranges a little. All other ranges are stretched to [0, 255].
     """
-    slack = 0 if integers else _TOLERANCE
-    if -slack <= low and high <= 1 + slack:
-        return Scale(np.float32(255), np.float32(0))
-    if -1 - slack <= low and high <= 1 + slack:
-        return Scale(np.float32(127.5), np.float32(127.5))
-    in_bytes = -255 * slack <= low and high <= 255 * (1 + slack)
-    if in_bytes and (integers or high >= _SMALLEST_MAXIMUM):
-        return Scale(np.float32(1), np.float32(0))
     low, high = float(low), float(high)
+
+    def is_within(bottom, top):
+        slack = 0 if integers else _TOLERANCE * min(high - low, top)
+        return bottom - slack <= low and high <= top + slack
+
+    if is_within(0, 1):
+        return Scale(np.float32(255), np.float32(0))
+    if is_within(-1, 1):
+        return Scale(np.float32(127.5), np.float32(127.5))
+    if is_within(0, 255) and (integers or high >= _SMALLEST_MAXIMUM):
+        return Scale(np.float32(1), np.float32(0))
     factor = 255 / (high - low) if high > low else 1.0
     digits = ",.0f" if integers else ",.4g"
     note = f"Values from {low:{digits}} to {high:{digits}} became 0 to 255"
