@@ -67,7 +67,7 @@ def _select(groups, split, report):
         if key in wanted:
             chosen |= group
         else:
-            reason = f"images of the split {key!r}" if key else "in no split"
+            reason = f"in the split {key!r}" if key else "in no split"
             for name in group:
                 report.leave_out(name, reason)
     return chosen
@@ -86,7 +86,7 @@ def _report_others(files, names, report):
     for name in sorted(files.keys() - {*names}):
         kind = kind_of(name, files[name])
         if kind and kind.is_image:
-            report.leave_out(name, f"{kind.name}s ({kind.advice})")
+            report.leave_out(name, f"skipped ({kind})")
         else:
             report.other_files[file_kinds.ending(name) or "no ending"] += 1
 

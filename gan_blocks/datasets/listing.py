@@ -146,7 +146,7 @@ def _leave_out_runs(files, report):
             found["".join(f"{part}/" for part in folder)].add(mark)
     runs = tuple(sorted(run for run in found if len(found[run]) > 1))
     for name in runs:
-        report.leave_out(name or "./", "folders of training runs")
+        report.leave_out(name or "./", "skipped (folder of a training run)")
     return {
         name: file for name, file in files.items() if not name.startswith(runs)
     }
@@ -165,7 +165,9 @@ def _list_folder(folder, report):
         folders[:] = [name for name in folders if not _is_hidden(name)]
         for name in folders:
             if os.path.islink(os.path.join(parent, name)):
-                report.leave_out(f"{inside}{name}/", "links to folders")
+                report.leave_out(
+                    f"{inside}{name}/", "skipped (link to a folder)"
+                )
         for name in names:
             files[f"{inside}{name}"] = DiskFile(os.path.join(parent, name))
     for error in failed:

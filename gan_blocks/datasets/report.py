@@ -60,9 +60,9 @@ class Report:
 
     report = Report("'pets'")
     report.add("cats/tom.jpg", "JPEG", "RGB", (640, 480))
-    report.leave_out("cats/note.jpg", "not images")
+    report.leave_out("cats/torn.jpg", "could not be read")
     print(report)
-    assert "1 not images: cats/note.jpg" in report.warning()
+    assert "1 could not be read: cats/torn.jpg" in report.warning()
     ```
     """
 
@@ -111,7 +111,7 @@ class Report:
 
         Args:
             name: Name of the file.
-            reason: Words after a number: "could not be read", "not images".
+            reason: Words after a number, such as "could not be read".
             detail: What is different for each file, such as an error. Defaults
                 to none.
         """
@@ -185,7 +185,7 @@ class Report:
             for reason, names in self.left_out.items()
         ]
         number = self.frames_left_out
-        frames = f"{number:,} pages or frames after the first of their file"
+        frames = f"{number:,} after the first page or frame of their file"
         return lines + [frames] * bool(number)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from gan_blocks._checks import as_seed, check_positive_integer
+from gan_blocks._checks import check_positive_integer
 from gan_blocks._types import Tensor
 from gan_blocks.layers._data_format import DataFormat, Shape, standardize
 

@@ -64,11 +64,11 @@ def test_images_of_formats_that_cannot_be_read_are_named(tmp_path):
     files = {"a.png": picture(), "b.HEIC": HEIC, "c": HEIC, "d.psd": b"8BPS"}
     write_folder(tmp_path, files)
     with pytest.warns(
-        UserWarning, match="2 HEIC images .*pillow-heif"
+        UserWarning, match="2 skipped .HEIC image: .*pillow-heif"
     ) as warned:
         images, report = load(tmp_path)
     assert len(images) == 1
-    assert "1 unsupported images (convert" in str(warned[0].message)
+    assert "1 skipped (unsupported image: convert" in str(warned[0].message)
     (tmp_path / "d.psd").unlink()
     (tmp_path / "b.HEIC").rename(tmp_path / "b.jpg")
     with pytest.warns(UserWarning, match=r"b.jpg \(.*install .*pillow-heif"):
@@ -112,7 +112,7 @@ def test_links_to_folders_are_not_followed_but_named(tmp_path):
     (folder / "more").symlink_to(tmp_path / "elsewhere")
     (folder / "deep" / "loop").symlink_to(folder)
     with pytest.warns(
-        UserWarning, match="2 links to folders: more/, deep/loop/"
+        UserWarning, match="2 skipped .link to a folder.: more/, deep/loop/"
     ):
         images, report = load(folder)
     assert report.names == ["deep/a.png"]
@@ -133,11 +133,12 @@ def test_folders_of_training_runs_are_left_out(tmp_path):
         write_zip(tmp_path / "a.zip", files),
     ):
         with pytest.warns(
-            UserWarning, match="1 folders of training runs: runs/cats/"
+            UserWarning,
+            match="1 skipped .folder of a training run.: runs/cats/",
         ):
             images, report = load(source)
         assert report.names == ["a.png", "checkpoints/b.png"]
-    with pytest.raises(ValueError, match="no images.*folders of training runs"):
+    with pytest.raises(ValueError, match="no images.*folder of a training run"):
         load(write_folder(tmp_path / "run", run))
 
 
@@ -201,10 +202,10 @@ def test_folders_of_splits_are_read_one_at_a_time(train, test, tmp_path):
     files |= {f"{test}/{i}.png": picture(i) for i in range(3, 5)}
     write_folder(tmp_path, files)
     split = "test" if "est" in test else "val"
-    with pytest.warns(UserWarning, match="2 images of the split '(test|val)"):
+    with pytest.warns(UserWarning, match="2 in the split '(test|val)"):
         images, report = load(tmp_path)
     assert report.names == [f"{train}/{i}.png" for i in range(3)]
-    with pytest.warns(UserWarning, match="3 images of the split 'train'"):
+    with pytest.warns(UserWarning, match="3 in the split 'train'"):
         rest, report = load(tmp_path, split=split)
     assert report.names == [f"{test}/{i}.png" for i in range(3, 5)]
     both, report = load(tmp_path, split=f"train+{split}")

@@ -219,7 +219,7 @@ def test_splits_above_the_classes_are_not_labels(wrapped, tmp_path):
         # A class has the same label in all splits.
         ("test", [1, 1, 2, 2]),
     ):
-        with pytest.warns(UserWarning, match="images of the split"):
+        with pytest.warns(UserWarning, match="in the split"):
             images, labels, report = datasets.load(
                 tmp_path, 8, split=split, labels=True, report=True
             )
@@ -252,7 +252,7 @@ def test_a_class_may_have_the_name_of_a_split(tmp_path):
         for label in ("car", "train")
     ]
     write_folder(tmp_path, {name: picture(i) for i, name in enumerate(names)})
-    with pytest.warns(UserWarning, match="2 images of the split 'test'"):
+    with pytest.warns(UserWarning, match="2 in the split 'test'"):
         _, labels, report = datasets.load(tmp_path, 8, labels=True, report=True)
     assert report.class_names == ["car", "train"] and labels.tolist() == [0, 1]
 
@@ -260,7 +260,7 @@ def test_a_class_may_have_the_name_of_a_split(tmp_path):
 def test_a_split_without_folders_of_classes_has_no_labels(tmp_path):
     names = ["train/cat/1.png", "train/dog/1.png", "test/1.png"]
     write_folder(tmp_path, {name: picture(i) for i, name in enumerate(names)})
-    with pytest.warns(UserWarning, match="1 images of the split 'test'"):
+    with pytest.warns(UserWarning, match="1 in the split 'test'"):
         _, labels = datasets.load(tmp_path, 8, labels=True)
     assert labels.tolist() == [0, 1]
     with pytest.raises(ValueError, match="test/1.png is in none of them"):

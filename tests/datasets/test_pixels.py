@@ -281,7 +281,7 @@ def test_the_first_frame_that_is_not_blank_is_read(format, options, tmp_path):
     (found,), report = load(tmp_path, [content])
     np.testing.assert_array_equal(found, np.asarray(drawing(RED)))
     assert report.frames_left_out == 3
-    assert "3 pages or frames" in report.warning()
+    assert "3 after the first page or frame" in report.warning()
 
 
 def test_a_deep_page_after_blank_ones_is_read(tmp_path):

@@ -45,12 +45,12 @@ def test_files_that_were_left_out_are_counted_and_three_are_named():
     for index in range(4):
         error = ValueError("no\npixels")
         report.leave_out(f"{index}.jpg", "could not be read", error)
-    report.leave_out("more/", "links to folders")
+    report.leave_out("more/", "skipped (link to a folder)")
     report.frames_left_out = 7
     found = (
         "4 could not be read: 0.jpg (no\\npixels), 1.jpg (no\\npixels), "
-        "2.jpg (no\\npixels), ...; 1 links to folders: more/; "
-        "7 pages or frames after the first of their file"
+        "2.jpg (no\\npixels), ...; 1 skipped (link to a folder): more/; "
+        "7 after the first page or frame of their file"
     )
     assert report.warning() == f"'pets': {found}; 1 were read."
     rows = " ".join(line[15:] for line in lines(report)[1:])
