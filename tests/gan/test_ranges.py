@@ -32,7 +32,7 @@ class Subclassed(keras.Model):
 
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
-        self.network = gans.generator(activation=None)
+        self.network = gans.generator(activation="linear")
 
     def call(self, latents):
         return ops.tanh(self.network(latents))
