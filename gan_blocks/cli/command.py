@@ -185,6 +185,12 @@ def _add_export(parser: Parser) -> None:
     )
 
 
+def _add_explore(parser: Parser) -> None:
+    text = "the page (default: explorer.html in the folder of the run)"
+    kind = _file(".html")
+    parser.add_argument("file", nargs="?", metavar="FILE", type=kind, help=text)
+
+
 def _add_latents(parser: Parser, number: int, least: int, help: str) -> None:
     parser.add("number", help, number, at_least(least))
     parser.add("seed", _SEED, 0)
@@ -276,6 +282,11 @@ _ACTIONS: dict[str, tuple[Callable[[Parser], None], str, str]] = {
         _add_export,
         "save the generator for programs without gan_blocks",
         "runs/cats generator.onnx",
+    ),
+    "explore": (
+        _add_explore,
+        "write a web page that generates pictures, to play with and to send",
+        "runs/cats cats.html",
     ),
     "page": (
         lambda parser: None,
