@@ -56,7 +56,10 @@ ALLOWED = {
     ),
     "faces": ("_checks _types datasets files", "numpy PIL"),
     "metrics": ("_checks _types files images", "keras numpy"),
-    "page": ("_checks _types _version files images runs", ""),
+    "page": (
+        "_checks _types _version files gan images layers runs",
+        "keras numpy",
+    ),
     "cli": (
         "_checks _locks _screens _types _version callbacks datasets files gan "
         "images layers losses metrics page penalties plan replicas runs",

@@ -19,7 +19,7 @@ const OPERATIONS = {
 
   // Copies the patch under each output pixel to one row of a matrix.
   convolution(op, weights) {
-    const [height, width, channels] = op.from;
+    const [height, width, channels] = op.source;
     const [outHeight, outWidth, filters] = op.shape;
     const [kernelHeight, kernelWidth] = op.size;
     const matrix = createMatrix(weights(op.kernel), filters, weights(op.bias));
@@ -58,7 +58,7 @@ const OPERATIONS = {
   // Multiplies each input pixel by the whole kernel and adds the result to the
   // output pixels that the kernel covers.
   transposed(op, weights) {
-    const [height, width] = op.from;
+    const [height, width] = op.source;
     const [outHeight, outWidth, filters] = op.shape;
     const [kernelHeight, kernelWidth] = op.size;
     const columns = kernelHeight * kernelWidth * filters;
@@ -149,7 +149,7 @@ const OPERATIONS = {
       value < 0 ? value * slopes[i % slopes.length] : value);
   },
 
-  upsampling({ from: [height, width, channels], shape, bilinear }) {
+  upsampling({ source: [height, width, channels], shape, bilinear }) {
     const rows = sources(height, shape[0], bilinear);
     const columns = sources(width, shape[1], bilinear);
     return ([x], batch) => {
@@ -172,7 +172,7 @@ const OPERATIONS = {
   },
 
   // Adds rows and columns of zeros. Negative numbers remove them.
-  padding({ from: [height, width, channels], shape, top, left }) {
+  padding({ source: [height, width, channels], shape, top, left }) {
     return ([x], batch) => {
       const outputs = new Float32Array(batch * sizeOf(shape));
       const start = Math.max(0, -left);

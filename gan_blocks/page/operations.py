@@ -91,33 +91,25 @@ class Recorder:
 
     def run(self, layer: Any, *inputs: Any, **options: Any) -> _Value:
         """Records a layer, a model or an operation of Keras."""
-        if isinstance(layer, keras.Sequential):
-            return self.run_all(layer.layers, inputs[0])
-        if type(layer).call is keras.Model.call or _is_functional(layer):
-            return layer._run_through_graph(
-                list(inputs),
-                lambda each: lambda *inputs, **_: self.run(each, *inputs),
-            )
         name, module = type(layer).__name__, type(layer).__module__
         rules = _LAYERS if isinstance(layer, keras.Layer) else _OPERATIONS
-        # A subclass with the same behavior cannot be recognized.
-        if name not in rules or module.split(".")[0] not in (
-            "keras",
-            "gan_blocks",
+        # What a subclass of another package computes is unknown.
+        if module.split(".")[0] not in ("keras", "gan_blocks") or (
+            name not in rules
         ):
             raise _error(layer, "A page cannot compute this kind of layer")
         values = keras.tree.flatten(inputs)
-        if _LABELS in [getattr(value, "index", None) for value in values] and (
-            name not in ("Embedding", "CategoryEncoding", "Flatten", "Reshape")
+        if name not in _FOR_LABELS and any(
+            getattr(value, "index", None) == _LABELS for value in values
         ):
             raise _error(layer, "A page can only embed labels")
         if getattr(layer, "data_format", None) == "channels_first":
             raise _error(layer, 'Its data format is "channels_first"')
         return rules[name](self, layer, *inputs, **options)
 
-    def run_all(self, layers: Sequence[keras.Layer], value: _Value) -> _Value:
+    def run_all(self, stack: Sequence[keras.Layer], value: _Value) -> _Value:
         """Records layers that run one after another."""
-        for layer in layers:
+        for layer in stack:
             value = self.run(layer, value)
         return value
 
@@ -142,10 +134,6 @@ class Recorder:
         return self.add("affine", [value], value.shape, **places)
 
 
-def _is_functional(layer):
-    return type(layer) is keras.Model or type(layer).__name__ == "Functional"
-
-
 def _error(layer, reason):
     return ValueError(
         "`gan` must have a generator whose layers a page can compute. "
@@ -153,6 +141,18 @@ def _error(layer, reason):
         f"{type(layer).__name__}. To use this generator in other programs, "
         "run `gan_blocks export`."
     )
+
+
+def _sequential(recorder, layer, value):
+    return recorder.run_all(layer.layers, value)
+
+
+def _functional(recorder, layer, *inputs):
+    def record(operation):
+        # Keywords are arguments such as `training`.
+        return lambda *inputs, **_: recorder.run(operation, *inputs)
+
+    return layer._run_through_graph(list(inputs), record)
 
 
 def _same(recorder, layer, value):
@@ -208,7 +208,7 @@ def _convolution(recorder, layer, value, kernel=None):
         "transposed" if transposed else "convolution",
         [value],
         shape,
-        **{"from": value.shape},
+        source=value.shape,
         size=layer.kernel_size,
         strides=layer.strides,
         padding=padding,
@@ -321,7 +321,7 @@ def _upsampling(recorder, layer, value):
         "upsampling",
         [value],
         layer.compute_output_shape((None, *value.shape))[1:],
-        **{"from": value.shape},
+        source=value.shape,
         bilinear=layer.interpolation == "bilinear",
     )
 
@@ -333,7 +333,7 @@ def _padding(recorder, layer, value):
         "padding",
         [value],
         layer.compute_output_shape((None, *value.shape))[1:],
-        **{"from": value.shape},
+        source=value.shape,
         top=sign * top,
         left=sign * left,
     )
@@ -376,10 +376,6 @@ def _arithmetic(recorder, layer, *inputs):
     return recorder.add("arithmetic", values, shapes.pop(), name=name)
 
 
-def _block(recorder, layer, value):
-    return recorder.run_all(layer.layers, value)
-
-
 def _residual(recorder, layer, value):
     paths = [
         recorder.run_all(path, value) for path in (layer.branch, layer.shortcut)
@@ -402,18 +398,22 @@ def _attention(recorder, layer, value):
         depth=values.shape[-1],
     )
     output = recorder.run(layer.projection, sums)
-    gamma = np.full(channels, float(layer.gamma))
+    gamma = np.full(channels, keras.ops.convert_to_numpy(layer.gamma))
     output = recorder.scale(output, gamma, np.zeros(channels))
     return recorder.add("arithmetic", [value, output], value.shape, name="add")
 
 
+# Layers that accept labels and models that pass them on.
+_FOR_LABELS = (
+    *("CategoryEncoding", "Embedding", "Flatten", "Functional", "Reshape"),
+)
 _Rules = dict[str, Callable[..., _Value]]
 
 # The names of operations of Keras, such as the + of two results.
 _OPERATIONS: _Rules = dict.fromkeys(
     ("Add", "Maximum", "Minimum", "Multiply", "Subtract"), _arithmetic
 )
-# The names of layers of Keras and of this package.
+# The names of layers and models of Keras and of this package.
 _LAYERS: _Rules = {
     **_OPERATIONS,
     **dict.fromkeys(
@@ -428,9 +428,12 @@ _LAYERS: _Rules = {
     **dict.fromkeys(("Conv2D", "Conv2DTranspose"), _convolution),
     **dict.fromkeys(("Cropping2D", "ZeroPadding2D"), _padding),
     **dict.fromkeys(
-        ("DenseBlock", "ResizeConvBlock", "StridedConvBlock"), _block
+        (
+            *("DenseBlock", "ResizeConvBlock", "Sequential"),
+            *("StridedConvBlock", "TransposedConvBlock"),
+        ),
+        _sequential,
     ),
-    "TransposedConvBlock": _block,
     "Activation": _activation,
     "BatchNormalization": _batch_normalization,
     "CategoryEncoding": _one_hot,
@@ -438,6 +441,7 @@ _LAYERS: _Rules = {
     "Dense": _dense,
     "ELU": _elu,
     "Embedding": _embedding,
+    "Functional": _functional,
     "GroupNormalization": _group_normalization,
     "LayerNormalization": _layer_normalization,
     "LeakyReLU": _leaky_relu,

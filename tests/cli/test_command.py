@@ -13,7 +13,7 @@ from gan_blocks.cli.command import main
 
 ACTIONS = (
     *("train", "generate", "interpolate", "evaluate", "animate", "export"),
-    "page",
+    *("explore", "page"),
 )
 
 
