@@ -153,12 +153,17 @@ function paint(canvas, colors) {
 const nameOf = (seed) => `Picture ${seed}`
   + (network.classes ? `, class ${labelOf(seed)}` : "");
 
+let drawings = 0; // Of the grid. A canvas stores the newest that it shows.
+
 async function drawGrid() {
+  const drawing = ++drawings;
   queue = queue.filter((job) => job.kind !== "grid");
   const begin = performance.now();
   const seeds = [...grid.children].map((_, i) => state.seed + i);
   await drawAll(seeds.map(gridPicture), "grid", (colors, i) => {
     const button = grid.children[i];
+    if (button.drawing > drawing) return;
+    button.drawing = drawing;
     paint(button.firstChild, colors);
     button.setAttribute("aria-label", nameOf(seeds[i]));
   });
@@ -166,26 +171,32 @@ async function drawGrid() {
   say(`${COUNT} pictures in ${seconds.toFixed(1)} seconds`);
 }
 
-let drawing = false, again = false;
-
-async function drawLarge() {
-  again = true;
-  if (drawing) return; // The loop below draws the newest state.
-  drawing = true;
-  while (again) {
-    again = false;
-    const [colors] = await drawPictures([walkPicture(state.place)], "large");
-    paint(byId("large"), colors);
-  }
-  drawing = false;
+// Returns a function that draws now, or once more after a drawing in progress.
+function latest(draw) {
+  let busy = false, again = false;
+  return async () => {
+    again = true;
+    if (busy) return;
+    busy = true;
+    while (again) {
+      again = false;
+      await draw();
+    }
+    busy = false;
+  };
 }
 
-async function drawEnds() {
+const drawLarge = latest(async () => {
+  const [colors] = await drawPictures([walkPicture(state.place)], "large");
+  paint(byId("large"), colors);
+});
+
+const drawEnds = latest(async () => {
   const [start, end] = await drawPictures(
     [walkPicture(0), walkPicture(1)], "ends");
   paint(byId("start"), start);
   paint(byId("end"), end);
-}
+});
 
 // Shows the state in all controls and, a moment later, in the address.
 function showState() {

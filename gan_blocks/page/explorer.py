@@ -74,7 +74,7 @@ def write_explorer(
         its Applications, https://arxiv.org/abs/2101.06006
     """
     recorder = Recorder()
-    # The layers are known to the page before images are generated.
+    # First, because it raises an error for a layer that is not supported.
     output, shape = recorder.record(gan.averaged_generator(), gan.latent_shape)
     if len(shape) != 3 or shape[2] not in (1, 3, 4):
         raise ValueError(

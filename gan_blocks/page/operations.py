@@ -93,7 +93,7 @@ class Recorder:
         """Records a layer, a model or an operation of Keras."""
         name, module = type(layer).__name__, type(layer).__module__
         rules = _LAYERS if isinstance(layer, keras.Layer) else _OPERATIONS
-        # What a subclass of another package computes is unknown.
+        # A subclass in another package may compute something else.
         if module.split(".")[0] not in ("keras", "gan_blocks") or (
             name not in rules
         ):
