@@ -12,7 +12,7 @@ const [HEIGHT, WIDTH] = network.image;
 // Uniform latents are in [-1, 1].
 const deviation = network.distribution === "normal" ? 1 : 1 / Math.sqrt(3);
 
-// What the page shows. The address of the page has all of it.
+// What the page shows. The address of the page has all that is not usual.
 const state = {
   seed: 0, // Of the first picture in the grid. The next one has seed + 1.
   picture: 0, // Seed of the enlarged picture.
@@ -229,7 +229,11 @@ let addressTimer = 0;
 
 function writeAddress() {
   const { moves, ...numbers } = state;
-  const words = Object.entries(numbers).map(([key, value]) => key + "=" + value);
+  const usual = { picture: state.seed, end: state.picture + 1, place: 0,
+    truncation: 1, class: -1 };
+  const words = Object.entries(numbers)
+    .filter(([key, value]) => value !== usual[key])
+    .map(([key, value]) => key + "=" + value);
   moves.forEach((move, k) => { if (move) words.push(`d${k + 1}=${move}`); });
   history.replaceState(null, "", "#" + words.join("&"));
 }
