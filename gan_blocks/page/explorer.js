@@ -204,11 +204,13 @@ function showState() {
   byId("class").value = state.class;
   byId("truncation").value = state.truncation;
   byId("place").value = state.place;
-  const moved = state.moves.some(Boolean) ? ", changed" : "";
-  const walked = state.place ? `, ${Math.round(state.place * 100)}% of the way `
-    + `to picture ${state.end}` : "";
-  byId("name").textContent = nameOf(state.picture) + walked + moved;
-  byId("large").setAttribute("aria-label", byId("name").textContent);
+  const moved = state.moves.some(Boolean);
+  const walked = `${Math.round(state.place * 100)}% of the way to picture `
+    + state.end;
+  byId("place").setAttribute("aria-valuetext", walked);
+  byId("name").textContent = nameOf(state.picture);
+  byId("large").setAttribute("aria-label", nameOf(state.picture)
+    + (state.place ? ", " + walked : "") + (moved ? ", changed" : ""));
   byId("start").setAttribute("aria-label", "Start: picture " + state.picture);
   byId("end").setAttribute("aria-label", "End: picture " + state.end);
   byId("reset").disabled = !moved;
@@ -298,6 +300,8 @@ function setChoosing(on) {
   choosing = on;
   byId("choose").setAttribute("aria-pressed", on);
   grid.classList.toggle("choosing", on);
+  byId("walk").textContent = on ? "Select another picture"
+    : "Walk to another picture";
   if (!on) return;
   say("Select the picture where the walk ends.");
   grid.scrollIntoView({ block: "nearest", behavior: "smooth" });

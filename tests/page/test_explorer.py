@@ -476,7 +476,8 @@ def test_the_controls_of_the_page_work(explorer, browser):
 
     set_range(browser, "#moves input", 2)
     moved = changed(browser, first)
-    assert text_of(browser, "name").endswith(", changed")
+    label = find("#large").get_attribute("aria-label")
+    assert label == "Picture 7, class 7, changed"
     wait_for(lambda: "d1=2" in browser.current_url)
     find("#reset").click()
     wait_for(lambda: (pixels(browser) == first).all())
@@ -577,7 +578,8 @@ def test_the_keyboard_is_enough(explorer, browser):
     wait_for(lambda: text_of(browser, "name") == "Picture 12, class 2")
     place = browser.find_element("id", "place")
     place.send_keys("\ue014" * 3)
-    wait_for(lambda: "3% of the way" in text_of(browser, "name"))
+    label = browser.find_element("id", "large").accessible_name
+    assert label == "Picture 12, class 2, 3% of the way to picture 8"
     body.send_keys("n")
     wait_for(lambda: "Picture 12" not in text_of(browser, "name"))
 
