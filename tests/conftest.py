@@ -1,5 +1,6 @@
 """Settings and fixtures for all tests."""
 
+import gc
 import os
 import signal
 
@@ -33,6 +34,17 @@ def reproducible():
     keras.config.set_floatx("float32")
     keras.distribution.set_distribution(None)
     keras.utils.clear_session(free_memory=False)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def quick_garbage_collection():
+    """Exempts what is alive after a module from later garbage collections.
+
+    TensorFlow keeps thousands of objects of each graph until the process ends.
+    """
+    yield
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_collection_modifyitems(config, items):

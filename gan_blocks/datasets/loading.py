@@ -80,7 +80,7 @@ def load(
       are converted to sRGB. If all values of the set are 0 and 1, they become
       0 and 255.
     - Other numbers in [0, 1], [-1, 1] or [0, 255] keep their meaning. Floats
-      may leave these ranges by a tenth of the range.
+      may leave these ranges by a tenth of what they span.
     - All other ranges, such as those of medical and satellite images with 12
       or 16 bits, become [0, 255]. The lowest and the highest value of the whole
       set define the range.

@@ -167,7 +167,9 @@ def test_several_archives_are_named_and_not_read(tmp_path):
     with pytest.raises(ValueError, match=r"no images.*test.zip \(zip or tar"):
         datasets.load(tmp_path, 8)
     (tmp_path / "a.png").write_bytes(FILES["a/0.png"])
-    with pytest.warns(UserWarning, match="2 skipped .zip or tar archive: .*test.zip"):
+    with pytest.warns(
+        UserWarning, match="2 skipped .zip or tar archive: .*test.zip"
+    ):
         datasets.load(tmp_path, 8)
 
 

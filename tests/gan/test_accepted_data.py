@@ -30,6 +30,7 @@ def loader(*arrays):
     return torch.utils.data.DataLoader(data, batch_size=8)
 
 
+@pytest.mark.slow  # The import of torch takes seconds.
 def test_a_data_loader_yields_images_or_pairs():
     gan = gans.compiled()
     images = loader(IMAGES)

@@ -233,7 +233,9 @@ def train(gan):
 
 # Keras warns of a model that is built by `build` and does not define it.
 @pytest.mark.filterwarnings("ignore:`build:UserWarning")
-@pytest.mark.parametrize("by", ["save", "save_weights"])
+@pytest.mark.parametrize(
+    "by", ["save", pytest.param("save_weights", marks=pytest.mark.slow)]
+)
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_of_network_continues_after_loading(kind, by, tmp_path):
     gan = build(kind)

@@ -102,6 +102,7 @@ class Break(keras.callbacks.Callback):
     on_test_batch_end = on_predict_batch_end = on_train_batch_end
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("error", [OSError, KeyboardInterrupt])
 @pytest.mark.parametrize("method", METHODS)
 def test_an_exception_in_a_callback_keeps_the_state(method, error, tmp_path):
