@@ -172,7 +172,7 @@ def load(
     if not len(images):
         raise ValueError(
             "`source` must hold at least one readable image. Received: "
-            f"source={found.report.source}, where {found.report.warning()}"
+            f"source={found.report.warning()}"
         )
     inspection.check_contrast(images, found.report)
     if verbose:
