@@ -30,7 +30,7 @@ _MODES = {
 
 @dataclass
 class Report:
-    """What `load` read from a source, and what it left out.
+    """The images that `load` read from a source, and the files left out.
 
     `print(report)` shows a table of a few lines. Rows without content are left
     out.

@@ -1,6 +1,5 @@
 import json
 import re
-import shutil
 import zipfile
 
 import numpy as np
@@ -152,28 +151,6 @@ def test_the_command_writes_the_page_of_a_real_run(tmp_path, capsys):
     text = run.page.read_text()
     assert "epoch_0002.keras" in text and "gan_blocks" in text
     assert text.count("data:image/png;base64,") == 2
-
-
-@pytest.fixture(scope="module")
-def browser():
-    webdriver = pytest.importorskip("selenium.webdriver")
-    chromium, driver = map(shutil.which, ("chromium", "chromedriver"))
-    if not (chromium and driver):
-        pytest.skip("needs chromium and chromedriver")
-    options = webdriver.ChromeOptions()
-    options.binary_location = chromium
-    for word in (
-        *("headless=new", "no-sandbox", "disable-gpu", "no-first-run"),
-        *("disable-background-networking", "disable-component-update"),
-        *("disable-sync", "window-size=1200,1000"),
-    ):
-        options.add_argument(f"--{word}")
-    logs = {"browser": "ALL", "performance": "ALL"}
-    options.set_capability("goog:loggingPrefs", logs)
-    service = webdriver.ChromeService(driver)
-    browser = webdriver.Chrome(options=options, service=service)
-    yield browser
-    browser.quit()
 
 
 def visible_picture(browser):
