@@ -13,6 +13,7 @@ _CHUNK = 1024  # images
 _SAMPLE = 256  # images
 _SAMPLE_SIDE = 64  # pixels
 _RARE = 0.001  # Share of the darkest, and of the brightest pixels to ignore.
+_EXTREME = 0.1  # The same, if the range of the values was stretched.
 _LEVELS = 32  # A set that uses fewer levels than this looks like one color.
 _PLAIN_LEVELS = 8  # The same for a single image.
 _SMALL = 8  # Sets of fewer images may hold images of one color.
@@ -46,7 +47,9 @@ def check_contrast(images: np.ndarray, report: Report) -> None:
     step = 1 + len(images) // _SAMPLE, 1 + size // _SAMPLE_SIDE
     sample = images[:: step[0], :: step[1], :: step[1], :3]
     shares = np.bincount(sample.ravel(), minlength=256).cumsum() / sample.size
-    low, high = map(int, np.searchsorted(shares, [_RARE, 1 - _RARE]))
+    is_stretched = any(x.startswith("Values from") for x in report.notes)
+    rare = _EXTREME if is_stretched else _RARE
+    low, high = map(int, np.searchsorted(shares, [rare, 1 - rare]))
     plain = np.ptp(sample, axis=(1, 2)).max(axis=-1) < _PLAIN_LEVELS
     if high - low < _LEVELS:
         look, advice = "gray", "Their contrast is very low."
@@ -62,7 +65,7 @@ def check_contrast(images: np.ndarray, report: Report) -> None:
                 "Likely cause: white images on a transparent or white ground. "
                 'Pass alpha="black", or change the images.'
             )
-        if any(note.startswith("Values from") for note in report.notes):
+        if is_stretched:
             advice = (
                 "Likely cause: a few extreme values, such as those for missing "
                 "data, widen the range. Replace them in the files."
@@ -72,8 +75,9 @@ def check_contrast(images: np.ndarray, report: Report) -> None:
                 "Likely cause: the first pages or frames are blank. Save the "
                 "others as files of their own."
             )
+        most = "Most" if is_stretched else "Nearly all"
         report.warnings.append(
-            f"Nearly all pixels are from {low} to {high} of 255, so that the "
+            f"{most} pixels are from {low} to {high} of 255, so that the "
             f"images look {look}. {advice}"
         )
     elif len(images) >= _SMALL and plain.mean() > 0.5:

@@ -1,5 +1,6 @@
 """Turns an opened image into pixels of the requested size and channels."""
 
+import contextlib
 import dataclasses
 import math
 import sys
@@ -14,6 +15,7 @@ from gan_blocks.datasets import profiles, ranges, transparency
 
 Opener: TypeAlias = Callable[[], AbstractContextManager[Image.Image]]
 _SEARCH_LIMIT = 2**28  # pixels of blank frames
+_BAD_PAGES = 100  # A file with more of them is read as one page.
 _RESAMPLES = {
     "lanczos": Image.Resampling.LANCZOS,
     "nearest": Image.Resampling.NEAREST,
@@ -136,10 +138,13 @@ def read(opener: Opener, target: Target) -> Pixels:
             pixels.integers = image.mode != "F"
             _add_values(pixels, np.asarray(image)[..., np.newaxis], target)
             return pixels
-        decoded = image
+        values, has_other_colors = None, profiles.has_other_colors(image)
+        if has_16_bits and not pixels.is_cut:
+            high = np.float32(256) * np.asarray(image)
+            values = high + _read_low_bytes(opener, frame)
         image = profiles.to_srgb(image)
         if image.has_transparency_data:
-            image, pixels.alpha = _separate_alpha(image)
+            image, pixels.alpha = _separate_alpha(image, values)
         drop = target.alpha == "drop" or (
             target.alpha == "auto" and pixels.alpha in ("hidden", "data")
         )
@@ -147,13 +152,10 @@ def read(opener: Opener, target: Target) -> Pixels:
             pixels.mode += ";16"
         # A color profile and transparency refer to the whole range of 16 bits.
         if (
-            has_16_bits
-            and not pixels.is_cut
-            and "icc_profile" not in decoded.info
+            values is not None
+            and not has_other_colors
             and (drop or target.channels == 4 or pixels.alpha == "opaque")
         ):
-            high = np.float32(256) * np.asarray(decoded)
-            values = high + _read_low_bytes(opener, frame)
             keep = target.channels == 4 and pixels.alpha != "opaque"
             _add_values(pixels, values[..., : 3 + keep], target)
         else:
@@ -163,20 +165,40 @@ def read(opener: Opener, target: Target) -> Pixels:
 
 def _choose_frame(image):
     """Selects the first frame that is not blank, and counts the frames."""
-    frames = getattr(image, "n_frames", 1)
+    frames = _count_frames(image)
     if frames == 1 or image.format == "MPO":  # Its other images are previews.
         return 1
     limit = _SEARCH_LIMIT // (image.width * image.height)
     for frame in range(min(frames, max(1, limit))):
-        image.seek(frame)
-        if not transparency.is_plain(image):
-            break
+        with _ignoring_bad_pages(image):
+            image.seek(frame)
+            if not transparency.is_plain(image):
+                break
     else:
         frame = 0
     if image.format == "TIFF":  # `read` changes how the frame is decoded.
-        image.seek(frame - 1 if frame else 1)
+        with _ignoring_bad_pages(image):
+            image.seek(frame - 1 if frame else 1)
     image.seek(frame)
     return frames
+
+
+def _count_frames(image):
+    for _ in range(_BAD_PAGES):  # Each attempt ends at a bad page, or succeeds.
+        with _ignoring_bad_pages(image):
+            return getattr(image, "n_frames", 1)
+    image.seek(0)
+    return 1
+
+
+@contextlib.contextmanager
+def _ignoring_bad_pages(image):
+    """Ignores errors of TIFF files, because their pages are independent."""
+    try:
+        yield
+    except Exception as error:  # Damaged files can cause any exception.
+        if image.format != "TIFF" or isinstance(error, MemoryError):
+            raise
 
 
 def _is_deep_gray(image):
@@ -238,14 +260,15 @@ def _read_low_bytes(opener, frame):
         return np.asarray(image)
 
 
-def _separate_alpha(image):
+def _separate_alpha(image, values=None):
     """Returns an image and the kind of its alpha.
 
-    The image has the mode RGBA, or RGB if it is opaque.
+    The image has the mode RGBA, or RGB if it is opaque. `values` are its pixels
+    with 16 bits.
     """
     if image.mode != "RGBA":  # Otherwise `convert` copies the image.
         image = image.convert("RGBA")
-    kind = transparency.classify(image)
+    kind = transparency.classify(image, values)
     if kind == "opaque":
         image = image.convert("RGB")
     elif kind == "transparent" and _tags(image).get(_EXTRA_SAMPLES) == (1,):
@@ -284,28 +307,27 @@ def _add_bytes(pixels, image, target):
     """Adds the pixels of an image with 8 bits, in the mode RGBA or others."""
     mode = "L" if target.channels == 1 else "RGB"
     has_alpha = image.mode == "RGBA"
+    flat, alpha = image, []
     if target.channels == 4:
-        alpha = image.getchannel("A") if has_alpha else None
-        alpha = alpha or Image.new("L", image.size, 255)
-        pixels.array = _resize([image.convert("RGB"), alpha], target)
-        return
-    flat = image
-    if has_alpha and target.alpha != "drop":
+        opaque = Image.new("L", image.size, 255)
+        alpha = [image.getchannel("A") if has_alpha else opaque]
+    elif has_alpha and target.alpha != "drop":
         ground = "white" if target.alpha == "auto" else target.alpha
         flat = transparency.put_on(image, ground)
     flat = flat.convert(mode)
-    pixels.array = _resize([flat], target)
-    if has_alpha and target.alpha == "auto":
+    pixels.array = _resize([flat, *alpha], target)
+    if has_alpha and not alpha and target.alpha == "auto":
         layers = [image.convert("RGB").convert(mode), image.getchannel("A")]
         pixels.layers = _resize(layers, target)
         pixels.hardly_visible = transparency.is_hardly_visible(
             pixels.array, pixels.layers[..., -1:]
         )
-    elif pixels.array.item(0) <= 1 and pixels.array.max() <= 1:
+    elif pixels.array.item(0) <= 1 and pixels.array[..., :3].max() <= 1:
         extrema: Any = flat.getextrema()
         pixels.is_binary = np.max(extrema) == 1
         if pixels.is_binary:
-            pixels.array = _resize([flat.point(lambda x: 255 * x)], target)
+            flat = flat.point(lambda x: 255 * x)
+            pixels.array = _resize([flat, *alpha], target)
 
 
 def _resize(images, target):

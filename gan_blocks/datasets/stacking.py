@@ -104,9 +104,12 @@ class ImageStack:
         if not self._binary:
             return
         others = (i for i in range(self._size) if i not in self._binary)
-        if any(i in self._ranges or self._images[i].any() for i in others):
+        if any(
+            i in self._ranges or self._images[i, ..., :3].any() for i in others
+        ):
             for index in self._binary:  # Dark images of an ordinary set.
-                self._images[index] = np.rint(self._images[index] / 255)
+                colors = self._images[index, ..., :3]
+                colors[:] = np.rint(colors / 255)
         else:
             report.notes.append(f"{ranges.BINARY_NOTE}.")
 

@@ -8,30 +8,42 @@ from PIL import Image
 # Brightness of what is behind transparent pixels, in the order of preference.
 GROUNDS = {"white": 255, "black": 0, "gray": 128}
 _HIDDEN = 16  # levels; a lower alpha hides an image
+_MANY = 64  # different levels, more than smooth edges usually have
 _CONTRAST = 24  # levels; an image closer to the ground is hardly visible
 
 
-def classify(image: Image.Image) -> str:
+def classify(image: Image.Image, values: np.ndarray | None = None) -> str:
     """Returns the kind of the alpha channel of an RGBA image.
 
+    Args:
+        image: Image of the mode RGBA.
+        values: Its pixels, if they have 16 bits. They may use only the lower
+            bits, and a constant alpha is then the highest value of the colors.
+
     Returns:
-        - "opaque": the alpha is 255 everywhere.
+        - "opaque": the alpha is 255 everywhere, or constant with 16 bits.
         - "hidden": the alpha is one low value, which hides the image.
         - "data": the alpha is low everywhere, or it varies and few pixels are
-          opaque or transparent, as in a channel of infrared.
+          opaque or transparent, as in a channel of infrared. The more it
+          varies, the more pixels may be opaque or transparent.
         - "transparent": any other alpha.
     """
+    if values is not None and values.shape[-1] == 4:
+        values = np.rint(values * (255 / max(1, values.max())))
+        image = Image.fromarray(values.astype(np.uint8))
     alpha = image.getchannel("A")
     extrema: Any = alpha.getextrema()
     lowest, highest = extrema
-    if lowest == 255:
+    if lowest == 255 or (values is not None and lowest == highest >= _HIDDEN):
         return "opaque"
     if highest < _HIDDEN and not is_plain(image.convert("RGB")):
         return "hidden" if lowest == highest else "data"
     histogram = np.array(alpha.histogram())
     ends = histogram[:8].sum() + histogram[-8:].sum()
+    share = ends / histogram.sum()
     varies = np.count_nonzero(histogram) > 3
-    if varies and ends < histogram.sum() / 4:
+    varies_much = np.count_nonzero(histogram[8:-8]) > _MANY
+    if (varies and share < 0.25) or (varies_much and share < 0.5):
         return "data"
     return "transparent"
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, ImageFilter
 from support.deep_files import png, tiff
 from support.image_sources import (
     BLUE,
@@ -166,6 +166,18 @@ def test_16_bit_colors_with_a_profile_are_converted_to_srgb(tmp_path):
     np.testing.assert_array_equal(found, expected)
 
 
+def test_16_bit_colors_with_an_srgb_profile_use_the_whole_range(tmp_path):
+    array = values(0, 4095, 3)
+    deep = png(array)
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
+    content = encode(plain(RED), icc_profile=profile.tobytes())
+    start, end = content.index(b"iCCP") - 4, content.index(b"IDAT") - 4
+    place = deep.index(b"IDAT") - 4
+    deep = deep[:place] + content[start:end] + deep[place:]
+    (found,), _ = load(tmp_path, [deep])
+    np.testing.assert_allclose(found, scaled(array), atol=0.51)
+
+
 def test_compressed_planes_of_16_bits_are_read_with_8_bits(tmp_path):
     array = values(0, 65535, 3)
     content = tiff(array, planar=True, deflate=True)
@@ -191,6 +203,18 @@ def test_dark_images_of_an_ordinary_set_stay_dark(tmp_path):
     found, report = load(tmp_path, contents, channels=1)
     np.testing.assert_array_equal(found[0, ..., 0], dark)
     assert not report.notes
+
+
+def test_masks_of_zeros_and_ones_are_scaled_with_four_channels(tmp_path):
+    mask = values(0, 1.99, dtype="uint8")
+    content = encode(Image.fromarray(mask))
+    (found,), report = load(tmp_path, [content], channels=4)
+    assert (found[..., :3] == 255 * mask[..., np.newaxis]).all()
+    assert (found[..., 3] == 255).all() and report.notes
+    bright = encode(Image.fromarray(noise(8, 8)))
+    found, _ = load(tmp_path, [content, bright], channels=4)
+    assert (found[0, ..., :3] == mask[..., np.newaxis]).all()
+    assert (found[..., 3] == 255).all()
 
 
 # Arrays
@@ -299,6 +323,17 @@ def test_blank_frames_are_a_likely_cause_of_a_black_set(tmp_path):
     _, report = load(tmp_path, [content])
     assert "look black" in report.warning()
     assert "first pages or frames are blank" in report.warning()
+
+
+@pytest.mark.parametrize("order", ["+-", "+--+", "0-+", "0--+-0"])
+def test_pages_that_cannot_be_decoded_are_ignored(order, tmp_path):
+    image = np.asarray(drawing())
+    # Pillow has no mode for colors of 64 bits.
+    pages = {"+": image, "0": image * 0, "-": image.astype("float64")}
+    content = tiff(*(pages[page] for page in order))
+    (found,), report = load(tmp_path, [content])
+    np.testing.assert_array_equal(found, image)
+    assert "could not be read" not in report.warning()
 
 
 # Transparency
@@ -439,6 +474,38 @@ def test_four_channels_are_kept_or_the_fourth_is_dropped(kind, tmp_path):
     np.testing.assert_allclose(found[0], expected[..., :3], atol=0.51)
     assert "looks like picture data" in report.warning()
     assert "channels=4" in report.warning()
+
+
+@pytest.mark.parametrize("kind", ["low bits", "saturated", "holes"])
+def test_infrared_and_depth_of_unusual_ranges_are_data(kind, tmp_path):
+    array = noise(32, 32, 4)
+    if kind == "saturated":
+        array[:10, :, 3] = 255
+    elif kind == "holes":
+        array[:10, :, 3] = 0
+    else:
+        array = array.astype("uint16")
+    (found,), report = load(tmp_path, [tiff(array, extra=(0,))], 32)
+    np.testing.assert_array_equal(found, array[..., :3])
+    assert "looks like picture data" in report.warning()
+
+
+def test_soft_shadows_are_transparency(tmp_path):
+    image = Image.new("RGBA", (64, 64))
+    image.paste((0, 0, 0, 255), (16, 16, 48, 48))
+    image = image.filter(ImageFilter.GaussianBlur(4))
+    (found,), report = load(tmp_path, [encode(image)], 64)
+    assert is_color(found[:2], (255, 255, 255)) and not report.warning()
+
+
+@pytest.mark.parametrize("highest", [16383, 65535])
+def test_a_constant_alpha_of_16_bits_is_opaque(highest, tmp_path):
+    array = values(0, highest, 4)
+    array[..., 3] = 16383
+    (found,), report = load(tmp_path, [png(array)])
+    expected = scaled(array[..., :3])
+    np.testing.assert_allclose(found, expected, atol=0.51)
+    assert not report.warning()
 
 
 def test_images_without_a_fourth_channel_get_an_opaque_one(tmp_path):
@@ -688,6 +755,13 @@ def test_extreme_values_are_a_likely_cause_of_a_small_range():
     array = np.random.default_rng(0).integers(0, 255, (9, 40, 40)) * 16
     array[0, 0, 0] = 65535
     with pytest.warns(UserWarning, match="a few extreme values"):
+        datasets.load(array, 40, channels=1)
+
+
+def test_a_value_for_missing_data_is_a_likely_cause_of_a_small_range():
+    array = np.random.default_rng(0).integers(0, 255, (9, 40, 40))
+    array[:, :2] = -9999  # 5% of the pixels
+    with pytest.warns(UserWarning, match="look white.*a few extreme values"):
         datasets.load(array, 40, channels=1)
 
 
