@@ -122,6 +122,26 @@ def read_slices(
             with file.open() as stream:
                 headers[name] = _read_npy_header(stream)
     same = len({shape for shape, _, _ in headers.values()}) == 1
+    for name, (shape, _, _) in headers.items():
+        advice = ""
+        if same and _is_channels_first(shape):
+            advice = (
+                "an image with its channels first as `np.moveaxis(array, 0, "
+                "-1)`, and gray images as `array[..., np.newaxis]`"
+            )
+        elif same and len(shape) == 2 and shape[0] > shape[1] >= 64:
+            if _is_square(shape[1]):
+                side = math.isqrt(shape[1])
+                advice = (
+                    "one image as `array[np.newaxis]`, and rows of pixels as "
+                    f"`array.reshape(-1, {side}, {side})`"
+                )
+        if advice:
+            raise ValueError(
+                "`source` must hold .npy files of images. Received: "
+                f"source={source} with {escape(name)} of shape {shape}. Save "
+                f"{advice}"
+            )
     counts, kinds = [], {}
     for name, (shape, _, dtype) in headers.items():
         single = _is_color(shape) or len(shape) == 2 and same
@@ -156,12 +176,29 @@ def _is_color(shape):
     return len(shape) == 3 and shape[2] in (1, 3, 4) and shape[1] != shape[2]
 
 
+def _is_channels_first(shape):
+    """Returns whether an array is probably one color image, not gray images."""
+    return len(shape) == 3 and shape[0] in (3, 4) and min(shape[1:]) >= 32
+
+
+def _is_gray(shape):
+    """Returns whether an array is one image rather than rows of pixels."""
+    if len(shape) != 2 or shape[0] == shape[1]:
+        return len(shape) == 2
+    return not _is_square(shape[1]) and max(shape) <= 4 * min(shape)
+
+
+def _is_square(number):
+    return math.isqrt(number) ** 2 == number
+
+
 def read_idx(file: File, source: str) -> np.ndarray:
     """Reads the images in an idx file, the format of MNIST.
 
     An uncompressed file is mapped into memory instead.
     """
-    return _read_idx(file, source, "images", (3, 4))
+    images = _read_idx(file, source, "images", (3, 4))
+    return images if images.ndim == 4 else images[..., np.newaxis]
 
 
 def read_idx_labels(
@@ -251,12 +288,17 @@ def _read_packed(file, size):
 def as_images(array: np.ndarray, source: str) -> np.ndarray:
     """Checks images and returns them with the rank 4."""
     shape, advice = array.shape, ""
-    is_gray = len(shape) == 2 and shape[0] == shape[1]
-    if is_gray or _is_color(shape):
+    if _is_gray(shape) or _is_color(shape):
         advice = ". Is this one image? Pass `array[np.newaxis]`"
+    elif _is_channels_first(shape):
+        advice = (
+            ". Is this one image with its channels first? Pass "
+            "`np.moveaxis(array, 0, -1)[np.newaxis]`. Are these gray images? "
+            "Pass `array[..., np.newaxis]`"
+        )
     elif len(shape) == 4 and shape[1] in (1, 3, 4):
         advice = ". Are the channels first? Pass `np.moveaxis(array, 1, -1)`"
-    elif array.ndim == 2 and math.isqrt(shape[1]) ** 2 == shape[1]:
+    elif array.ndim == 2 and _is_square(shape[1]):
         side = math.isqrt(shape[1])
         array = array.reshape(shape[0], side, side, 1)
     elif array.ndim == 3:

@@ -51,7 +51,8 @@ _KINDS = (
         "web page",
         "the download failed, so download the file again; a login may help",
         ".htm .html",
-        rb"\s*<(!doctype html|html)",
+        rb"(\xef\xbb\xbf)?\s*(<!--.*?-->\s*)*"
+        rb"<(!doctype html|html|head|\?xml(?!.*(<|doctype )svg))",
     ),
     Kind(
         "Git LFS pointer",
@@ -123,6 +124,14 @@ _KINDS = (
         f"read it with a package such as `pydicom` or `nibabel`, {_SAVE}",
         ".dcm .dicom .nii .nrrd .mha",
         rb".{128}DICM",
+        is_image=True,
+    ),
+    Kind(
+        "TIFF image that Pillow cannot read",
+        "its pixel format may be unsupported, so read it with the package "
+        f"`tifffile`, {_SAVE}",
+        "",
+        rb"II[*+]\0|MM\0[*+]",
         is_image=True,
     ),
     Kind(

@@ -4,7 +4,7 @@ import functools
 import os
 import posixpath
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import numpy as np
 
@@ -33,7 +33,6 @@ def find_images(
         split: Name of the split, or several names joined by `+`.
         report: Receives what was left out.
     """
-    _report_others(files, names, report)
     groups = labels.group_by_split(names)
     chosen = _select(groups, split, report)
     chosen = {name: chosen[name] for name in names if name in chosen}
@@ -82,10 +81,20 @@ def check_no_split(split: str, report: Report) -> None:
         )
 
 
-def _report_others(files, names, report):
-    for name in sorted(files.keys() - {*names}):
+def report_others(
+    files: Mapping[str, File],
+    read: Collection[str],
+    readable: Collection[str],
+    report: Report,
+) -> None:
+    """Reports the files that are not read, and those that could be read."""
+    for name in sorted(files.keys() - {*read}):
         kind = kind_of(name, files[name])
-        if kind and kind.is_image:
+        if name in readable:
+            report.leave_out(
+                name, "skipped (another kind of file; pass its path to read it)"
+            )
+        elif kind and kind.is_image:
             report.leave_out(name, f"skipped ({kind})")
         else:
             report.other_files[file_kinds.ending(name) or "no ending"] += 1

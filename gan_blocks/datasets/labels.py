@@ -20,13 +20,17 @@ SPLITS = {
     "val": "validation",
     "valid": "validation",
     "validation": "validation",
+    "dev": "validation",
+    "eval": "validation",
+    "evaluation": "validation",
 }
 
 
 @functools.cache
 def split_of(folder: str) -> str | None:
-    """Returns the split in a folder such as "train" or "test_set"."""
-    words = re.findall("[a-z]+", folder.lower())
+    """Returns the split in a folder such as "train", "test_set" or "testA"."""
+    words = re.findall("[A-Z]?[a-z]+|[A-Z]+", folder)
+    words = {word.lower().removesuffix("set") for word in words}
     found = {SPLITS[word] for word in words if word in SPLITS}
     return found.pop() if len(found) == 1 else None
 
@@ -82,26 +86,35 @@ def read_labels(
         others: The same for the images of the training split.
         report: Describes the source, and receives the names of the labels.
     """
-    found = [name for name in files if name.split("/")[-1] == "dataset.json"]
-    if found:
-        name = min(found, key=lambda name: name.count("/"))
-        with reading(report.source, "source with a dataset.json"):
-            content = json.loads(files[name].read())
-            if isinstance(content, dict) and "labels" in content:
-                top = name.removesuffix("dataset.json")
-                return _from_json(content["labels"], top, names)
+    with reading(report.source, "source with a dataset.json"):
+        found = [_read_json(name, file) for name, file in files.items()]
+        if tables := dict(filter(None, found)):
+            return _from_json(tables, names)
     return _from_folders(names, others, report)
 
 
-def _from_json(labels, top, names):
+def _read_json(name, file):
     """Reads the format of StyleGAN: pairs of a name and a label."""
-    if labels is None:
-        raise ValueError("dataset.json has no labels")
-    labels = {name.replace("\\", "/"): label for name, label in labels}
-    missing = [n for n in names if n.removeprefix(top) not in labels]
-    if missing:
-        raise ValueError(f"dataset.json has no label for {missing[0]}")
-    return np.array([labels[name.removeprefix(top)] for name in names])
+    top, _, last = name.rpartition("/")
+    if last == "dataset.json":
+        content = json.loads(file.read())
+        if isinstance(content, dict) and "labels" in content:
+            pairs = content["labels"] or ()
+            return top, {name.replace("\\", "/"): each for name, each in pairs}
+
+
+def _from_json(tables, names):
+    """Returns the labels from the `dataset.json` nearest above each image."""
+    labels = []
+    for name in names:
+        top = name
+        while top and top not in tables:
+            top = top.rpartition("/")[0]
+        inner = name.removeprefix(f"{top}/")
+        if inner not in tables.get(top, ()):
+            raise ValueError(f"dataset.json has no label for {name}")
+        labels.append(tables[top][inner])
+    return np.array(labels)
 
 
 def _from_folders(names, others, report):
@@ -112,23 +125,22 @@ def _from_folders(names, others, report):
     depth = len(os.path.commonprefix(both))
     for name, path in paths.items():
         if len(path) < depth + 2:
-            alone = len({tuple(path[:-1]) for path in both}) == 1
+            folders = {each.rpartition("/")[0] for each in (*names, *others)}
+            alone = len(folders) == 1
             where = "the same folder as all others" if alone else "none of them"
             raise ValueError(
                 "`source` must hold two or more folders, one for each label. "
                 f"Received: source={report.source}, where "
-                f"{escape(name)} is in {where}"
+                f"{escape(name)} is in {where}. Move the images of each label "
+                "to a folder of their own, or load the images without labels"
             )
     classes = {path[depth] for path in both if len(path) > depth + 1}
-    if all(re.fullmatch("[0-9]+", name) for name in classes):
-        report.class_names = sorted(classes, key=_number)
-    else:
-        report.class_names = sorted(classes)
+    report.class_names = sorted(classes, key=_natural)
     labels = {name: label for label, name in enumerate(report.class_names)}
     return np.array([labels[path[depth]] for path in paths.values()])
 
 
-def _number(digits):
+def _natural(name):
+    """Returns a key that sorts "class_2" before "class_10"."""
     # `int` raises an error for more than 4300 digits.
-    digits = digits.lstrip("0")
-    return len(digits), digits
+    return re.sub("[0-9]+", lambda digits: digits[0].zfill(255), name), name

@@ -60,7 +60,9 @@ def find(
         builder = tfds.load_builder(str(source))
         return Source(*tfds.find_images(builder, split, report), report)
     path, *others = listing.find_paths(source)
-    if not others and (path / "dataset_info.json").is_file():
+    # The package `datasets` also writes this file, beside its .arrow files.
+    is_tfds = (path / "dataset_info.json").is_file()
+    if not others and is_tfds and not any(path.glob("*.arrow")):
         builder = tfds.builder_in(path)
         return Source(*tfds.find_images(builder, split, report), report)
     if not others and path.is_file() and arrays.idx_set(path.name):
@@ -108,11 +110,17 @@ def _find_in(files, split, stack, report):
         for name, file in files.items()
         if name not in known and decoding.is_image(name, file)
     ]
-    if any("/" not in name for name in idx) or idx and not names:
+    if not any("/" not in name for name in idx) and names:
+        idx = []
+    read = idx or names or (npz if len(npz) == 1 else npy)
+    if not read:
+        raise _no_images(files, report)
+    folders.report_others(files, read, known.union(names), report)
+    if idx:
         return _read_idx(files, _choose_idx(idx, split, report), report)
     if names:
         return folders.find_images(files, names, split, report)
-    if len(npz) == 1:
+    if read is npz:
         ((name, file),) = npz.items()
         members = archives.list_archive(file, name, stack, report)
         return _read_named(_with_ending(members, ".npy"), split, report)
@@ -120,10 +128,8 @@ def _find_in(files, split, stack, report):
         return _read_slices(npy, split, report)
     if len(npy) > 1:
         return _read_named(npy, split, report)
-    if npy:
-        folders.check_no_split(split, report)
-        return _read_named(npy, split, report)[0], None
-    raise _no_images(files, report)
+    folders.check_no_split(split, report)
+    return _read_named(npy, split, report)[0], None
 
 
 def _with_ending(files, ending):
@@ -193,6 +199,8 @@ def _read_slices(files, split, report):
         for number in range(count)
     ]
     names = dict(zip(names, names, strict=True))
+    if images.ndim == 3:
+        images = images[..., np.newaxis]
     return arrays.as_images(images, report.source), functools.partial(
         labels.read_labels, files, names, {}, report
     )

@@ -135,6 +135,14 @@ def test_one_image_as_an_array_raises_an_error_that_asks(tmp_path, shape):
     assert len(datasets.load(noise(*shape)[np.newaxis], 8, channels)) == 1
 
 
+def test_one_image_that_is_not_square_raises_an_error_that_asks():
+    with pytest.raises(ValueError, match=r"one image\?.*array\[np.newaxis"):
+        datasets.load(noise(48, 60), 8)
+    with pytest.raises(ValueError, match=r"channels first\?.*moveaxis"):
+        datasets.load(noise(3, 48, 60), 8)
+    assert len(datasets.load(noise(3, 48, 60, 1), 8)) == 3
+
+
 def test_an_array_with_the_channels_first_raises_an_error_that_asks():
     with pytest.raises(ValueError, match=r"channels first\? .*np.moveaxis"):
         datasets.load(noise(5, 3, 32, 32), 8)
@@ -169,6 +177,26 @@ def test_a_npy_file_for_each_class_is_read(tmp_path, shape):
     np.testing.assert_array_equal(images, expected.reshape(5, 28, 28, 1))
     assert labels.tolist() == [0, 0, 0, 1, 1]
     assert report.class_names == ["cat", "dog"]
+
+
+@pytest.mark.parametrize(
+    ("shape", "advice"),
+    [((100, 64), r"newaxis.*reshape\(-1, 8, 8\)"), ((3, 40, 32), "moveaxis")],
+)
+def test_npy_files_of_an_unclear_shape_raise_an_error(shape, advice, tmp_path):
+    for name in "ab":
+        np.save(tmp_path / f"{name}.npy", noise(*shape))
+    with pytest.raises(ValueError, match=advice):
+        datasets.load(tmp_path, 8)
+
+
+def test_three_files_or_gray_images_are_not_three_channels(tmp_path):
+    for name in "abc":
+        np.save(tmp_path / f"{name}.npy", noise(40, 36))
+    assert len(datasets.load(tmp_path, 8)) == 3
+    path = tmp_path / "a-idx3-ubyte"
+    path.write_bytes(encode_idx(noise(3, 40, 36)))
+    assert len(datasets.load(path, 8)) == 3
 
 
 def test_npy_files_of_several_shapes_raise_an_error(tmp_path):

@@ -35,7 +35,7 @@ TERABYTES = (2**14, 2**14, 2**14)
 
 # Name and content of the file, and the reason in the error.
 REFUSED = {
-    "npy, empty": ("a.npy", b"", "must be a valid NumPy file"),
+    "npy, empty": ("a.npy", b"", "empty file: download it again"),
     "npy, text": ("a.npy", b"hello", "must be a valid NumPy file"),
     "npy, truncated": ("a.npy", npy(IMAGES)[:-1], "must be a valid NumPy file"),
     "npy, terabytes": ("a.npy", npy_of_shape(TERABYTES), "must be a valid"),
@@ -93,7 +93,7 @@ REFUSED = {
         gzip.compress(idx((1, 8, 8), bytes(2**26))),
         "does not hold the 64 bytes",
     ),
-    "zip, empty": ("a.zip", b"", "must be a valid zip archive"),
+    "zip, empty": ("a.zip", b"", "empty file: download it again"),
     "zip, truncated": ("a.zip", zipped(MEMBERS)[:-9], "must be a valid zip"),
     "zip, future version": ("a.zip", FUTURE, "must be a valid zip.*9.9"),
     "zip, no images": ("a.zip", zipped({"a.txt": b""}), "holds no images.*png"),

@@ -12,6 +12,10 @@ KINDS = {
     "a.tar.gz": (HTML, "web page.*download the file again"),
     "a.npy": (b"\n<html>" + HTML, "web page.*download the file again"),
     "a.npz": (HTML, "web page.*download the file again"),
+    "bom.zip": (b"\xef\xbb\xbf" + HTML, "web page"),
+    "comment.zip": (b"<!-- x -->\n" + HTML, "web page"),
+    "head.zip": (b"<head><title>Sign in</title>", "web page"),
+    "error.zip": (b"<?xml version='1.0'?><Error>", "web page"),
     "b.zip": (b"version https://git-lfs.github.com/spec/v1", "git lfs pull"),
     "c.zip": (b"Rar!\x1a\x07\x00", "unpack it"),
     "a.7z": (b"7z\xbc\xaf\x27\x1c", "unpack it.*7z x"),
@@ -34,6 +38,7 @@ KINDS = {
     "a.heic": (b"\0\0\0\x18ftypheic", "pillow-heif"),
     "a.psd": (b"8BPS", "convert it to PNG"),
     "a.svg": (b"<svg>", "convert it to PNG"),
+    "b.svg": (b"<?xml version='1.0'?><svg>", "convert it to PNG"),
     "a.zip.crdownload": (b"x", "unfinished download"),
     "a.xyz": (b"hello", "must be a folder"),
 }
@@ -62,6 +67,20 @@ def test_a_folder_or_archive_without_images_gets_advice(name, tmp_path):
             ValueError, match=f"no images.*deep/{name}.*{advice}"
         ):
             datasets.load(source, 8)
+
+
+def test_a_folder_of_the_package_datasets_is_not_taken_for_tfds(tmp_path):
+    files = {"dataset_info.json": b"{}", "data-00000-of-00001.arrow": b"ARROW1"}
+    write_folder(tmp_path, files | {"state.json": b"{}"})
+    with pytest.raises(ValueError, match="no images.*package `datasets`"):
+        datasets.load(tmp_path, 8)
+
+
+@pytest.mark.parametrize("start", [b"II*\0", b"MM\0*"])
+def test_a_tiff_that_pillow_cannot_read_gets_advice(start, tmp_path):
+    (tmp_path / "a.tif").write_bytes(start + bytes(100))
+    with pytest.raises(ValueError, match="TIFF .*tifffile.*np.save"):
+        datasets.load(tmp_path, 8)
 
 
 @pytest.mark.parametrize(

@@ -195,6 +195,10 @@ def test_folders_with_the_same_names_are_not_always_masks(names, tmp_path):
         ("fruits/Train", "fruits/VAL"),
         ("images/train2017", "images/val2017"),
         ("cats/train", "cats/valid"),
+        ("trainA", "testA"),
+        ("TrainSet", "TestSet"),
+        ("train", "dev"),
+        ("train", "evaluation"),
     ],
 )
 def test_folders_of_splits_are_read_one_at_a_time(train, test, tmp_path):

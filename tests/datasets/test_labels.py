@@ -72,7 +72,7 @@ def test_labels_in_an_npz_file_belong_to_the_split(tmp_path):
 
 
 def test_labels_of_folders_number_their_sorted_names(tmp_path):
-    colors = {"10": RED, "9": GREEN, "blue": BLUE}
+    colors = {"10": GREEN, "9": RED, "blue": BLUE}
     files = {
         f"{name}/{place}.png": encode(plain(color))
         for name, color in colors.items()
@@ -89,7 +89,7 @@ def test_labels_of_folders_number_their_sorted_names(tmp_path):
     ):
         with pytest.warns(UserWarning, match="3 could not be read"):
             found, labels = datasets.load(source, 8, labels=True)
-        assert labels.tolist() == [1, 1, 2, 2, 3, 3, 3]
+        assert labels.tolist() == [2, 2, 1, 1, 3, 3, 3]
         for pixels, label in zip(found, labels, strict=True):
             assert is_color(pixels, [None, RED, GREEN, BLUE][label])
 
@@ -174,7 +174,8 @@ def picture(seed):
     [
         (["10", "9", "0", "11"], ["0", "9", "10", "11"]),
         (["01", "10", "2"], ["01", "2", "10"]),
-        (["10", "9", "cats"], ["10", "9", "cats"]),
+        (["10", "9", "cats"], ["9", "10", "cats"]),
+        (["class_10", "class_2"], ["class_2", "class_10"]),
         (["b", "A", "a"], ["A", "a", "b"]),
         (["1" * 200, "2"], ["2", "1" * 200]),
     ],
@@ -276,6 +277,13 @@ def test_images_in_a_single_folder_have_no_labels(names, tmp_path):
         datasets.load(tmp_path, 8, labels=True)
 
 
+def test_the_error_for_folders_of_a_class_and_a_split_is_true(tmp_path):
+    names = ["cat_train/1.png", "dog_train/1.png", "cat_test/1.png"]
+    write_folder(tmp_path, {name: picture(i) for i, name in enumerate(names)})
+    with pytest.raises(ValueError, match="in none of them. Move the images"):
+        datasets.load(tmp_path, 8, labels=True)
+
+
 # StyleGAN's dataset.json
 
 
@@ -301,7 +309,7 @@ def test_labels_in_a_dataset_json_are_read(top, tmp_path):
 @pytest.mark.parametrize(
     ("labels", "reason"),
     [
-        (None, "dataset.json has no labels"),
+        (None, "no label for 00000/img0.png"),
         ([["00000/img0.png", 1]], "no label for 00000/img1.png"),
         ([[f"0000{i // 2}/img{i}.png", [1, 0]] for i in range(3)], "integers"),
         ([[f"0000{i // 2}/img{i}.png", "cat"] for i in range(3)], "integers"),
@@ -315,6 +323,19 @@ def test_labels_in_a_dataset_json_must_fit_the_images(labels, reason, tmp_path):
         with pytest.raises(ValueError, match=reason) as error:
             datasets.load(source, 8, labels=True)
         assert str(source) in str(error.value)
+
+
+def test_each_split_may_have_its_own_dataset_json(tmp_path):
+    files = {}
+    for number, split in enumerate(("train", "test")):
+        content = json.dumps({"labels": [["0/1.png", number]]})
+        files[f"{split}/dataset.json"] = content.encode()
+        files[f"{split}/0/1.png"] = picture(number)
+    write_folder(tmp_path, files)
+    for number, split in enumerate(("train", "test")):
+        with pytest.warns(UserWarning, match="in the split"):
+            _, labels = datasets.load(tmp_path, 8, split=split, labels=True)
+        assert labels.tolist() == [number]
 
 
 def test_a_dataset_json_of_another_program_is_ignored(tmp_path):

@@ -9,6 +9,7 @@ from support.image_sources import (
     RED,
     image_files,
     is_color,
+    noise,
     write_folder,
     write_tfds,
     write_zip,
@@ -32,6 +33,22 @@ def test_a_folder_and_an_archive_have_the_same_order(tmp_path):
         assert is_color(pixels, color, tolerance=2)
     np.testing.assert_array_equal(found, datasets.load(archive, 4))
     assert {*tmp_path.iterdir()} == {folder, archive}  # Nothing is unpacked.
+
+
+@pytest.mark.parametrize("skipped", ["a.npy", "a.npz", "b/a-idx3-ubyte"])
+def test_files_of_arrays_beside_images_cause_a_warning(skipped, tmp_path):
+    write_folder(tmp_path, {**image_files(), skipped: b""})
+    with pytest.warns(UserWarning, match=f"1 skipped .*path.*{skipped}"):
+        datasets.load(tmp_path, 4)
+
+
+def test_files_beside_arrays_are_reported(tmp_path):
+    write_folder(tmp_path, {"a.npz": b"", "a.txt": b""})
+    np.save(tmp_path / "a.npy", noise(3, 8, 8))
+    np.savez(tmp_path / "a.npz", noise(3, 8, 8))
+    with pytest.warns(UserWarning, match="1 skipped .*a.npy"):
+        _, report = datasets.load(tmp_path, 8, report=True)
+    assert report.other_files == {".txt": 1}
 
 
 def test_a_missing_source_raises_an_error(tmp_path):
