@@ -53,7 +53,8 @@ def lock(folder: PathLike) -> None:
             file.close()
             raise ValueError(
                 f"Another process is training in {folder}. Wait until it has "
-                "ended, or choose another folder."
+                "ended, end it (a notebook keeps the folder until its kernel "
+                "ends), or choose another folder."
             )
         _held[path] = file
 

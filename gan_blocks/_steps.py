@@ -53,11 +53,13 @@ def remaining_fits(
         if epoch >= epochs:
             return
         model._steps_of_whole_epoch = steps_per_epoch
-        yield {
-            "initial_epoch": epoch,
-            "epochs": epoch + 1 if step else epochs,
-            "steps_per_epoch": steps_per_epoch - step,
-        }
-        model._steps_of_whole_epoch = None
+        try:
+            yield {
+                "initial_epoch": epoch,
+                "epochs": epoch + 1 if step else epochs,
+                "steps_per_epoch": steps_per_epoch - step,
+            }
+        finally:
+            model._steps_of_whole_epoch = None
         if model.stop_training or steps_done(model) == start:
             return

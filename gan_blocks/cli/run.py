@@ -228,9 +228,7 @@ class Run(runs.RunFolder):
         files.remove_leftovers(self.path)
         self.write_settings(self.settings)
         if data_changed or not steps_done:
-            shown = np.random.default_rng(self.seed).permutation(number)[:100]
-            grid = images.grid(real_images[np.sort(shown)])
-            images.save_png(grid, self.real_images)
+            images.save_png(images.grid(self._sample(100)), self.real_images)
         print(
             f"{output.plural(number, 'picture')}, "
             f"{output.plural(self._steps, 'step')} of {self.batch_size} per "
@@ -355,9 +353,15 @@ class Run(runs.RunFolder):
             )
         return changed
 
+    def _sample(self, number):
+        """Returns at most so many of the real images, in their order."""
+        random = np.random.default_rng(self.seed)
+        chosen = random.permutation(len(self._real))[:number]
+        return self._real[np.sort(chosen)]
+
     def _quality_monitor(self):
         quality = metrics.Quality(
-            self._real[:_REAL_IMAGES],
+            self._sample(_REAL_IMAGES),
             loading.load_features(self.features),
             num_images=_GENERATED_IMAGES,
             seed=self.seed,

@@ -6,6 +6,7 @@ import dataclasses
 import gzip
 import io
 import lzma
+import re
 import tarfile
 import tempfile
 import threading
@@ -33,27 +34,39 @@ def list_archive(
     """Returns the files in a zip or tar archive.
 
     An archive that is compressed as a whole, or lies in another archive, is
-    first unpacked into a temporary file, which has no name.
+    first unpacked into a temporary file, which has no name. Files whose names
+    lead out of the archive are left out.
     """
+    files = {}
+    for path, member in _list_members(file, name, stack, report).items():
+        # Some programs for Windows write backslashes between folders.
+        path = path.replace("\\", "/")
+        if ".." in path.split("/") or re.match("/|[A-Za-z]:", path):
+            report.leave_out(path, "skipped (path outside of the archive)")
+        else:
+            files[path] = member
+    return files
+
+
+def _list_members(file, name, stack, report):
     word = "tar" if file_kinds.is_tar(name) else "zip"
     with reading(report.source, f"{word} archive"):
         head = file.head()
         stream = stack.enter_context(file.open())
         if file_kinds.is_tar(name, head):
-            return _list_tar(stream, head, stack)
+            return _list_tar(stream, head, stack, report)
         if file.path is None:
             stream = _unpack(stream, stack)
         archive = stack.enter_context(zipfile.ZipFile(stream))
-    # If several members have the same name, the last one is valid. Some
-    # programs for Windows write backslashes between folders.
+    # If several members have the same name, the last one is valid.
     return {
-        member.filename.replace("\\", "/"): _ZipMember(archive, member)
+        member.filename: _ZipMember(archive, member)
         for member in archive.infolist()
         if not member.filename.endswith(("/", "\\"))  # a folder
     }
 
 
-def _list_tar(stream, head, stack):
+def _list_tar(stream, head, stack, report):
     if head.startswith(b"\x1f\x8b"):
         stream = _unpack(gzip.GzipFile(fileobj=stream), stack)
     elif head.startswith(b"BZh"):
@@ -63,12 +76,14 @@ def _list_tar(stream, head, stack):
     lock = threading.Lock()
     reader: Any = _HeaderReader(stream)
     with tarfile.TarFile(fileobj=reader) as archive:
-        files = {
-            member.name: _TarMember(stream, lock, member)
-            for member in archive
-            # Links, devices and files with holes are ignored.
-            if member.isreg() and not member.issparse()
-        }
+        files = {}
+        for member in archive:
+            if member.isreg() and not member.issparse():
+                files[member.name] = _TarMember(stream, lock, member)
+            elif member.islnk() and member.linkname in files:
+                files[member.name] = files[member.linkname]
+            elif not member.isdir():
+                report.leave_out(member.name, "skipped (no ordinary file)")
         # `tarfile` does not notice if the rest of the archive is missing.
         stream.seek(archive.offset)
         if stream.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):

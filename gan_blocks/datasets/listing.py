@@ -4,13 +4,14 @@ import collections
 import contextlib
 import dataclasses
 import glob
+import itertools
 import os
 import pathlib
 import re
 from collections.abc import Mapping, Sequence
 
 from gan_blocks._types import PathLike
-from gan_blocks.datasets import archives, file_kinds
+from gan_blocks.datasets import archives, decoding, file_kinds
 from gan_blocks.datasets.errors import SOURCES, reading
 from gan_blocks.datasets.report import Report
 from gan_blocks.datasets.source_files import DiskFile, File
@@ -46,17 +47,28 @@ def list_files(
         FileNotFoundError: If a path does not exist.
         ValueError: If a path cannot be read, or an archive is damaged.
     """
-    files = _visible(_list_source(source, stack, report))
+    files = _list_source(source, stack, report)
     packed = [name for name in files if file_kinds.is_archive(name)]
-    images = file_kinds.image_endings().intersection(
-        file_kinds.ending(name) for name in files
-    )
-    if len(packed) == 1 and not images:
-        (name,) = packed
-        report.notes.append(f"The archive {name} in the source was read.")
-        files = archives.list_archive(files[name], name, stack, report)
+    if len(packed) == 1 and not any(map(_is_data, files, files.values())):
+        file = files.pop(packed[0])
+        report.other_files.update(
+            file_kinds.ending(name) or "no ending" for name in files
+        )
+        report.notes.append(f"The archive {packed[0]} in the source was read.")
+        files = archives.list_archive(file, packed[0], stack, report)
         files = _visible(_sorted(files))
     return _leave_out_runs(files, report)
+
+
+def _is_data(name, file):
+    """Returns whether a file, which is no archive, holds images."""
+    if file_kinds.is_archive(name):
+        return False
+    return (
+        file_kinds.ending(name) in (".npy", ".npz")
+        or file_kinds.IDX_NAME.search(name) is not None
+        or decoding.is_image(name, file)
+    )
 
 
 def find_paths(source: PathLike | Sequence[PathLike]) -> list[pathlib.Path]:
@@ -104,7 +116,7 @@ def _list_source(source, stack, report):
     file, name = DiskFile(str(path)), path.name
     with reading(report.source, "file"):
         head = file.head()
-    kind = file_kinds.find_kind(name, head) if head else None
+    kind = file_kinds.find_kind(name, head)
     if kind not in (None, file_kinds.ARCHIVE):
         if not file_kinds.has_image_start(head):
             raise ValueError(
@@ -112,8 +124,9 @@ def _list_source(source, stack, report):
                 f"source={report.source} ({kind})"
             )
     is_zip = head.startswith(b"PK") and not name.endswith(".npz")
-    if is_zip or file_kinds.is_archive(name):
-        return _sorted(archives.list_archive(file, name, stack, report))
+    if is_zip or file_kinds.is_archive(name) or file_kinds.is_tar("", head):
+        files = archives.list_archive(file, name, stack, report)
+        return _visible(_sorted(files))
     return {name: file}
 
 
@@ -144,7 +157,9 @@ def _leave_out_runs(files, report):
         for mark in marks.intersection(parts):
             folder = parts[: parts.index(mark)]
             found["".join(f"{part}/" for part in folder)].add(mark)
-    runs = tuple(sorted(run for run in found if len(found[run]) > 1))
+    written = {run.settings_file.name, run.history.name}
+    runs = (name for name in found if len(found[name]) > 1)
+    runs = tuple(sorted(name for name in runs if found[name] & written))
     for name in runs:
         report.leave_out(name or "./", "skipped (folder of a training run)")
     return {
@@ -168,7 +183,7 @@ def _list_folder(folder, report):
                 report.leave_out(
                     f"{inside}{name}/", "skipped (link to a folder)"
                 )
-        for name in names:
+        for name in itertools.filterfalse(_is_hidden, names):
             files[f"{inside}{name}"] = DiskFile(os.path.join(parent, name))
     for error in failed:
         name = _relative(error.filename, folder)

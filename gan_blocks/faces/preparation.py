@@ -149,6 +149,7 @@ def prepare(
                 )
             if not changes:
                 return folder
+            _check_no_other_files(folder)
         names, skipped = _list_images(found)
         with _replace(folder) as unfinished, warnings.catch_warnings():
             # Pillow warns about metadata, without the name of the image.
@@ -231,6 +232,17 @@ def _check_same_faces(
                 f"size. Received: folder={str(folder)!r}, which holds faces of "
                 f"{before['image_size']} pixels from {before['source']!r}, for "
                 f"faces of {now['image_size']} pixels from {now['source']!r}"
+            )
+
+
+def _check_no_other_files(folder: pathlib.Path) -> None:
+    """Checks that only faces are lost when a folder is replaced."""
+    for path in folder.rglob("*"):
+        if path.suffix != ".png" and path.name != _MANIFEST and path.is_file():
+            raise ValueError(
+                "`folder` must hold nothing but prepared faces, because they "
+                f"are prepared again. Received: folder={str(folder)!r}, which "
+                f"also holds {path.relative_to(folder).as_posix()!r}"
             )
 
 

@@ -37,8 +37,9 @@ def prepare(
         x = copy.copy(x)
         x.collate_fn = functools.partial(_collate, x.collate_fn)
     elif hasattr(x, "from_step"):  # `datasets.batches`
-        if num_classes is not None and x.labels is not None:
-            check_labels(x.labels, num_classes)
+        labels = getattr(x, "labels", None)
+        if num_classes is not None and labels is not None:
+            check_labels(labels, num_classes)
     elif hasattr(x, "element_spec"):  # A `tf.data.Dataset`.
         specs = keras.tree.flatten(x.element_spec)
         if all(_rank(spec) is not None for spec in specs):

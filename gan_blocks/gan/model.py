@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
@@ -350,7 +352,7 @@ class GAN(keras.Model):
             parts = parts if len(parts) <= 3 else [parts]
             kwargs["validation_data"] = self._prepare("fit", *parts)
         replicas.broadcast([*self.variables, *self.optimizer.variables])
-        with backend.keep_values(self) as added:
+        with self._before_first_step(), backend.keep_values(self) as added:
             added += [ranges.RangeCheck(), data.DataCheck()]
             callbacks = data.with_callbacks(callbacks, added, self)
             options = {"verbose": verbose, "callbacks": callbacks, **kwargs}
@@ -373,13 +375,14 @@ class GAN(keras.Model):
         history = keras.callbacks.History()
         history.set_model(self)
         history.on_train_begin()
+        self._check_steps(steps_per_epoch)
         for part in parts:
-            self._check_steps(part["steps_per_epoch"])
             batches = x.from_step(steps_done(self))
             batches, y = self._prepare("fit", batches, y)
-            part_history = super().fit(
-                batches, y, **{**options, "shuffle": False, **part}
-            )
+            with self._executions_that_divide(part["steps_per_epoch"]):
+                part_history = super().fit(
+                    batches, y, **{**options, "shuffle": False, **part}
+                )
             history.epoch += part_history.epoch
             for name, values in part_history.history.items():
                 history.history.setdefault(name, []).extend(values)
@@ -396,7 +399,11 @@ class GAN(keras.Model):
         callbacks: Any = None,
         **kwargs: Any,
     ) -> Any:
-        if not kwargs.get("_use_cached_eval_dataset"):  # `fit` checked it.
+        if kwargs.get("_use_cached_eval_dataset"):
+            # `fit` evaluates before it calls `on_epoch_end`.
+            backend.sync_variables(self)
+            data.check_means(self.means.result(), self.num_classes)
+        else:
             x, y = self._prepare(
                 "evaluate", x, y, sample_weight, batch_size=batch_size
             )
@@ -418,6 +425,8 @@ class GAN(keras.Model):
     ) -> Any:
         if batch_size is not None:
             check_positive_integer("batch_size", batch_size)
+        if self.num_classes is not None and isinstance(x, (list, tuple)):
+            data.check_labels(x[1], self.num_classes)
         with backend.keep_values(self) as added:
             callbacks = data.with_callbacks(callbacks, added, self)
             return super().predict(x, batch_size, verbose, steps, callbacks)
@@ -429,6 +438,21 @@ class GAN(keras.Model):
     def test_on_batch(self, x, y=None, *args, **kwargs):
         x, y = self._prepare("test_on_batch", x, y, **kwargs)
         return super().test_on_batch(x, y, *args, **kwargs)
+
+    @contextlib.contextmanager
+    def _executions_that_divide(self, steps):
+        """Executes fewer steps at once in the rest of an epoch if needed."""
+        whole = self.steps_per_execution
+        self.steps_per_execution = math.gcd(whole, steps)
+        if self.steps_per_execution == whole:
+            yield
+            return
+        self.train_function = None  # It was compiled for another number.
+        try:
+            yield
+        finally:
+            self.steps_per_execution = whole
+            self.train_function = None
 
     def _check_steps(self, steps_per_epoch):
         if steps_per_epoch and steps_per_epoch % self.steps_per_execution:
@@ -777,6 +801,16 @@ class GAN(keras.Model):
         if self._average_is_generator:
             averages.copy_weights(self.generator_averages, self.generator)
 
+    @contextlib.contextmanager
+    def _before_first_step(self):
+        """Keeps the average equal to the generator if no step is made."""
+        is_generator = self._average_is_generator
+        try:
+            yield
+        finally:
+            if self._step_count() == 0:
+                self._set_average_is_generator(is_generator)
+
     def _set_average_is_generator(self, value):
         if value != self._average_is_generator:
             self._average_is_generator = value
@@ -853,18 +887,19 @@ class GAN(keras.Model):
         super().save_own_variables(store)
         seeds.store(store, self._seed_states())
         store["steps"] = np.asarray(self._step_count())
+        store["average_is_generator"] = np.asarray(self._average_is_generator)
 
     def load_own_variables(self, store):
         store = seeds.restore(store, self._seed_states())
-        # Version 0.1.0 did not save the number of steps.
-        steps = int(np.asarray(store.pop("steps", -1)))
-        self._steps_when_loaded = max(steps, 0)
+        # Version 0.1.0 did not save the next two values.
+        self._steps_when_loaded = int(np.asarray(store.pop("steps", 0)))
+        is_generator = bool(np.asarray(store.pop("average_is_generator", 0)))
         # The file or this GAN may be without a moving average.
         has_average = bool(store and self.generator_averages)
         if has_average:
             super().load_own_variables(store)
         self._set_average_is_generator(
-            bool(self.generator_averages) and (steps == 0 or not has_average)
+            bool(self.generator_averages) and (is_generator or not has_average)
         )
 
     def set_weights(self, weights):

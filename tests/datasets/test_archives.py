@@ -84,14 +84,15 @@ def test_links_and_paths_in_a_tar_archive_do_no_harm(tmp_path):
     path = tmp_path / "in" / "a.tar"
     path.parent.mkdir()
     path.write_bytes(stream.getvalue())
-    _, report = datasets.load(path, 8, report=True)
-    assert report.names == ["../up.png", "/root.png", "good.png"]
+    with pytest.warns(UserWarning, match="2 skipped .path outside"):
+        _, report = datasets.load(path, 8, report=True)
+    assert report.names == ["good.png"]
     files = {p for p in tmp_path.rglob("*") if p.is_file()}
     assert files == {path, tmp_path / "secret.png"}
 
 
 BAD_TARS = {
-    "empty": (b"", "must be a valid tar archive"),
+    "empty": (b"", "empty file: download it again"),
     "text": (b"hello" * 999, "must be a valid tar archive"),
     "cut off in a file": (tarred(FILES)[:700], "valid tar archive"),
     "cut off between files": (tarred(FILES)[:1024], "cut off .* after 1 file"),
@@ -260,3 +261,36 @@ def test_the_members_of_an_archive_are_read_by_many_threads(tmp_path):
         found = datasets.load(tmp_path / "a.tar", 8)
     expected = [noise(8, 8, 3, seed=i) for i in range(300)]
     np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("pack", [zipped, tarred])
+def test_files_outside_of_an_archive_are_left_out(pack, tmp_path):
+    outside = ["../up.png", "a/../../up.png", "/root.png", "..\\up.png"]
+    source = tmp_path / ("x.zip" if pack is zipped else "x.tar")
+    source.write_bytes(pack(dict.fromkeys(["a/0.png", *outside], PNG)))
+    with pytest.warns(UserWarning, match="4 skipped .path outside"):
+        _, report = datasets.load(source, 8, report=True)
+    assert report.names == ["a/0.png"]
+
+
+def test_an_archive_beside_other_images_is_not_read(tmp_path):
+    files = {"0.jpg_large": PNG, "captions.zip": zipped({"a.png": PNG})}
+    write_folder(tmp_path, files)
+    with pytest.warns(UserWarning, match="zip or tar archive"):
+        _, report = datasets.load(tmp_path, 8, report=True)
+    assert report.names == ["0.jpg_large"]
+
+
+def test_hard_links_in_a_tar_archive_are_read(tmp_path):
+    with tarfile.open(tmp_path / "x.tar", "w") as archive:
+        member = tarfile.TarInfo("a.png")
+        member.size = len(PNG)
+        archive.addfile(member, io.BytesIO(PNG))
+        link = tarfile.TarInfo("b.png")
+        link.type, link.linkname = tarfile.LNKTYPE, "a.png"
+        archive.addfile(link)
+        link.name, link.type = "c.png", tarfile.SYMTYPE
+        archive.addfile(link)
+    with pytest.warns(UserWarning, match="1 skipped .no ordinary file.: c.png"):
+        _, report = datasets.load(tmp_path / "x.tar", 8, report=True)
+    assert report.names == ["a.png", "b.png"]

@@ -252,8 +252,10 @@ def test_a_member_without_a_name_is_ignored(tmp_path):
 def test_members_with_paths_outside_of_the_archive_write_no_files(tmp_path):
     (tmp_path / "in").mkdir()
     names = ["../up.png", "/root.png", "C:\\disk.png", "a/./../../b.png"]
-    path = write_zip(tmp_path / "in" / "a.zip", dict.fromkeys(names, PNG))
-    assert len(datasets.load(path, 8)) == len(names)
+    files = dict.fromkeys([*names, "good.png"], PNG)
+    path = write_zip(tmp_path / "in" / "a.zip", files)
+    with pytest.warns(UserWarning, match="4 skipped .path outside"):
+        assert len(datasets.load(path, 8)) == 1
     assert [p for p in tmp_path.rglob("*") if p.is_file()] == [path]
 
 

@@ -2,6 +2,7 @@ import json
 import shutil
 import threading
 import time
+import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from unittest import mock
 
@@ -396,3 +397,26 @@ def test_only_a_folder_of_images_with_landmarks_has_landmarks(tmp_path):
         *("sample", np.zeros((2, 8, 8, 3), "uint8"), None),
     ):
         assert not faces.has_landmarks(other)
+
+
+def test_other_files_among_the_faces_are_never_lost(tmp_path):
+    source, folder = tmp_path / "cats", tmp_path / "faces"
+    save_cat(source / "tom.jpg")
+    faces.prepare(source, folder, 64, verbose=False)
+    (folder / "run").mkdir()
+    (folder / "run" / "gan.keras").touch()
+    save_cat(source / "eve.jpg")
+    with pytest.raises(ValueError, match="also holds 'run/gan.keras'"):
+        faces.prepare(source, folder, 64, verbose=False)
+    assert (folder / "run" / "gan.keras").exists()
+
+
+def test_nothing_is_written_outside_of_the_folder(tmp_path):
+    save_cat(tmp_path / "tom.jpg")
+    with zipfile.ZipFile(tmp_path / "cats.zip", "w") as archive:
+        for name in ("tom.jpg", "tom.jpg.cat"):
+            archive.write(tmp_path / name, name)
+            archive.write(tmp_path / name, f"../../evil/{name}")
+    faces.prepare(tmp_path / "cats.zip", tmp_path / "a/faces", 64)
+    assert names(tmp_path / "a") == ["faces/prepared.json", "faces/tom.jpg.png"]
+    assert not (tmp_path / "evil").exists()

@@ -188,3 +188,24 @@ def test_load_weights_works_with_the_average_switched_on_or_off(tmp_path):
     ]
     found = gans.values(on.generator_averages)
     gans.assert_close(expected, found, rtol=1e-4, atol=1e-6)
+
+
+def test_a_refused_fit_and_saved_weights_keep_the_average(tmp_path):
+    trained = gans.compiled(gans.small_gan(ema_momentum=0.9))
+    trained.fit(gans.images(8), batch_size=4, verbose=0)
+    gan = gans.compiled(gans.small_gan(ema_momentum=0.9))
+    with pytest.raises(ValueError):
+        batches = (batch for batch in np.zeros((2, 8, 3, 3, 1)))
+        gan.fit(batches, shuffle=False, verbose=0)
+    gan.generator.set_weights(trained.generator.get_weights())
+    latents = gan.sample_latents(3, seed=0)
+    expected = keras.ops.convert_to_numpy(gan.generator(latents))
+    np.testing.assert_allclose(gan.generate(latents=latents), expected, 1e-5)
+    gan.set_weights(trained.get_weights())
+    gan.save(tmp_path / "gan.keras")
+    loaded = keras.saving.load_model(tmp_path / "gan.keras")
+    np.testing.assert_allclose(
+        loaded.generate(latents=latents),
+        trained.generate(latents=latents),
+        1e-5,
+    )

@@ -200,3 +200,17 @@ def test_the_steps_per_execution_must_divide_an_epoch():
     # A data set that ends needs no whole number of executions.
     gan.fit(gans.dataset(gans.images(20), 4), shuffle=False, verbose=0)
     assert int(gan.optimizer.iterations) == 16 + 8 + 5
+
+
+def test_wrong_labels_are_found_with_validation_data_too():
+    gan = conditional()
+    labels = LABELS.copy()
+    labels[12] = 77
+    with pytest.raises(ValueError, match="labels of which .* not in range"):
+        gan.fit(
+            generator_of(*zip(IMAGES[:, None], labels[:, None], strict=True)),
+            steps_per_epoch=16,
+            shuffle=False,
+            validation_data=(IMAGES, LABELS),
+            verbose=0,
+        )
