@@ -67,6 +67,15 @@ def test_a_stopped_training_ends_with_the_same_bits(whole, stop_at):
     gans.assert_same_state(stopped, whole)
 
 
+def test_the_rest_of_an_epoch_may_need_fewer_steps_per_execution(whole):
+    gan = make_gan()
+    fit(gan, 3, Stop(3))
+    gan.compile(*gan.optimizer.optimizers, steps_per_execution=2)
+    fit(gan, 3)
+    assert (int(gan.optimizer.iterations), gan.steps_per_execution) == (12, 2)
+    gans.assert_same_state(gan, whole)
+
+
 def test_an_interrupted_epoch_is_completed_first():
     gan = make_gan()
     fit(gan, 3, Stop(6))
