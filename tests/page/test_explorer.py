@@ -390,6 +390,8 @@ def open_page(browser, path, address):
     browser.get("about:blank")  # A new fragment alone would not load the page.
     browser.get(f"{path.as_uri()}#{address}")
     wait_for(lambda: "seconds" in text_of(browser, "status"))
+    # A canvas has this size until something is drawn.
+    wait_for(lambda: pixels(browser).shape[:2] != (150, 300))
 
 
 def text_of(browser, name):
@@ -411,7 +413,7 @@ def pixels(browser, selector="#large"):
 
 def changed(browser, before, selector="#large"):
     """Waits for other pixels in a canvas, and returns them."""
-    wait_for(lambda: (pixels(browser, selector) != before).any())
+    wait_for(lambda: not np.array_equal(pixels(browser, selector), before))
     return pixels(browser, selector)
 
 
@@ -453,14 +455,14 @@ def test_the_controls_of_the_page_work(explorer, browser):
     assert label == "Picture 7, class 7, changed"
     wait_for(lambda: "d1=2" in browser.current_url)
     find("#reset").click()
-    wait_for(lambda: (pixels(browser) == first).all())
+    wait_for(lambda: np.array_equal(pixels(browser), first))
 
     grid = "#grid button:nth-child(6) canvas"
     before = pixels(browser, grid)
     set_range(browser, "#truncation", 0.5)
     changed(browser, before, grid)
     set_range(browser, "#truncation", 1)
-    wait_for(lambda: (pixels(browser, grid) == before).all())
+    wait_for(lambda: np.array_equal(pixels(browser, grid), before))
 
     for option in browser.find_elements("css selector", "#class option"):
         if option.text == "3":
@@ -471,7 +473,7 @@ def test_the_controls_of_the_page_work(explorer, browser):
     # The sixth picture is enlarged, and the seventh is the end of the walk.
     find("#grid button:nth-child(6)").click()
     sixth = pixels(browser, grid)
-    wait_for(lambda: (pixels(browser) == sixth).all())
+    wait_for(lambda: np.array_equal(pixels(browser), sixth))
     find("#choose").click()
     assert find("#choose").get_attribute("aria-pressed") == "true"
     find("#grid button:nth-child(7)").click()  # The walk plays.
@@ -480,8 +482,8 @@ def test_the_controls_of_the_page_work(explorer, browser):
     find("#play").click()
     set_range(browser, "#place", 1)
     seventh = pixels(browser, "#grid button:nth-child(7) canvas")
-    wait_for(lambda: (pixels(browser) == seventh).all())
-    assert (pixels(browser, "#end") == seventh).all()
+    wait_for(lambda: np.array_equal(pixels(browser), seventh))
+    assert np.array_equal(pixels(browser, "#end"), seventh)
 
     # The address of the page brings the picture back.
     wait_for(lambda: "place=1" in browser.current_url)
@@ -489,7 +491,7 @@ def test_the_controls_of_the_page_work(explorer, browser):
     find("#new").click()
     changed(browser, seventh)
     open_page(browser, path, address)
-    wait_for(lambda: (pixels(browser) == seventh).all())
+    wait_for(lambda: np.array_equal(pixels(browser), seventh))
     assert (moved != first).any()
     assert browser.get_log("browser") == []
     assert requested_schemes(browser) <= {"file", "blob", "data", "about"}
