@@ -804,12 +804,15 @@ class GAN(keras.Model):
     @contextlib.contextmanager
     def _before_first_step(self):
         """Keeps the average equal to the generator if no step is made."""
-        is_generator = self._average_is_generator
+        if not self._average_is_generator:
+            yield
+            return
         try:
             yield
         finally:
-            if self._step_count() == 0:
-                self._set_average_is_generator(is_generator)
+            # A step that fails on JAX deletes the number of steps too.
+            with contextlib.suppress(RuntimeError):
+                self._set_average_is_generator(self._step_count() == 0)
 
     def _set_average_is_generator(self, value):
         if value != self._average_is_generator:
