@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from support import gans
+from support.browser_logs import requested_schemes
 from support.trained_runs import command, train_run
 
 from gan_blocks import GAN, images, layers, networks, page, plan
@@ -572,16 +573,3 @@ def test_nothing_is_wider_than_the_window(explorer, browser, width):
     assert browser.execute_script("return innerWidth") == width
     wide = browser.execute_script("return document.body.scrollWidth")
     assert wide <= width
-
-
-def requested_schemes(browser):
-    """Returns the URL schemes of all requests of the browser."""
-    events = [
-        json.loads(entry["message"])["message"]
-        for entry in browser.get_log("performance")
-    ]
-    return {
-        event["params"]["request"]["url"].partition(":")[0]
-        for event in events
-        if event["method"] == "Network.requestWillBeSent"
-    }

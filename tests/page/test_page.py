@@ -5,6 +5,7 @@ import zipfile
 import numpy as np
 import pytest
 from PIL import Image
+from support.browser_logs import requested_schemes
 from support.trained_runs import command, train_run
 
 from gan_blocks import images, page
@@ -212,16 +213,3 @@ def wait_until(browser, condition):
     from selenium.webdriver.support.ui import WebDriverWait
 
     WebDriverWait(browser, 10).until(lambda _: condition())
-
-
-def requested_schemes(browser):
-    """Returns the URL schemes of all requests of the browser."""
-    events = [
-        json.loads(entry["message"])["message"]
-        for entry in browser.get_log("performance")
-    ]
-    return {
-        event["params"]["request"]["url"].partition(":")[0]
-        for event in events
-        if event["method"] == "Network.requestWillBeSent"
-    }
