@@ -41,6 +41,7 @@ def load(
     verbose: bool = False,
     labels: bool = False,
     *,
+    number: int | None = None,
     min_size: int | None = None,
     resample: str = "lanczos",
     alpha: str = "auto",
@@ -118,6 +119,9 @@ def load(
         verbose: If True, shows the progress and prints the report, instead of
             a warning. Defaults to False.
         labels: If True, returns labels too. Defaults to False.
+        number: Reads at most so many images, evenly spaced over the source,
+            for a quick look at a large one. Defaults to None: all images are
+            read.
         min_size: Images with a smaller height or width, in pixels, are left
             out. Defaults to None: all images are read.
         resample: `"lanczos"`, or `"nearest"` to keep the colors of pixel art.
@@ -165,10 +169,12 @@ def load(
     height, width = _height_and_width(image_size)
     target = Target(height, width, channels, crop, resample, alpha, min_size)
     _check(target)
+    if number is not None:
+        check_positive_integer("number", number)
     with contextlib.ExitStack() as stack:
         found = sources.find(source, split, stack)
         classes = _read_labels(found) if labels else None
-        images, kept = _read_images(found, target, strict, verbose)
+        images, kept = _read_images(found, target, number, strict, verbose)
     if not len(images):
         raise ValueError(
             "`source` must hold at least one readable image. Received: "
@@ -238,10 +244,14 @@ def _check(target):
         check_positive_integer("min_size", min_size)
 
 
-def _read_images(found, target, strict, verbose):
+def _read_images(found, target, number, strict, verbose):
     """Returns the images and their indices in the source."""
     images = found.images
-    if isinstance(images, np.ndarray):
+    is_array = isinstance(images, np.ndarray)
+    count = len(images) if is_array else images[0]
+    step = -(-count // (number or max(1, count)))
+    if is_array:
+        images = images[::step]
         scale = rows.find_scale(images, found.report.source)
         if scale.note:
             found.report.notes.append(f"{scale.note}.")
@@ -256,12 +266,15 @@ def _read_images(found, target, strict, verbose):
                 found.report.add(f"image {i}", size=images.shape[2:0:-1])
             if images.nbytes <= _COMPARED:
                 found.report.duplicates = inspection.count_duplicates(images)
-            return images, slice(None)
+            return images, slice(None, None, step)
         images = rows.openers(images, scale)
+    else:
+        images = -(-count // step), itertools.islice(images[1], 0, None, step)
     with warnings.catch_warnings():
         # Pillow's warnings are about metadata and do not name the image.
         warnings.filterwarnings("ignore", module=r"PIL\.")
-        return _decode(images, target, found.report, strict, verbose)
+        images, kept = _decode(images, target, found.report, strict, verbose)
+    return images, np.multiply(kept, step)
 
 
 def _decode(openers, target, report, strict, verbose):

@@ -1,5 +1,6 @@
 """The report of what `load` read and what it left out."""
 
+import math
 import textwrap
 from collections import Counter
 from dataclasses import dataclass, field
@@ -44,8 +45,7 @@ class Report:
         formats: Number of images of each file format.
         modes: Number of images of each color mode of Pillow.
         folders: Number of images in each folder.
-        smallest: Width and height of the image with the fewest pixels.
-        largest: Width and height of the image with the most pixels.
+        sizes: Number of images of each size, `(width, height)` in pixels.
         left_out: For each reason, the files that were left out.
         other_files: Number of files that are not images, by their ending.
         frames_left_out: Number of pages and frames after the first of a file.
@@ -72,8 +72,7 @@ class Report:
     formats: Counter[str] = field(default_factory=Counter)
     modes: Counter[str] = field(default_factory=Counter)
     folders: Counter[str] = field(default_factory=Counter)
-    smallest: tuple[int, int] | None = None
-    largest: tuple[int, int] | None = None
+    sizes: Counter[tuple[int, int]] = field(default_factory=Counter)
     left_out: dict[str, list[str]] = field(default_factory=dict)
     other_files: Counter[str] = field(default_factory=Counter)
     frames_left_out: int = 0
@@ -103,8 +102,7 @@ class Report:
         if mode:
             self.modes[mode] += 1
         if size:
-            self.smallest = min(self.smallest or size, size, key=_area)
-            self.largest = max(self.largest or size, size, key=_area)
+            self.sizes[size] += 1
 
     def leave_out(self, name: str, reason: str, detail: object = "") -> None:
         """Records a file that was left out.
@@ -134,7 +132,8 @@ class Report:
         modes = Counter()
         for mode, number in self.modes.items():
             modes[_MODES.get(mode, mode)] += number
-        ends = dict.fromkeys(filter(None, (self.smallest, self.largest)))
+        by_area = sorted(self.sizes, key=math.prod)
+        ends = dict.fromkeys(by_area[:1] + by_area[-1:])
         sizes = " to ".join(f"{w:,} x {h:,}" for w, h in ends)
         labels = self.class_names
         rows = {
@@ -187,10 +186,6 @@ class Report:
         number = self.frames_left_out
         frames = f"{number:,} after the first page or frame of their file"
         return lines + [frames] * bool(number)
-
-
-def _area(size):
-    return size[0] * size[1]
 
 
 def _escape(name):

@@ -1,7 +1,9 @@
 """The text of a report."""
 
 import pytest
+from PIL import Image
 
+from gan_blocks import datasets
 from gan_blocks.datasets import Report
 
 
@@ -85,3 +87,11 @@ def test_names_that_cannot_be_printed_are_escaped(name):
     for text in (str(report).replace("\n", ""), report.warning()):
         assert text.isprintable()
         assert repr(name)[1:-1] in text
+
+
+def test_a_report_counts_the_sizes(tmp_path):
+    for index, size in enumerate([(8, 9), (8, 9), (30, 20)]):
+        Image.new("RGB", size).save(tmp_path / f"{index}.png")
+    *_, report = datasets.load(tmp_path, 8, report=True)
+    assert report.sizes == {(8, 9): 2, (30, 20): 1}
+    assert "Sizes          8 x 9 to 30 x 20 pixels" in str(report)
