@@ -91,7 +91,7 @@ def test_names_that_cannot_be_printed_are_escaped(name):
 
 def test_a_report_counts_the_sizes(tmp_path):
     for index, size in enumerate([(8, 9), (8, 9), (30, 20)]):
-        Image.new("RGB", size).save(tmp_path / f"{index}.png")
+        Image.effect_noise(size, 100).save(tmp_path / f"{index}.png")
     *_, report = datasets.load(tmp_path, 8, report=True)
     assert report.sizes == {(8, 9): 2, (30, 20): 1}
     assert "Sizes          8 x 9 to 30 x 20 pixels" in str(report)
