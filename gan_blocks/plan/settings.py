@@ -1,33 +1,44 @@
-"""Networks and settings that work for most folders of pictures."""
+"""The settings of a training run, and the GAN that they describe."""
 
+import contextlib
 import dataclasses
+import textwrap
+from collections.abc import Iterator
 from typing import Any
 
 import keras
 
-from gan_blocks import losses, networks, penalties
+from gan_blocks import layers, losses, networks, penalties
 from gan_blocks._checks import check_positive_integer
+from gan_blocks._screens import duration
 from gan_blocks.gan.model import GAN
-from gan_blocks.layers import ProjectionHead, StridedConvBlock
 
-__all__ = ["Plan"]
+__all__ = ["AUGMENTATIONS", "PRECISIONS", "Plan"]
 
 _CHOSEN: Any = None  # Default of the fields that `__post_init__` chooses.
 _LATENT_DIM = 100
 _LABEL_DIM = 32  # Numbers per class that the generator learns.
 _BETA_1 = 0.5  # Adam's momentum. The default of 0.9 makes GANs oscillate.
 _EMA_MOMENTUM = 0.999
+_POLICY = ("translation", "cutout")
+AUGMENTATIONS = ("none", "diff", "adaptive")
+PRECISIONS = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
+_COLUMN = 15  # As in the report of `datasets.load`.
+_WIDTH = 79
 
 
 @dataclasses.dataclass
 class Plan:
-    """Chooses networks and training settings for images of a given shape.
+    """Networks and settings to train a GAN on images of a given shape.
 
     The networks are those of DCGAN with few filters, so that the generator
     sees many images in little time. Label smoothing, a lazy R1 penalty and a
     moving average of the generator keep the training stable at a high learning
     rate. The settings were measured with gray images of 28 pixels and color
     images of 28 and 64 pixels.
+
+    `make_plan` also chooses what depends on the number of images and on the
+    time. Settings that are not given depend on the shape alone.
 
     For gray images whose smallest feature map would have 6 or 7 pixels, such
     as images of 28 pixels, the discriminator has one more block.
@@ -42,15 +53,25 @@ class Plan:
         learning_rate: Learning rate of both networks. Defaults to 8e-4 for
             gray images and to 4e-4 for color images.
         batch_size: Images per training step. Defaults to 64.
-        epochs: Number of passes over the images. Defaults to 100.
+        steps_per_round: Training steps between two pictures. Defaults to 125.
+        rounds: Number of rounds. Defaults to 40.
+        minutes: Time at which training ends, even if rounds are left. Defaults
+            to `None`: no limit.
+        augment: Augmentation of the real and the generated images: `"none"`,
+            `"diff"` (`layers.DiffAugment`) or `"adaptive"`
+            (`layers.AdaptiveAugment`). Defaults to `"none"`.
         flip: If True, half of the images are mirrored, left to right. Defaults
             to True for color images and to False for gray images, which may
             be digits or letters.
+        precision: `"float32"`, or `"bfloat16"` to compute with 16 bits.
+            Defaults to `"float32"`.
         seed: Seed of the weights, the noise and the order of the images.
             Defaults to 0.
+        reasons: Why a setting was chosen, by the name of its row in the
+            printed plan. Defaults to no reasons.
 
     Raises:
-        ValueError: If a number is not positive, or if the networks cannot
+        ValueError: If a setting is out of its range, or if the networks cannot
             have this image shape.
 
     Example:
@@ -58,7 +79,7 @@ class Plan:
     ```python
     from gan_blocks.plan import Plan
 
-    plan = Plan((28, 28, 1), epochs=20)
+    plan = Plan((28, 28, 1), rounds=20)
     print(plan)
     gan = plan.build()
     assert gan.generate(5).shape == (5, 28, 28, 1)
@@ -70,9 +91,14 @@ class Plan:
     base_filters: int = _CHOSEN
     learning_rate: float = _CHOSEN
     batch_size: int = 64
-    epochs: int = 100
+    steps_per_round: int = 125
+    rounds: int = 40
+    minutes: float | None = None
+    augment: str = "none"
     flip: bool = _CHOSEN
+    precision: str = "float32"
     seed: int = 0
+    reasons: dict[str, str] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if len(self.image_shape) != 3 or self.image_shape[2] not in (1, 3, 4):
@@ -92,13 +118,34 @@ class Plan:
             self.learning_rate = 8e-4 if gray else 4e-4
         if self.flip is None:
             self.flip = not gray
-        for name in ("base_filters", "batch_size", "epochs"):
-            check_positive_integer(name, getattr(self, name))
-        if self.learning_rate <= 0:
-            raise ValueError(
-                "`learning_rate` must be positive. Received: "
-                f"learning_rate={self.learning_rate}"
+            self.reasons["Mirrored"] = (
+                "gray pictures may be letters or digits"
+                if gray
+                else "a mirrored photograph usually looks natural"
             )
+        names = ("base_filters", "batch_size", "steps_per_round", "rounds")
+        for name in names:
+            check_positive_integer(name, getattr(self, name))
+        for name in ("learning_rate", "minutes"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < float("inf"):
+                raise ValueError(
+                    f"`{name}` must be positive. Received: {name}={value}"
+                )
+        for name, choices in (
+            ("augment", AUGMENTATIONS),
+            ("precision", tuple(PRECISIONS)),
+        ):
+            if getattr(self, name) not in choices:
+                raise ValueError(
+                    f"`{name}` must be one of {choices}. Received: "
+                    f"{name}={getattr(self, name)!r}"
+                )
+
+    @property
+    def steps(self) -> int:
+        """The total number of training steps."""
+        return self.steps_per_round * self.rounds
 
     def build(self) -> GAN:
         """Builds the GAN and compiles it.
@@ -107,13 +154,14 @@ class Plan:
         to it.
         """
         keras.utils.set_random_seed(self.seed)
-        gan = GAN(
-            self._generator(),
-            self._discriminator(),
-            ema_momentum=_EMA_MOMENTUM,
-            num_classes=self.num_classes,
-            seed=self.seed,
-        )
+        with _dtype_policy(PRECISIONS[self.precision]):
+            gan = GAN(
+                self._generator(),
+                self._discriminator(),
+                ema_momentum=_EMA_MOMENTUM,
+                num_classes=self.num_classes,
+                seed=self.seed,
+            )
         gan.compile(
             keras.optimizers.Adam(self.learning_rate, beta_1=_BETA_1),
             keras.optimizers.Adam(self.learning_rate, beta_1=_BETA_1),
@@ -126,16 +174,29 @@ class Plan:
         height, width, channels = self.image_shape
         kind = {1: "gray", 3: "color", 4: "color with transparency"}[channels]
         rows = {
-            "Images": f"{height} x {width} pixels, {kind}",
+            "Images": f"{height} x {width} pixels (height x width), {kind}",
             "Classes": self.num_classes or "none",
             "Networks": f"DCGAN with {self.base_filters} base filters",
             "Learning rate": f"{self.learning_rate:g} (Adam, both networks)",
             "Batch size": self.batch_size,
-            "Epochs": self.epochs,
+            "Augmentation": self.augment,
             "Mirrored": "half of the images" if self.flip else "none",
+            "Precision": self.precision,
+            "Steps": f"{self.steps:,} in {self.rounds} rounds",
+            "Time": f"{duration(60 * self.minutes)}" if self.minutes else "",
             "Seed": self.seed,
         }
-        return "\n".join(f"{name:<15}{value}" for name, value in rows.items())
+        lines = []
+        for name, value in rows.items():
+            reason = self.reasons.get(name)
+            text = f"{name:<{_COLUMN}}{value}" + (
+                f": {reason}" if reason else ""
+            )
+            if value != "":
+                lines += textwrap.wrap(
+                    text, _WIDTH, subsequent_indent=" " * _COLUMN
+                )
+        return "\n".join(lines)
 
     @property
     def _max_filters(self) -> int:
@@ -161,10 +222,14 @@ class Plan:
         *blocks, flatten, dense = network.layers
         *sides, filters = flatten.input.shape[1:]  # pyright: ignore
         one_more = self.image_shape[2] == 1 and min(sides) >= 6
-        if self.num_classes is None and not one_more:
+        if self.augment == "none" and self.num_classes is None and not one_more:
             return network
         if one_more:
-            blocks.append(StridedConvBlock(2 * filters, kernel_size=3))
+            blocks.append(layers.StridedConvBlock(2 * filters, kernel_size=3))
+        if self.augment == "diff":
+            blocks.insert(0, layers.DiffAugment(_POLICY))
+        elif self.augment == "adaptive":
+            blocks.insert(0, layers.AdaptiveAugment(_POLICY))
         images = keras.Input(self.image_shape, name="images")
         features = images
         for layer in (*blocks, flatten):
@@ -173,5 +238,16 @@ class Plan:
             head = keras.layers.Dense.from_config(dense.get_config())
             return keras.Model(images, head(features), name="discriminator")
         labels = keras.Input((), dtype="int32", name="labels")
-        logits = ProjectionHead(self.num_classes)([features, labels])
+        logits = layers.ProjectionHead(self.num_classes)([features, labels])
         return keras.Model([images, labels], logits, name="discriminator")
+
+
+@contextlib.contextmanager
+def _dtype_policy(name: str) -> Iterator[None]:
+    """Sets the global dtype policy for the layers that are created inside."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(name)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
