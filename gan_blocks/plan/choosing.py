@@ -1,0 +1,211 @@
+"""Chooses the settings that suit the images and the time for training."""
+
+import dataclasses
+import functools
+import json
+import math
+import pathlib
+from collections import Counter
+from typing import Any
+
+import keras
+import numpy as np
+
+from gan_blocks import backend
+from gan_blocks._checks import check_positive_integer
+from gan_blocks._screens import duration
+from gan_blocks.plan.settings import Plan
+from gan_blocks.plan.speed import measure_seconds_per_step
+
+__all__ = ["choose_image_size", "make_plan"]
+
+_SIDES = (8, 16, 28, 32, 48, 64, 96, 128)  # pixels
+# Training steps of 64 images after which photographs of faces or cats of this
+# size look better than smaller ones. Estimated from trainings with 64 pixels.
+_STEPS_NEEDED = {48: 700, 64: 1200, 96: 15_000, 128: 30_000}
+_USEFUL_STEPS = 300  # With fewer, the pictures show colors and blobs only.
+_ROUNDS = 40
+_ROUND_SECONDS = 5.0, 60.0  # The shortest and the longest round.
+_SHARE_OF_TRAINING = 0.92  # The rest is for pictures, files and measuring.
+_MAX_BATCH_SIZE = 64
+_SQUARE = 1.3  # Pictures with a smaller aspect ratio are cropped to squares.
+_SAME_ASPECT = 0.1  # Relative difference.
+
+
+def choose_image_size(
+    sizes: Counter[tuple[int, int]],
+    minutes: float,
+    channels: int = 3,
+    **settings: Any,
+) -> tuple[tuple[int, int], str]:
+    """Chooses a size for training: what the images and the time allow.
+
+    The size is not larger than most of the images. It is not square if most of
+    the images have the same shape and are much wider or taller than a square.
+    The time for a step of several sizes is estimated from a few steps of one
+    size.
+
+    Args:
+        sizes: Number of images of each size, `(width, height)`, such as
+            `Report.sizes`.
+        minutes: Time for training.
+        channels: Number of channels. Defaults to 3.
+        **settings: Settings of the `Plan` that affect its speed.
+
+    Returns:
+        `(height, width)` in pixels, and the reason in a few words.
+    """
+    pairs = np.array([*sizes.elements()])
+    shorter = float(np.median(pairs.min(axis=1)))
+    sides = [side for side in _SIDES if side <= shorter] or [_SIDES[0]]
+    aspect = _common_aspect(pairs)
+    side = min(64, sides[-1])
+    plan = Plan((*_with_aspect(side, aspect), channels), **settings)
+    seconds = _seconds_per_step(plan)
+
+    def enough_time(other):
+        steps = 60 * minutes / (seconds * (other / side) ** 2)
+        return steps >= _STEPS_NEEDED.get(other, 0)
+
+    chosen = max(filter(enough_time, sides))
+    larger = [other for other in sides if other > chosen]
+    reason = (
+        f"{larger[0]} pixels would need more time"
+        if larger
+        else "the size of the pictures"
+        if chosen == shorter
+        else "not larger than most of the pictures"
+        if chosen < _SIDES[-1]
+        else "the largest size that was tried"
+    )
+    return _with_aspect(chosen, aspect), reason
+
+
+def make_plan(
+    images: np.ndarray,
+    minutes: float = 60.0,
+    labels: np.ndarray | None = None,
+    steps: int | None = None,
+    **settings: Any,
+) -> Plan:
+    """Chooses the settings to train on images in a given time.
+
+    A few training steps are timed on this machine. The printed plan says why
+    each setting was chosen.
+
+    Args:
+        images: uint8 array of shape `(number, height, width, channels)`, as
+            returned by `datasets.load`.
+        minutes: Time for training. Defaults to 60.
+        labels: Integer array of the label of each image, for a conditional
+            GAN. Defaults to `None`.
+        steps: Number of training steps, instead of `minutes`. Defaults to
+            `None`.
+        **settings: Settings of the `Plan` that you choose yourself. `None`
+            stands for a setting that is chosen for you, and so do `"auto"` for
+            `augment` and `precision`.
+
+    Raises:
+        ValueError: If a setting is out of its range, or there are fewer than
+            two images.
+
+    Example:
+
+    ```python
+    from gan_blocks import datasets, samples
+    from gan_blocks.plan import make_plan
+
+    images = samples.synthetic_cats(64, 16)
+    plan = make_plan(images, minutes=0.1, base_filters=4)
+    print(plan)
+    gan = plan.build()
+    gan.fit(
+        datasets.batches(images, plan.batch_size, plan.seed, flip=plan.flip),
+        steps_per_epoch=plan.steps_per_round,
+        epochs=1,
+    )
+    ```
+    """
+    number = len(images)
+    if number < 2:
+        raise ValueError(f"`images` must be at least two. Received: {number}")
+    if steps is not None:
+        check_positive_integer("steps", steps)
+    chosen: dict[str, Any] = {
+        name: value
+        for name, value in settings.items()
+        if value is not None and value != "auto"
+    }
+    reasons = chosen.setdefault("reasons", {})
+    if labels is not None:
+        chosen["num_classes"] = int(labels.max()) + 1
+    if "batch_size" not in chosen:
+        largest = 2 ** int(math.log2(max(2, number // 2)))
+        chosen["batch_size"] = min(_MAX_BATCH_SIZE, largest)
+        if largest < _MAX_BATCH_SIZE:
+            reasons["Batch size"] = f"there are only {number} pictures"
+    if "precision" not in chosen and _has_fast_bfloat16():
+        chosen["precision"] = "bfloat16"
+        reasons["Precision"] = "the processor computes with it much faster"
+    plan = Plan(images.shape[1:], **chosen)
+    seconds = _seconds_per_step(plan)
+    if steps is None:
+        plan.minutes = minutes
+        steps = max(1, int(60 * minutes * _SHARE_OF_TRAINING / seconds))
+        shortest, longest = (max(1, int(x / seconds)) for x in _ROUND_SECONDS)
+        in_round = min(max(steps // _ROUNDS, shortest), longest, steps)
+    else:  # The same on every machine.
+        in_round = math.ceil(steps / _ROUNDS)
+    plan.steps_per_round, plan.rounds = in_round, math.ceil(steps / in_round)
+    passes = plan.steps * plan.batch_size / number
+    plan.reasons["Steps"] = (
+        f"{seconds:.2g} s for a step on this machine, each picture is seen "
+        f"{passes:,.0f} times"
+    )
+    if plan.steps < _USEFUL_STEPS:
+        needed = duration(_USEFUL_STEPS * seconds / _SHARE_OF_TRAINING)
+        plan.reasons["Time"] = (
+            f"too little for more than colors and blobs, {_USEFUL_STEPS} steps "
+            f"take {needed}"
+        )
+    return plan
+
+
+def _common_aspect(pairs: np.ndarray) -> float:
+    """Returns the width divided by the height, or 1 for mixed shapes."""
+    aspects = pairs[:, 0] / pairs[:, 1]
+    aspect = float(np.median(aspects))
+    is_common = np.mean(np.abs(aspects / aspect - 1) < _SAME_ASPECT) > 0.8
+    is_square = 1 / _SQUARE < aspect < _SQUARE
+    return aspect if is_common and not is_square else 1.0
+
+
+def _with_aspect(side: int, aspect: float) -> tuple[int, int]:
+    """Returns a height and a width that the networks of a plan can have."""
+    unit = 1 << (side // 4).bit_length() - 1
+    longer = max(
+        side, round(side * min(2, max(aspect, 1 / aspect)) / unit) * unit
+    )
+    return (side, longer) if aspect >= 1 else (longer, side)
+
+
+@functools.lru_cache
+def _seconds_for(settings: str) -> float:
+    return measure_seconds_per_step(Plan(**json.loads(settings)))
+
+
+def _seconds_per_step(plan: Plan) -> float:
+    settings = dataclasses.asdict(plan)
+    del settings["reasons"]
+    return _seconds_for(json.dumps(settings))
+
+
+def _has_fast_bfloat16() -> bool:
+    """Returns whether TensorFlow computes faster with bfloat16 on this CPU."""
+    if keras.backend.backend() != "tensorflow" or backend.gpu_names():
+        return False
+    try:
+        flags = pathlib.Path("/proc/cpuinfo").read_text().split()
+    except OSError:  # Not on Linux.
+        return False
+    return "avx512_bf16" in flags or "amx_bf16" in flags
