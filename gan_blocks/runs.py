@@ -56,6 +56,9 @@ class RunFolder:
         settings_file: Settings of the run, `arguments.json`.
         real_images: Grid of real images, `real.png`.
         best_model: Model with the best measured quality, `best.keras`.
+        neighbors: Generated images beside the real images that are nearest
+            to them, `neighbors.png`.
+        summary_file: Summary of a finished run, `summary.json`.
         page: Web page of the run, `index.html`.
 
     Example:
@@ -77,6 +80,8 @@ class RunFolder:
         self.settings_file = self.path / "arguments.json"
         self.real_images = self.path / "real.png"
         self.best_model = self.path / "best.keras"
+        self.neighbors = self.path / "neighbors.png"
+        self.summary_file = self.path / "summary.json"
         self.page = self.path / "index.html"
 
     def latest_checkpoint(self) -> pathlib.Path | None:

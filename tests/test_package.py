@@ -25,6 +25,7 @@ ALLOWED = {
     "_types": ("", ""),
     "_checks": ("", ""),
     "_configurable": ("", ""),
+    "_health": ("", ""),
     "_screens": ("", "IPython"),
     "_steps": ("_checks", "keras"),
     "_locks": ("_types", ""),
@@ -45,8 +46,8 @@ ALLOWED = {
     "plan": ("_checks _types gan layers losses networks penalties", "keras"),
     "runs": ("_steps _types _version files", "keras"),
     "callbacks": (
-        "_checks _locks _screens _steps _types backend files images replicas "
-        "runs",
+        "_checks _health _locks _screens _steps _types backend files images "
+        "replicas runs",
         "keras numpy tensorflow tensorboard IPython",
     ),
     "samples": ("_checks _types", "numpy PIL sklearn skimage"),
@@ -57,7 +58,8 @@ ALLOWED = {
     "faces": ("_checks _types datasets files", "numpy PIL"),
     "metrics": ("_checks _types files images", "keras numpy"),
     "page": (
-        "_checks _types _version files gan images layers runs",
+        "_checks _health _screens _types _version files gan images layers "
+        "runs",
         "keras numpy",
     ),
     "cli": (

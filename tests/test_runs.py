@@ -18,6 +18,8 @@ def test_a_run_folder_names_its_files(tmp_path):
     assert run.history == tmp_path / "run" / "history.csv"
     assert run.settings_file == tmp_path / "run" / "arguments.json"
     assert run.real_images == tmp_path / "run" / "real.png"
+    assert run.neighbors == tmp_path / "run" / "neighbors.png"
+    assert run.summary_file == tmp_path / "run" / "summary.json"
     assert run.page == tmp_path / "run" / "index.html"
     assert run.latest_checkpoint() is None
     assert not run.path.exists()
