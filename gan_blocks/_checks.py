@@ -23,6 +23,22 @@ def check_positive_integer(name: str, value: object, minimum: int = 1) -> None:
         )
 
 
+def height_and_width(image_size: object) -> tuple[int, int]:
+    """Returns `(height, width)` of such a pair, or of one integer for both."""
+    if isinstance(image_size, numbers.Integral):
+        image_size = (image_size, image_size)
+    if not (
+        isinstance(image_size, tuple | list)
+        and len(image_size) == 2
+        and all(isinstance(x, numbers.Integral) and x >= 1 for x in image_size)  # pyright: ignore[reportOperatorIssue]
+    ):
+        raise ValueError(
+            "`image_size` must be a positive integer or a pair of them, "
+            f"(height, width). Received: image_size={image_size!r}"
+        )
+    return int(image_size[0]), int(image_size[1])
+
+
 def as_seed(seed: object) -> int | None:
     """Returns a seed that all random generators accept, or `None`.
 

@@ -229,6 +229,9 @@ def save_animation(
     - GIF works in every viewer, but has 256 colors per frame. A color frame of
       256 by 256 pixels takes about 0.2 seconds.
 
+    Transparent frames stay transparent. In a GIF, a pixel is either opaque or
+    invisible: it becomes invisible if its alpha is below 128.
+
     All frames are in memory at once: one byte per pixel for a GIF, one byte per
     pixel and channel for the other formats. If a run has saved thousands of
     grids, pass every tenth.
@@ -303,6 +306,8 @@ def _read_frame(frame: PathLike | Image.Image) -> Image.Image:
     if not isinstance(frame, Image.Image):
         with Image.open(frame) as image:
             return _read_frame(image)
+    if frame.has_transparency_data:
+        return frame.convert("RGBA")
     return frame.convert("L" if frame.mode == "L" else "RGB")
 
 
@@ -315,7 +320,15 @@ def _reduce_colors(frame: Image.Image, path: pathlib.Path) -> Image.Image:
     """
     if path.suffix.lower() != ".gif" or frame.mode == "L":
         return frame
-    return frame.quantize(kmeans=frame.width * frame.height // 20)
+    rarely = frame.width * frame.height // 20
+    if frame.mode != "RGBA":
+        return frame.quantize(kmeans=rarely)
+    hidden = frame.getchannel("A").point(lambda alpha: 255 * (alpha < 128))
+    reduced = frame.convert("RGB").quantize(255, kmeans=rarely)
+    reduced.paste(255, mask=hidden)
+    # Disposal 2 removes a frame before the next one is drawn.
+    reduced.info |= {"transparency": 255, "disposal": 2}
+    return reduced
 
 
 class _Frames:

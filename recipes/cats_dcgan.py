@@ -27,29 +27,31 @@ SMOOTHING = 0.1  # Real labels are 0.9: the discriminator is less certain.
 EMA_MOMENTUM = 0.999  # Cats are drawn with averaged weights: less noise.
 # Adam moves each weight by about the learning rate. A layer with few filters
 # adds up few weights, so narrow discriminators need a higher rate.
-WITHOUT_GPU = dict(image_size=64, filters=24, discriminator_rate=2e-4)
-SAMPLE = dict(  # Drawn cats are simpler than photographs.
-    epochs=12, batch_size=32, image_size=48, filters=16, discriminator_rate=2e-4
+WITHOUT_GPU = dict(image_size=(64, 64), filters=24, discriminator_rate=2e-4)
+SAMPLE = WITHOUT_GPU | dict(  # Drawn cats are simpler than photographs.
+    image_size=(48, 48), filters=16, epochs=12, batch_size=32
 )
 
 
 def build_gan(
     seed: int | None = None,
-    image_size: int = 128,
+    image_size: tuple[int, int] = (128, 128),  # height and width
     filters: int = 64,
     discriminator_rate: float = DISCRIMINATOR_RATE,
 ) -> GAN:
     """Builds the two networks and compiles them as one `GAN`."""
-    if image_size % 16:  # The generator doubles the size four times.
+    height, width = image_size
+    if height % 16 or width % 16:  # The generator doubles the size four times.
         raise ValueError(
-            f"`image_size` must be a multiple of 16. Received: {image_size}"
+            "`image_size` must have sides that are multiples of 16. Received: "
+            f"{height}x{width}"
         )
-    side = image_size // 16
+    rows, columns = height // 16, width // 16
     generator = keras.Sequential(
         [
             keras.Input((LATENT_DIM,)),
-            keras.layers.Dense(side * side * 16 * filters),
-            keras.layers.Reshape((side, side, 16 * filters)),
+            keras.layers.Dense(rows * columns * 16 * filters),
+            keras.layers.Reshape((rows, columns, 16 * filters)),
             keras.layers.LeakyReLU(0.2),
             up(8 * filters),
             up(4 * filters),
@@ -66,7 +68,7 @@ def build_gan(
     # generated images. There is no sigmoid, because the loss contains it.
     discriminator = keras.Sequential(
         [
-            keras.Input((image_size, image_size, 3)),
+            keras.Input((height, width, 3)),
             down(filters, normalization=None),
             down(2 * filters),
             down(4 * filters),
@@ -103,14 +105,15 @@ def down(filters, **options):
 
 
 def load_images(run: Run) -> np.ndarray:
-    """Returns the cats as uint8, of shape (number, size, size, 3)."""
+    """Returns the cats as uint8, of shape (number, height, width, 3)."""
     data, size = run.data, run.image_size
     if data == "sample":
         print("Drawing 6,000 cats to learn from.", flush=True)
         return samples.synthetic_cats(6000, size, run.seed)
     if faces.has_landmarks(data):
-        folder = run.path.parent / f"cat_faces_{size}"
-        data = faces.prepare(data, folder, size)
+        side = max(size)  # Prepared faces are square.
+        folder = run.path.parent / f"cat_faces_{side}"
+        data = faces.prepare(data, folder, side)
     return datasets.load(data, size, verbose=True)
 
 
@@ -121,7 +124,7 @@ def main() -> None:
         data="sample",
         epochs=215,
         batch_size=64,
-        image_size=128,
+        image_size=(128, 128),
         filters=64,
         discriminator_rate=DISCRIMINATOR_RATE,
         flip=False,

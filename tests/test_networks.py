@@ -45,6 +45,8 @@ def shapes(model):
         ((96, 96), (6, 6), 4),
         ((128, 128), (4, 4), 5),
         ((48, 64), (6, 8), 3),
+        ((40, 56), (5, 7), 3),
+        ((96, 64), (6, 4), 4),
         ((80, 32), (10, 4), 3),
     ],
 )
@@ -118,6 +120,7 @@ def test_every_dcgan_block_except_the_ends_has_batch_norm():
         ((31, 31), "nearest sizes: 28 x 28 and 32 x 32 pixels"),
         ((50, 64), "nearest sizes: 48 x 64 and 56 x 64 pixels"),
         ((63, 100), "nearest sizes: 56 x 96 and 64 x 112 pixels"),
+        ((218, 178), "nearest sizes: 192 x 160 and 224 x 192 pixels"),
         ((5, 5), "nearest sizes: 8 x 8 pixels"),
         ((4, 30), "nearest sizes: 8 x 30 pixels"),
     ],

@@ -13,6 +13,7 @@ from PIL import Image
 from gan_blocks import images
 from gan_blocks.cli import loading
 from gan_blocks.cli.output import fail
+from gan_blocks.datasets.transparency import put_on
 from gan_blocks.files import atomic_write, list_by_number
 
 __all__ = ["animate", "check_format", "save_film"]
@@ -86,7 +87,10 @@ def _save_mp4(
     scale: int,
     hold_last: float,
 ) -> None:
-    size = _open(frames[0], scale).size
+    first = _open(frames[0], scale)
+    if first.has_transparency_data:
+        print("MP4 has no transparency. The pictures are on white.")
+    size = first.size
     frames = [*frames, *[frames[-1]] * round(speed * hold_last)]
     command = ["ffmpeg", "-loglevel", "error", "-y"]
     command += ["-f", "rawvideo", "-pixel_format", "rgb24"]
@@ -103,13 +107,14 @@ def _save_mp4(
             stdin: Any = process.stdin
             with contextlib.suppress(BrokenPipeError):  # ffmpeg has failed.
                 for frame in frames:
-                    image = _open(frame, scale).convert("RGB")
+                    image = _open(frame, scale).convert("RGBA")
                     if image.size != size:
                         raise ValueError(
                             "All frames must have the same size. Received: "
                             f"{size} and {image.size}"
                         )
-                    stdin.write(image.tobytes())
+                    opaque = put_on(image, "white").convert("RGB")
+                    stdin.write(opaque.tobytes())
             _, errors = process.communicate()
         if process.returncode:
             raise OSError(f"ffmpeg: {errors.decode(errors='replace').strip()}")

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from gan_blocks.cli.output import fail
+from gan_blocks.cli.output import fail, gan_blocks_command
 from gan_blocks.runs import RunFolder
 
 __all__ = [
@@ -14,9 +14,12 @@ __all__ = [
     "HELP",
     "Parser",
     "at_least",
+    "image_size",
     "parse_options",
     "positive",
     "read_settings",
+    "show",
+    "start_from_hint",
 ]
 
 _Type = Callable[[str], Any]  # Its name is part of the messages of argparse.
@@ -44,6 +47,16 @@ def positive(text: str) -> float:
     return value
 
 
+def image_size(text: str) -> tuple[int, int]:
+    """Returns height and width, from "64" or "64x96". An argparse type."""
+    sides = text.split("x")
+    if len(sides) > 2 or not all(x.isdecimal() and int(x) for x in sides):
+        raise argparse.ArgumentTypeError(
+            f"must be like 64 or 64x96. Received: {text}"
+        )
+    return int(sides[0]), int(sides[-1])
+
+
 # The help of settings that several programs have.
 HELP = {
     "data": "pictures to train on: a folder, a file (.zip, .tar, .npy, .npz, "
@@ -52,9 +65,13 @@ HELP = {
     "batch_size": "pictures per training step",
     "steps_per_epoch": "training steps per epoch; without it, one pass over "
     "the pictures",
-    "image_size": "height and width of the pictures in pixels",
+    "image_size": "size of the pictures in pixels, 64 or HEIGHTxWIDTH such as "
+    "64x96",
     "filters": "filters of the discriminator's first convolution; the other "
     "layers scale with it",
+    "base_filters": "filters of the discriminator's first layer; all other "
+    "layers scale with it",
+    "learning_rate": "learning rate of both networks",
     "generator_rate": "learning rate of the generator",
     "discriminator_rate": "learning rate of the discriminator",
     "flip": "mirror half of the pictures, left to right",
@@ -77,6 +94,8 @@ DEFAULTS = {
     "features": None,
     "tensorboard": False,
 }
+# A run with a checkpoint keeps all other settings.
+_CHANGEABLE = {"data", "epochs", *DEFAULTS} - {"seed"}
 
 
 class Parser(argparse.ArgumentParser):
@@ -103,16 +122,17 @@ class Parser(argparse.ArgumentParser):
             help: What the setting does.
             default: Default value. Defaults to `None`, which help leaves out.
             kind: Type of the value. Defaults to `None`: the type of `default`.
-                Numbers are positive, unless the default is 0.
+                Numbers are positive, unless the default is 0. A tuple is the
+                height and width of images.
             sample: Default with `--data sample`. Defaults to `None`: no other.
             group: Group of options that exclude each other.
             **how: Other arguments of `add_argument`.
         """
         kind = kind or _kind(default)
         if default is not None:
-            help += f" (default: {_show(default)}"
+            help += f" (default: {show(default)}"
             if sample is not None:
-                help += f"; with --data sample: {_show(sample)}"
+                help += f"; with --data sample: {show(sample)}"
             help += ")"
         if kind is bool:
             how["action"] = argparse.BooleanOptionalAction
@@ -120,6 +140,8 @@ class Parser(argparse.ArgumentParser):
             how["type"] = kind
             if kind.__name__ in ("integer", "positive"):
                 how.setdefault("metavar", "N")
+            elif kind is image_size:
+                how.setdefault("metavar", "SIZE")
         (group or self).add_argument(
             "--" + name.replace("_", "-"), default=default, help=help, **how
         )
@@ -177,26 +199,55 @@ def parse_options(
     parser.add_run_options(str(output))
     parser.set_defaults(output=output)
     options = parser.parse_args(argv)
+    known: dict[str, Any] = {}
     if options.resume:
         saved = read_settings(options.output)
         known = {name: saved[name] for name in defaults if name in saved}
+        for name, value in known.items():
+            if isinstance(defaults[name], tuple):
+                # JSON has lists. Older runs have one number for both sides.
+                both = isinstance(value, int)
+                known[name] = (value, value) if both else tuple(value)
         parser.set_defaults(**known)
     elif options.data == "sample":
         parser.set_defaults(**sample)
     options = parser.parse_args(argv)
     settings = {name: vars(options).pop(name) for name in defaults}
+    fixed = [
+        f"--{name.replace('_', '-')}"
+        for name, value in known.items()
+        if name not in _CHANGEABLE and settings[name] != value
+    ]
+    if fixed and RunFolder(options.output).latest_checkpoint():
+        fail(
+            "A resumed run keeps its settings, except for --epochs. Received: "
+            f"{' '.join(fixed)}. {start_from_hint(options.output)}"
+        )
     return options, settings
+
+
+def start_from_hint(run: pathlib.Path) -> str:
+    """Returns how to train a model with what a resumed run cannot change."""
+    command = gan_blocks_command("train", "NEW_PICTURES", "--start-from", run)
+    return (
+        "To continue on other pictures or with other settings, start a new run "
+        f"from this model: {command}"
+    )
 
 
 def _kind(default):
     if type(default) is int:
         return at_least(min(1, default))
-    return {float: positive, bool: bool}.get(type(default), str)
+    kinds = {float: positive, bool: bool, tuple: image_size}
+    return kinds.get(type(default), str)
 
 
-def _show(value):
+def show(value: Any) -> Any:
+    """Returns a setting as it is written on a command line or in the help."""
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, tuple):
+        return "x".join(map(str, value))
     return f"{value:.3g}" if isinstance(value, float) else value
 
 

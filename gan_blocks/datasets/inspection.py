@@ -45,7 +45,9 @@ def check_contrast(images: np.ndarray, report: Report) -> None:
     """Warns if the images use a small part of the range, or are one color."""
     size = max(images.shape[1:3])
     step = 1 + len(images) // _SAMPLE, 1 + size // _SAMPLE_SIDE
-    sample = images[:: step[0], :: step[1], :: step[1], :3]
+    sample = images[:: step[0], :: step[1], :: step[1]]
+    if (sample[..., 3:] == 255).all():  # There is no transparency.
+        sample = sample[..., :3]
     shares = np.bincount(sample.ravel(), minlength=256).cumsum() / sample.size
     is_stretched = any(x.startswith("Values from") for x in report.notes)
     rare = _EXTREME if is_stretched else _RARE

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from gan_blocks._checks import check_positive_integer
+from gan_blocks._checks import check_positive_integer, height_and_width
 from gan_blocks._types import PathLike
 from gan_blocks.datasets import (
     arrays,
@@ -102,7 +102,8 @@ def load(
         image_size: `(height, width)` in pixels, or one integer for both.
         channels: 3 for color, 1 for gray, or 4 for colors and a fourth channel,
             which is alpha or any other data, such as infrared. Images without
-            a fourth channel get 255. Defaults to 3.
+            a fourth channel get 255. Invisible pixels become black. Defaults
+            to 3.
         split: `"train"` or `"test"` for MNIST's files and `.npz` files, or any
             TFDS split such as `"train[:10%]"`. If a folder or archive of images
             has folders such as `train`, `test` and `validation`, also several
@@ -166,7 +167,7 @@ def load(
     assert labels.tolist() == [0, 1]
     ```
     """
-    height, width = _height_and_width(image_size)
+    height, width = height_and_width(image_size)
     target = Target(height, width, channels, crop, resample, alpha, min_size)
     _check(target)
     if number is not None:
@@ -205,21 +206,6 @@ def _read_labels(found):
     number = len(images) if isinstance(images, np.ndarray) else images[0]
     labels = found.read_labels()
     return arrays.as_labels(labels, number, f"labels of source={source}")
-
-
-def _height_and_width(image_size):
-    if isinstance(image_size, numbers.Integral):
-        image_size = (image_size, image_size)
-    if not (
-        isinstance(image_size, tuple | list)
-        and len(image_size) == 2
-        and all(isinstance(x, numbers.Integral) and x >= 1 for x in image_size)  # pyright: ignore[reportOperatorIssue]
-    ):
-        raise ValueError(
-            "`image_size` must be a positive integer or a pair of them, "
-            f"(height, width). Received: image_size={image_size!r}"
-        )
-    return int(image_size[0]), int(image_size[1])
 
 
 def _check(target):

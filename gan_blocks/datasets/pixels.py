@@ -273,9 +273,14 @@ def _separate_alpha(image, values=None):
         image = image.convert("RGB")
     elif kind == "transparent" and _tags(image).get(_EXTRA_SAMPLES) == (1,):
         # The colors in the file are multiplied by the alpha.
-        image = Image.frombytes("RGBa", image.size, image.tobytes())
-        image = image.convert("RGBA")
+        image = _divide_by_alpha(np.asarray(image))
     return image, kind
+
+
+def _divide_by_alpha(array):
+    """Returns an RGBA image, from colors that are multiplied by the alpha."""
+    size = array.shape[1::-1]
+    return Image.frombytes("RGBa", size, array.tobytes()).convert("RGBA")
 
 
 def _finite_range(values):
@@ -307,6 +312,11 @@ def _add_bytes(pixels, image, target):
     """Adds the pixels of an image with 8 bits, in the mode RGBA or others."""
     mode = "L" if target.channels == 1 else "RGB"
     has_alpha = image.mode == "RGBA"
+    if target.channels == 4 and pixels.alpha == "transparent":
+        # Invisible pixels have any color, which must not blend into others.
+        array = _resize([image.convert("RGBa")], target)
+        pixels.array = np.asarray(_divide_by_alpha(array))
+        return
     flat, alpha = image, []
     if target.channels == 4:
         opaque = Image.new("L", image.size, 255)

@@ -21,7 +21,8 @@ class FeatureExtractor:
     drawings, use a classifier trained on them (`train_classifier`).
 
     Images are resized to the input size of the model (bicubic, antialiased).
-    Gray images are repeated if the model expects three channels.
+    If the model expects three channels, gray images are repeated, and images
+    with transparency are put on gray.
 
     Args:
         model: Keras model of images `(batch, height, width, channels)`. The
@@ -120,6 +121,8 @@ class FeatureExtractor:
 
     def _predict(self, images: np.ndarray) -> Any:
         inputs: Any = ops.convert_to_tensor(images, "float32")
+        if inputs.shape[3] == 4 and self.channels == 3:
+            inputs = inputs[..., :3] * (inputs[..., 3:] + 1) / 2
         if None not in self.size and inputs.shape[1:3] != self.size:
             inputs = ops.image.resize(
                 inputs,

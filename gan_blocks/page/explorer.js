@@ -377,6 +377,7 @@ async function saveWalk() {
 
 function createControls() {
   document.body.classList.toggle("coarse", WIDTH < 48);
+  document.body.classList.toggle("transparent", network.image[2] === 4);
   for (let i = 0; i < COUNT; i++) {
     const button = document.createElement("button");
     button.type = "button";

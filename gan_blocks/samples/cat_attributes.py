@@ -49,8 +49,7 @@ def value_names(attributes: Attributes) -> dict[str, str]:
     }
 
 
-def check_arguments(number: int, image_size: int, seed: int) -> None:
+def check_arguments(number: int, seed: int) -> None:
     """Raises a `ValueError` if an argument of a drawing function is wrong."""
     check_positive_integer("number", number)
-    check_positive_integer("image_size", image_size)
     check_positive_integer("seed", seed, minimum=0)

@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple, TypeAlias, overload
 import numpy as np
 from PIL import Image, ImageDraw, ImageOps
 
+from gan_blocks._checks import height_and_width
 from gan_blocks.samples import cat_shapes as shapes
 from gan_blocks.samples.cat_attributes import (
     Attributes,
@@ -146,7 +147,7 @@ _WHISKER = shapes.ribbon(shapes.WHISKER, 0.035, 0.015)
 @overload
 def synthetic_cats(
     number: int,
-    image_size: int = 64,
+    image_size: int | tuple[int, int] = 64,
     seed: int = 0,
     return_attributes: Literal[False] = False,
 ) -> np.ndarray: ...
@@ -155,7 +156,7 @@ def synthetic_cats(
 @overload
 def synthetic_cats(
     number: int,
-    image_size: int = 64,
+    image_size: int | tuple[int, int] = 64,
     seed: int = 0,
     *,
     return_attributes: Literal[True],
@@ -164,7 +165,7 @@ def synthetic_cats(
 
 def synthetic_cats(
     number: int,
-    image_size: int = 64,
+    image_size: int | tuple[int, int] = 64,
     seed: int = 0,
     return_attributes: bool = False,
 ) -> np.ndarray | tuple[np.ndarray, dict[str, np.ndarray]]:
@@ -183,21 +184,22 @@ def synthetic_cats(
     - `"whiskers"`: how far the whiskers droop, from -10 to 15 degrees.
     - `"size"`: size of the face, from 0.92 to 1.
     - `"x"` and `"y"`: position of the face to the right of and below the
-      center, from -0.03 to 0.03 times half the image width.
+      center, from -0.03 to 0.03 times half the shorter side.
 
     One core draws about 1,000 cats of up to 64 pixels per second.
 
     Args:
         number: Number of cats, at least 1.
-        image_size: Height and width in pixels, at least 1. Defaults to 64.
-            Cats are recognizable from 16 pixels, all attributes from 32.
+        image_size: `(height, width)` in pixels, or one integer for both, at
+            least 1. Defaults to 64. Cats are recognizable from 16 pixels, all
+            attributes from 32.
         seed: Integer of at least 0. Defaults to 0. Cat `i` of a seed is the
             same for every `number` and `image_size`.
         return_attributes: If True, also returns the attributes of the cats.
             Defaults to False.
 
     Returns:
-        Array of uint8 of shape `(number, image_size, image_size, 3)`. With
+        Array of uint8 of shape `(number, height, width, 3)`. With
         `return_attributes`, a tuple of this array and a dictionary. The
         dictionary maps the name of each attribute to an array with one value
         per cat: an integer index into the values of `CAT_ATTRIBUTES`, or a
@@ -217,11 +219,12 @@ def synthetic_cats(
     print("The first cat is", furs[attributes["fur"][0]])
     ```
     """
-    check_arguments(number, image_size, seed)
+    size = height_and_width(image_size)
+    check_arguments(number, seed)
     attributes = [cat_attributes(seed, index) for index in range(number)]
-    images = np.empty((number, image_size, image_size, 3), np.uint8)
+    images = np.empty((number, *size, 3), np.uint8)
     for image, of_one in zip(images, attributes, strict=True):
-        image[...] = np.asarray(draw_cat(of_one, image_size))
+        image[...] = np.asarray(draw_cat(of_one, *size))
     if not return_attributes:
         return images
     return images, {
@@ -230,12 +233,14 @@ def synthetic_cats(
     }
 
 
-def draw_cat(attributes: Attributes, image_size: int) -> Image.Image:
+def draw_cat(attributes: Attributes, height: int, width: int) -> Image.Image:
     """Returns a drawing of one cat face, in color."""
     names = value_names(attributes)
     fur = _FURS[names["fur"]]
-    reduction = max(_MIN_REDUCTION, math.ceil(_MIN_CANVAS / image_size))
-    canvas = _background(names["background"], reduction * image_size).copy()
+    side = min(height, width)
+    reduction = max(_MIN_REDUCTION, math.ceil(_MIN_CANVAS / side))
+    size = (reduction * width, reduction * height)
+    canvas = _background(names["background"], size).copy()
     mask = Image.new("L", canvas.size)
     coat = Image.new("RGB", canvas.size, fur.deep)
     pen = _Pen(canvas, attributes)
@@ -251,8 +256,8 @@ def draw_cat(attributes: Attributes, image_size: int) -> Image.Image:
 
 
 @functools.lru_cache(maxsize=len(_BACKGROUNDS))
-def _background(name: str, size: int) -> Image.Image:
-    glow = Image.radial_gradient("L").resize((size, size))
+def _background(name: str, size: tuple[int, int]) -> Image.Image:
+    glow = Image.radial_gradient("L").resize(size)
     return ImageOps.colorize(glow, *_BACKGROUNDS[name])
 
 
@@ -260,12 +265,13 @@ class _Pen:
     """Fills shapes, at the position, size and tilt of a cat's attributes."""
 
     def __init__(self, image: Image.Image, attributes: Attributes) -> None:
-        scale = image.width / 2
+        side = min(image.size)
+        scale = side / 2
         self.matrix = shapes.rotated(np.eye(2), attributes["tilt"])
         self.matrix *= scale * attributes["size"]
         self.center = (
-            scale * (1 + attributes["x"]),
-            scale * (1 + attributes["y"]),
+            scale * (image.width / side + attributes["x"]),
+            scale * (image.height / side + attributes["y"]),
         )
         self.image = image
         self.draw = ImageDraw.Draw(image)

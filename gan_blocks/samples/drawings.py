@@ -5,6 +5,7 @@ import math
 import numpy as np
 from PIL import Image, ImageDraw
 
+from gan_blocks._checks import check_positive_integer
 from gan_blocks.samples import cat_shapes as shapes
 from gan_blocks.samples.cat_attributes import (
     Attributes,
@@ -54,7 +55,8 @@ def line_cats(number: int, image_size: int = 28, seed: int = 0) -> np.ndarray:
         The Quick, Draw! Dataset, whose cats these drawings resemble,
         https://github.com/googlecreativelab/quickdraw-dataset
     """
-    check_arguments(number, image_size, seed)
+    check_arguments(number, seed)
+    check_positive_integer("image_size", image_size)
     images = np.empty((number, image_size, image_size, 1), np.uint8)
     for index, image in enumerate(images):
         # A separate random stream, which leaves the attributes unchanged.

@@ -51,7 +51,7 @@ def main():
     real = datasets.batches(images, BATCH_SIZE, flip=True).from_step(0)
     constant = real.take(1).cache().repeat()
     alone = statistics.median(seconds_per_batch(real) for _ in range(rounds))
-    gan = cats_dcgan.build_gan(0, IMAGE_SIZE, filters)
+    gan = cats_dcgan.build_gan(0, (IMAGE_SIZE, IMAGE_SIZE), filters)
     for dataset in (real, constant):
         seconds_per_step(gan, dataset, 2)  # Traces and warms up.
     table = []

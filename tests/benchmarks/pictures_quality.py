@@ -74,7 +74,7 @@ def build(arguments, image_shape):
         options = {}
         if arguments.recipe == "cats":
             options = {
-                "image_size": 64,
+                "image_size": (64, 64),
                 "filters": 24,
                 "discriminator_rate": 2e-4,
             }

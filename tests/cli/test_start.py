@@ -106,6 +106,38 @@ def test_settings_are_attributes_and_options():
     assert parse("--units", 9, units=7).units == 9  # Any name will do.
 
 
+def test_a_pair_is_an_option_for_the_size_of_images(capsys):
+    sample = {"image_size": (32, 32)}
+    assert parse(image_size=(64, 96)).image_size == (64, 96)
+    for word, size in (("48", (48, 48)), ("48x64", (48, 64))):
+        run = parse("--image-size", word, image_size=(64, 96))
+        assert run.image_size == size
+    with pytest.raises(SystemExit):
+        parse("--help", image_size=(64, 96), sample=sample)
+    text = re.sub(r"\s+", " ", capsys.readouterr().out)
+    assert "(default: 64x96; with --data sample: 32x32)" in text
+
+
+@pytest.mark.parametrize("word", ["0", "64x", "64x64x3", "-8", "large"])
+def test_a_wrong_size_is_reported_in_one_line(word, capsys):
+    with pytest.raises(SystemExit):
+        parse("--image-size", word, image_size=(64, 96))
+    message = capsys.readouterr().err.splitlines()[-1]
+    assert f"must be like 64 or 64x96. Received: {word}" in message or (
+        "expected one argument" in message
+    )
+
+
+@pytest.mark.parametrize(
+    ("saved", "size"), [(48, (48, 48)), ([48, 64], (48, 64))]
+)
+def test_a_resumed_run_keeps_the_size_of_its_images(saved, size, tmp_path):
+    settings = {"data": "sample", "image_size": saved}
+    (tmp_path / "arguments.json").write_text(json.dumps(settings))
+    run = parse("--resume", "--output", tmp_path, image_size=(64, 96))
+    assert run.image_size == size
+
+
 def test_a_recipe_has_no_options_for_settings_that_it_lacks(capsys):
     with pytest.raises(SystemExit):
         parse("--image-size", 32)
@@ -340,13 +372,47 @@ def test_a_run_is_resumed_with_other_data_only_if_that_is_accepted(
     before = run.settings_file.read_text(), run.real_images.read_bytes()
     assert fails(tmp_path, "--resume", "--epochs", 2, pictures=pictures) == 1
     (line,) = capsys.readouterr().err.splitlines()
-    assert message in line and line.endswith("--accept-new-data")
+    assert message in line and "--accept-new-data. To continue" in line
+    assert line.endswith(f"train NEW_PICTURES --start-from {tmp_path}")
     after = run.settings_file.read_text(), run.real_images.read_bytes()
     assert after == before
     accept = "--accept-new-data"
     train(tmp_path, "--resume", accept, "--epochs", 2, pictures=pictures)
     train(tmp_path, "--resume", "--epochs", 3, pictures=pictures)
     assert run.real_images.read_bytes() != before[1]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--batch-size", "4"], "Received: --batch-size."),
+        (["--steps-per-epoch", "2", "--seed", "7"], "--steps-per-epoch --seed"),
+        (
+            ["--epochs", "1"],
+            "trained for 10 steps, more than --epochs 1. Pass ",
+        ),
+    ],
+)
+def test_a_run_is_not_resumed_with_settings_that_do_not_fit(
+    words, message, tmp_path, capsys
+):
+    run = train(tmp_path, "--epochs", 2)
+    before = run.settings_file.read_text(), run.history.read_text()
+    assert fails(tmp_path, "--resume", *words) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert message in line
+    assert line.endswith(f"train NEW_PICTURES --start-from {tmp_path}")
+    after = run.settings_file.read_text(), run.history.read_text()
+    assert after == before
+
+
+def test_a_run_without_a_checkpoint_can_be_resumed_with_other_settings(
+    tmp_path,
+):
+    run = train(tmp_path, "--epochs", 1)
+    for path in run.checkpoints.iterdir():
+        path.unlink()
+    assert train(tmp_path, "--resume", "--batch-size", 4).batch_size == 4
 
 
 def test_other_labels_are_other_data(tmp_path):
@@ -548,13 +614,14 @@ def test_a_large_run_without_a_gpu_suggests_smaller_settings(
     tmp_path, capsys, monkeypatch
 ):
     monkeypatch.setattr(devices, "has_accelerator", lambda: False)
-    settings = {"image_size": 8, "filters": 4}
-    small = {"filters": 2, "discriminator_rate": 1e-4}
+    settings = {"image_size": (8, 8), "filters": 4}
+    small = {"image_size": (4, 6), "filters": 2, "discriminator_rate": 1e-4}
     train(tmp_path / "run", without_gpu=small, **settings)
     text = capsys.readouterr().out
     assert re.search(r"Training will take about \d+ s here", text)
     assert (
-        f"--filters 2 --discriminator-rate 0.0001 --output {tmp_path}" in text
+        "--image-size 4x6 --filters 2 --discriminator-rate 0.0001 "
+        f"--output {tmp_path}" in text
     )
     # The measurement does not change the training.
     train(tmp_path / "plain", **settings)

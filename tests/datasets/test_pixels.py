@@ -513,7 +513,27 @@ def test_images_without_a_fourth_channel_get_an_opaque_one(tmp_path):
     found, _ = load(tmp_path, contents, channels=4)
     assert is_color(found[0], (*RED, 255))
     assert (found[1, ..., 3] == 255).all() and found[1, ..., :3].max() == 255
-    np.testing.assert_array_equal(found[2], np.asarray(icon(RED)))
+    np.testing.assert_array_equal(found[2, ..., 3], icon(RED).getchannel("A"))
+    assert is_color(found[2, 2:6, 2:6], (*RED, 255))
+
+
+@pytest.mark.parametrize("resample", ["lanczos", "nearest"])
+def test_the_color_of_invisible_pixels_is_not_read(resample, tmp_path):
+    icons = [plain((*color, 0), (30, 30), "RGBA") for color in (GREEN, BLUE)]
+    for image in icons:
+        image.paste((*RED, 255), (0, 0, 13, 30))
+    contents = [encode(image) for image in icons]
+    found, report = load(tmp_path, contents, resample=resample, channels=4)
+    np.testing.assert_array_equal(found[0], found[1])
+    visible = found[..., 3] > 32
+    assert is_color(found[visible][:, :3], RED, 4)
+    assert not found[found[..., 3] == 0].any()
+
+
+def test_black_icons_with_transparency_do_not_look_like_masks(tmp_path):
+    contents = [encode(icon((0, 0, 0)))] * 2
+    _, report = load(tmp_path, contents, channels=4)
+    assert "look black" not in str(report)
 
 
 def test_colors_multiplied_by_their_alpha_are_restored(tmp_path):

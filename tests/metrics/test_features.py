@@ -30,6 +30,16 @@ def test_images_are_resized_and_gray_is_repeated_for_the_model():
 
 
 @pytest.mark.every_backend
+def test_images_with_transparency_are_put_on_gray_for_the_model():
+    extract = metrics.FeatureExtractor(pooling_model(16, channels=3))
+    images = np.full((2, 16, 16, 4), 0.8, "float32")
+    images[0, ..., 3], images[1, ..., 3] = -1, 0
+    features, _ = extract(images)
+    np.testing.assert_allclose(features[0], 0, atol=1e-6)
+    np.testing.assert_allclose(features[1], 0.4, atol=1e-6)
+
+
+@pytest.mark.every_backend
 def test_features_are_float32_under_mixed_precision():
     keras.config.set_dtype_policy("mixed_bfloat16")
     features, _ = metrics.FeatureExtractor(pooling_model())(random_images(3))

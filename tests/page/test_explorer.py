@@ -217,7 +217,7 @@ def test_each_recipe_draws_the_same(path, tmp_path):
     spec = importlib.util.spec_from_file_location(path.stem, path)
     recipe = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(recipe)
-    small = {"image_size": 48, "filters": 16}
+    small = {"image_size": (48, 48), "filters": 16}
     options = small if path.stem == "cats_dcgan" else {}
     gan = without_average(recipe.build_gan(0, **options))
     assert_the_page_draws_the_same(gan, tmp_path)

@@ -26,7 +26,7 @@ def index_of(name, value):
 
 
 def drawn(image_size=64, **changes):
-    cat = draw_cat(UPRIGHT | changes, image_size)
+    cat = draw_cat(UPRIGHT | changes, image_size, image_size)
     return np.asarray(cat).astype(float)
 
 
@@ -43,6 +43,18 @@ def test_cats_are_uint8_of_the_given_size(draw, image_size):
     cats = draw(3, image_size)
     assert cats.shape == (3, image_size, image_size, channels)
     assert cats.dtype == np.uint8
+
+
+def test_a_wide_or_tall_cat_is_a_square_cat_with_more_ground():
+    square = samples.synthetic_cats(3, 32)[:, 2:30, 2:30].astype(float)
+    for size, middle in (
+        ((32, 48), np.s_[:, 2:30, 10:38]),
+        ((48, 32), np.s_[:, 10:38, 2:30]),
+    ):
+        cats = samples.synthetic_cats(3, size)
+        assert cats.shape == (3, *size, 3)
+        # The ground differs a little.
+        assert np.median(np.abs(cats[middle] - square)) < 2
 
 
 @drawings
@@ -77,7 +89,7 @@ def test_returned_attributes_belong_to_the_images():
     cats, found = samples.synthetic_cats(4, 32, return_attributes=True)
     for index, cat in enumerate(cats):
         of_one = {name: values[index] for name, values in found.items()}
-        np.testing.assert_array_equal(draw_cat(of_one, 32), cat)
+        np.testing.assert_array_equal(draw_cat(of_one, 32, 32), cat)
 
 
 @pytest.mark.parametrize("name", ATTRIBUTES)
