@@ -4,13 +4,20 @@ import argparse
 import importlib
 import pathlib
 import sys
+import time
 from collections.abc import Callable, Sequence
 from contextlib import redirect_stdout
 from typing import Any
 
 from gan_blocks._version import __version__
 from gan_blocks.cli import output
-from gan_blocks.cli.options import HELP, Parser, at_least, positive
+from gan_blocks.cli.options import (
+    HELP,
+    Parser,
+    at_least,
+    image_size,
+    positive,
+)
 
 __all__ = ["main"]
 
@@ -25,6 +32,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         argv: The words after `gan_blocks`. Defaults to `None`: the command
             line of the process.
     """
+    begin = time.monotonic()
     arguments = vars(_parser().parse_args(argv))
     action = arguments.pop("action")
     try:
@@ -33,6 +41,8 @@ def main(argv: Sequence[str] | None = None) -> None:
             if action in ("train", "export"):  # With any backend.
                 importlib.import_module("tensorflow")
             module = importlib.import_module(f"gan_blocks.cli.{action}")
+        if action == "train":
+            arguments["begin"] = begin
         stream: Any = output.TolerantStream(sys.stdout)
         with redirect_stdout(stream):
             getattr(module, action)(**arguments)
@@ -79,15 +89,26 @@ def _add_train(parser: Parser) -> None:
         "idx files, or tfds:NAME",
     )
     parser.add_run_options("runs/ and the name of PICTURES")
-    # The defaults depend on the pictures, and on the run that is resumed.
-    size = "size in pixels, 64 or HEIGHTxWIDTH such as 64x96 (default: 64)"
-    parser.add("image_size", size, kind=_image_size, metavar="SIZE")
+    text = "time for the whole run, with loading and measuring (default: 60)"
+    length = parser.add_mutually_exclusive_group()
+    parser.add("minutes", text, kind=positive, group=length)
+    text = "train for so many steps, without a time limit"
+    parser.add("steps", text, kind=at_least(1), group=length)
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="look at the pictures, print the plan, and stop",
+    )
+    text = (
+        f"{HELP['image_size']} (default: what the pictures and the time allow)"
+    )
+    parser.add("image_size", text, kind=image_size)
     text = "1 for gray pictures, 3 for color, 4 for color and transparency"
-    text += " (default: 3)"
+    text += " (default: 1 or 3, like the pictures)"
     parser.add("channels", text, kind=int, choices=(1, 3, 4))
     parser.add(
-        "classes",
-        "learn the class of each picture, which is the name of its folder or "
+        "labels",
+        "learn the label of each picture, which is the name of its folder or "
         "its label in the file (default: no)",
         kind=bool,
     )
@@ -107,25 +128,21 @@ def _add_train(parser: Parser) -> None:
     )
     alphas = ("auto", "white", "black", "gray", "drop")
     parser.add("alpha", text, choices=alphas)
-    parser.add(
-        "base_filters",
-        "filters of the discriminator's first layer; all other layers scale "
-        "with it (default: 64 for small color pictures, otherwise 32)",
-        kind=at_least(1),
-    )
-    parser.add(
-        "learning_rate",
-        "learning rate of both networks (default: 0.0008 for gray pictures, "
-        "0.0004 for color)",
-        kind=positive,
-    )
+    text = "augmentation against memorizing a few pictures (default: auto)"
+    augment = ("auto", "none", "diff", "adaptive")
+    parser.add("augment", text, choices=augment)
+    parser.add("flip", f"{HELP['flip']} (default: color pictures)", kind=bool)
+    text = "bfloat16 is faster on some processors (default: auto)"
+    parser.add("precision", text, choices=("auto", "float32", "bfloat16"))
     for name, kind, default in (
-        ("epochs", at_least(1), "100"),
-        ("batch_size", at_least(1), "64"),
-        ("flip", bool, "only color pictures"),
+        ("base_filters", at_least(1), "like the pictures"),
+        ("learning_rate", positive, "like the pictures"),
+        ("batch_size", at_least(1), "64, or less for few pictures"),
         ("seed", at_least(0), "0"),
     ):
         parser.add(name, f"{HELP[name]} (default: {default})", kind=kind)
+    parser.add("features", HELP["features"], metavar="FILE")
+    parser.add("tensorboard", HELP["tensorboard"], kind=bool)
 
 
 def _add_generate(parser: Parser) -> None:
@@ -191,6 +208,19 @@ def _add_explore(parser: Parser) -> None:
     parser.add_argument("file", nargs="?", metavar="FILE", type=kind, help=text)
 
 
+def _add_page(parser: Parser) -> None:
+    parser.add_argument(
+        "other",
+        nargs="?",
+        metavar="OTHER",
+        type=pathlib.Path,
+        help="folder of a run to compare with",
+    )
+    text = "the page (default: index.html in the folder of the run, or"
+    text += " compare_OTHER.html)"
+    parser.add("output", text, kind=_file(".html"), metavar="FILE")
+
+
 def _add_latents(parser: Parser, number: int, least: int, help: str) -> None:
     parser.add("number", help, number, at_least(least))
     parser.add("seed", _SEED, 0)
@@ -213,15 +243,6 @@ def _add_film(parser: Parser, name: str, default: str, **how: Any) -> None:
     )
     text = f"{_SCALE} (default: the film is at least 256 pixels wide)"
     parser.add("scale", text, kind=at_least(1))
-
-
-def _image_size(word: str) -> tuple[int, int]:
-    sides = word.split("x")
-    if len(sides) > 2 or not all(map(str.isdecimal, sides)):
-        raise argparse.ArgumentTypeError(
-            f"must be like 64 or 64x96. Received: {word}"
-        )
-    return int(sides[0]), int(sides[-1])
 
 
 def _crop(word: str) -> str | float:
@@ -289,8 +310,8 @@ _ACTIONS: dict[str, tuple[Callable[[Parser], None], str, str]] = {
         "runs/cats cats.html",
     ),
     "page": (
-        lambda parser: None,
-        "show a run as a web page, index.html in its folder",
-        "runs/cats",
+        _add_page,
+        "show a run, or two runs side by side, as a web page",
+        "runs/cats runs/cats_longer",
     ),
 }

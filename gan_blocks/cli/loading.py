@@ -77,7 +77,8 @@ def load_options(settings: Mapping[str, Any]) -> dict[str, Any]:
 def load_pictures(source: str, image_size: Any, **options: Any) -> Any:
     """Loads pictures as `datasets.load` does, with one-line errors."""
     try:
-        return datasets.load(source, tuple(image_size), verbose=True, **options)
+        options = {"verbose": True, **options}
+        return datasets.load(source, tuple(image_size), **options)
     except FileNotFoundError:
         fail(
             f"{source} does not exist. Pass pictures: a folder, an archive "

@@ -161,11 +161,7 @@ class Run(runs.RunFolder):
         # `prepare` closes the scope, after the recipe has built the GAN.
         self._scope = contextlib.ExitStack()
         self._scope.enter_context(devices.scope(self._device_names))
-        if self.batch_size % devices.count():
-            output.fail(
-                f"--batch-size {self.batch_size} is not a multiple of the "
-                f"{devices.count()} devices."
-            )
+        self._device_count = devices.count()
         keras.utils.set_random_seed(self.seed)
 
     def __getattr__(self, name: str) -> Any:
@@ -202,7 +198,8 @@ class Run(runs.RunFolder):
 
         Saves the settings, with the number and a checksum of the images, and a
         hundred of the images as `real.png`. Ends the process if a resumed run
-        would train on other images than before.
+        would train on other images than before, or has trained for more than
+        `epochs` already.
 
         Args:
             gan: The GAN to train.
@@ -210,6 +207,11 @@ class Run(runs.RunFolder):
             labels: Array of their labels. Defaults to `None`.
         """
         number = len(real_images)
+        if self.batch_size % self._device_count:
+            output.fail(
+                f"--batch-size {self.batch_size} is not a multiple of the "
+                f"{self._device_count} devices."
+            )
         if self.batch_size > number:
             output.fail(
                 f"--batch-size {self.batch_size} is more than the "
@@ -221,6 +223,13 @@ class Run(runs.RunFolder):
         self._scope.close()
         steps_done = runs.steps_done(gan)
         data_changed = self._record_data(real_images, labels, steps_done > 0)
+        if steps_done > self.epochs * self._steps:
+            output.fail(
+                f"The run has trained for {output.plural(steps_done, 'step')}, "
+                f"more than --epochs {self.epochs}. Pass at least --epochs "
+                f"{steps_done // self._steps + 1}. "
+                f"{options.start_from_hint(self.path)}"
+            )
         if not replicas.is_chief(gan):
             return
         lock(self.checkpoints)
@@ -229,6 +238,11 @@ class Run(runs.RunFolder):
         self.write_settings(self.settings)
         if data_changed or not steps_done:
             images.save_png(images.grid(self._sample(100)), self.real_images)
+        self._announce(number, steps_done)
+        print(f"Pictures and checkpoints: {self.path.resolve()}")
+
+    def _announce(self, number: int, steps_done: int) -> None:
+        """Prints how much will be trained."""
         print(
             f"{output.plural(number, 'picture')}, "
             f"{output.plural(self._steps, 'step')} of {self.batch_size} per "
@@ -239,7 +253,6 @@ class Run(runs.RunFolder):
             print(f"All epochs are done, after step {steps_done:,}.")
         elif steps_done:
             print(f"Continues after step {steps_done:,}, in epoch {epoch}.")
-        print(f"Pictures and checkpoints: {self.path.resolve()}")
 
     def callbacks(
         self, *own: keras.callbacks.Callback
@@ -260,7 +273,7 @@ class Run(runs.RunFolder):
                 callback.arguments = self.settings
         recorders: list = [callbacks.HistoryTable(self.history)]
         if self.evaluate_every:
-            recorders = [self._quality_monitor(), *recorders, _KeepBest(self)]
+            recorders = [self._quality_monitor(), *recorders, KeepBest(self)]
         if self.tensorboard:
             output.require("tensorboard", "--tensorboard")
             folder = str(self.path / "tensorboard")
@@ -270,7 +283,7 @@ class Run(runs.RunFolder):
             for grid in grids[:1]:
                 grid.tensorboard = folder
         return [
-            callbacks.ProgressLine(self.epochs, self._steps),
+            *self._progress(),
             self._divergence,
             self._trouble,
             *recorders,
@@ -288,7 +301,7 @@ class Run(runs.RunFolder):
         if self._divergence.diverged:
             output.fail(f"{self._divergence.message}{self._rollback_hint}")
         steps_done = runs.steps_done(gan)
-        complete = steps_done >= self.epochs * self._steps
+        complete = self._is_complete(steps_done)
         if self._signal.signal and not complete:
             output.fail(
                 f"Stopped by {self._signal.signal.name} after step "
@@ -303,6 +316,12 @@ class Run(runs.RunFolder):
         images.save_png(images.grid(generated), picture)
         self._print_summary(picture, steps_done, complete)
 
+    def _progress(self) -> list[keras.callbacks.Callback]:
+        return [callbacks.ProgressLine(self.epochs, self._steps)]
+
+    def _is_complete(self, steps_done: int) -> bool:
+        return steps_done >= self.epochs * self._steps
+
     def _print_summary(self, picture, steps_done, complete):
         ended = f"Training ended after {output.plural(steps_done, 'step')}."
         if complete:
@@ -311,23 +330,33 @@ class Run(runs.RunFolder):
         lines = ["", ended]
         if self._trouble.verdict:
             lines.append(self._trouble.verdict)
+        lines += self._list_results(picture)
         lines += [
+            "",
+            "Next:",
+            *(f"  {command}" for command in self._commands()),
+        ]
+        print("\n".join(lines))
+
+    def _list_results(self, picture):
+        lines = [
             f"64 pictures: {picture}",
             f"Page of the run: {page.write_page(self.path)}",
             f"Model: {self.latest_checkpoint()}",
         ]
         if self.best_model.exists():
             lines.append(f"Best model: {self.best_model}")
+        return lines
+
+    def _commands(self) -> list[str]:
+        """Returns commands that use the model."""
         command = output.gan_blocks_command
-        lines += [
-            "",
-            "Next:",
-            f"  {command('generate', self.path, '--seed', 1)}",
-            f"  {command('interpolate', self.path)}",
-            f"  {command('animate', self.path)}",
-            f"  {self._resume_command} --epochs {2 * self.epochs}",
+        return [
+            command("generate", self.path, "--seed", 1),
+            command("interpolate", self.path),
+            command("animate", self.path),
+            f"{self._resume_command} --epochs {2 * self.epochs}",
         ]
-        print("\n".join(lines))
 
     def _record_data(self, images, labels, trained):
         """Adds the number and a checksum of the images to the settings.
@@ -348,8 +377,9 @@ class Run(runs.RunFolder):
                 change = "has as many, but the pictures or labels are different"
             output.fail(
                 f"The run was trained on {before['pictures']:,} pictures. "
-                f"{self.data} {change}. Restore the pictures, or train on the "
-                f"new ones: {self._resume_command} --accept-new-data"
+                f"{self.data} {change}. Restore the pictures, or accept the "
+                f"change: {self._resume_command} --accept-new-data. "
+                f"{options.start_from_hint(self.path)}"
             )
         return changed
 
@@ -373,7 +403,8 @@ class Run(runs.RunFolder):
         larger = [
             name
             for name, value in self._without_gpu.items()
-            if name in ("image_size", "filters") and self.settings[name] > value
+            if name in ("image_size", "filters")
+            and np.prod(self.settings[name]) > np.prod(value)
         ]
         if not larger or self._device_names or devices.has_accelerator():
             return
@@ -382,7 +413,7 @@ class Run(runs.RunFolder):
         seconds = steps * self.batch_size * _seconds_per_image(gan)
         words = [sys.argv[0], "--data", self.data]
         for name, value in self._without_gpu.items():
-            words += [f"--{name.replace('_', '-')}", value]
+            words += [f"--{name.replace('_', '-')}", options.show(value)]
         words += ["--output", f"{self.path}_small"]
         print(
             f"Training will take about {duration(seconds)} here. Smaller "
@@ -412,7 +443,7 @@ def _seconds_per_image(gan, number=8):
     return (time.perf_counter() - start) / number
 
 
-class _KeepBest(keras.callbacks.Callback):
+class KeepBest(keras.callbacks.Callback):
     """Saves the model with the lowest kernel distance as `best.keras`."""
 
     model: Any

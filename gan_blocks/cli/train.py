@@ -1,20 +1,27 @@
 """The action `train`: a GAN from a folder of pictures."""
 
 import dataclasses
-import functools
+import math
 import pathlib
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
-from gan_blocks import callbacks, datasets, replicas
+from gan_blocks import datasets, replicas
 from gan_blocks.cli import loading, options
-from gan_blocks.cli.output import fail, gan_blocks_command
-from gan_blocks.cli.run import Run
-from gan_blocks.plan import Plan
+from gan_blocks.cli.output import fail
+from gan_blocks.cli.planned_run import PlannedRun
+from gan_blocks.plan import Plan, choose_image_size, make_plan
 
 __all__ = ["train"]
 
 _PLAN_FIELDS = {field.name for field in dataclasses.fields(Plan)}
+_MINUTES = 60.0
+_SAMPLE = 200  # Pictures that are looked at before the size is chosen.
+_GRAY = {"1", "F", "I", "I;16", "L"}  # Pillow's modes.
+_CHOOSABLE = {"augment", "base_filters", "batch_size", "flip", "learning_rate"}
+_CHOOSABLE |= {"precision", "seed"}
+_CHANGEABLE = {"minutes", "steps"}  # In a resumed run.
 
 
 def train(
@@ -23,9 +30,11 @@ def train(
     resume: bool = False,
     devices: Sequence[str] | None = None,
     accept_new_data: bool = False,
+    dry_run: bool = False,
+    begin: float | None = None,
     **chosen: Any,
 ) -> None:
-    """Trains a GAN with the settings of a `Plan`, or continues a run.
+    """Trains a GAN on pictures in a given time, or continues a run.
 
     Args:
         pictures: The images, see `datasets.load`. A resumed run knows them.
@@ -34,77 +43,129 @@ def train(
         devices: Names of devices, see `Run`. Defaults to `None`.
         accept_new_data: If True, the pictures of a resumed run may have
             changed. Defaults to False.
-        **chosen: `image_size`, `channels`, `classes`, `alpha`, `crop`,
-            `min_size`, `resample` and fields of the plan. `None` stands for
-            the default.
+        dry_run: If True, prints the plan and does not train. Defaults to
+            False.
+        begin: When the program began, see `PlannedRun`.
+        **chosen: Arguments of `datasets.load` and settings of the plan.
+            `None` stands for a setting that is chosen here.
     """
     if output is None and pictures is not None:
         output = _default_output(pictures)
     if output is None or (pictures is None and not resume):
         fail("Pass the pictures to train on, or --resume --output FOLDER.")
     chosen = {name: v for name, v in chosen.items() if v is not None}
-    if resume:
-        settings = _settings_of_run(output, chosen)
-    else:
-        size = chosen.pop("image_size", (64, 64))
-        shape = (*size, chosen.pop("channels", 3))
-        settings = {"image_shape": shape, "classes": False, **chosen}
+    saved = _settings_of_run(output, chosen) if resume else {}
+    settings = {"seed": 0, "labels": False, **saved, **chosen}
     if pictures is not None:
         settings["data"] = pictures
-    try:
-        plan = Plan(**{k: settings[k] for k in _PLAN_FIELDS & set(settings)})
-    except ValueError as error:
-        fail(str(error).replace("`image_shape`", "--image-size"))
-    run = Run(
-        output,
-        {"steps_per_epoch": None, **settings, **dataclasses.asdict(plan)},
-        resume,
-        devices,
-        program=functools.partial(gan_blocks_command, "train"),
-        accept_new_data=accept_new_data,
-    )
-    *size, channels = plan.image_shape
-    images = loading.load_pictures(
+    run = PlannedRun(output, settings, resume, devices, accept_new_data, begin)
+    if resume:
+        plan = _resumed_plan(settings)
+        shape = plan.image_shape
+    else:
+        plan = None
+        shape, reason = _choose_shape(settings)
+    *size, channels = shape
+    pixels = loading.load_pictures(
         run.data,
         size,
         channels=channels,
-        labels=run.classes,
+        labels=run.labels,
         **loading.load_options(settings),
     )
     labels = None
-    if run.classes:
-        images, labels = images
-        plan.num_classes = run.settings["num_classes"] = int(labels.max()) + 1
+    if run.labels:
+        pixels, labels = pixels
+    if plan is None:
+        plan = _make_plan(pixels, labels, settings, reason)
+    run.plan = plan
+    if dry_run:
+        print(plan)
+        run.show_sample(pixels)
+        return
     gan = run.load_gan() or plan.build()
-    run.prepare(gan, images, labels)
     if replicas.is_chief(gan):
         print(plan)
+    run.prepare(gan, pixels, labels)
     gan.fit(
         datasets.batches(
-            images, plan.batch_size, plan.seed, flip=plan.flip, labels=labels
+            pixels, plan.batch_size, plan.seed, flip=plan.flip, labels=labels
         ),
-        epochs=plan.epochs,
+        steps_per_epoch=plan.steps_per_round,
+        epochs=run.epochs,
         resume=True,
         verbose=0,
-        callbacks=run.callbacks(
-            callbacks.ImageGrid(run.grids, every_n_epochs=1, rows=8, columns=8),
-            callbacks.EpochCheckpoint(
-                run.checkpoints, every_n_epochs=1, keep=3
-            ),
-        ),
+        callbacks=run.callbacks(),
     )
     run.finish(gan)
+
+
+def _choose_shape(settings: dict[str, Any]) -> tuple[tuple[int, ...], str]:
+    """Returns the shape of the images, and why they have this size.
+
+    A sample of the pictures decides what the user has not chosen.
+    """
+    size, channels = settings.get("image_size"), settings.get("channels")
+    if size and channels:
+        return (*size, channels), ""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # They follow when all are loaded.
+        _, report = loading.load_pictures(
+            settings["data"],
+            (32, 32),
+            number=_SAMPLE,
+            report=True,
+            verbose=False,
+            **loading.load_options(settings),
+        )
+    channels = channels or (1 if set(report.modes) <= _GRAY else 3)
+    if size:
+        return (*size, channels), ""
+    minutes = None if "steps" in settings else settings.get("minutes", _MINUTES)
+    size, reason = choose_image_size(
+        report.sizes,
+        minutes,
+        channels,
+        **_plan_settings(settings),
+    )
+    return (*size, channels), reason
+
+
+def _make_plan(pixels, labels, settings, reason) -> Plan:
+    try:
+        return make_plan(
+            pixels,
+            settings.get("minutes", _MINUTES),
+            labels,
+            settings.get("steps"),
+            reasons={"Images": reason} if reason else {},
+            **_plan_settings(settings),
+        )
+    except ValueError as error:
+        fail(str(error).replace("`image_shape`", "--image-size"))
+
+
+def _plan_settings(settings):
+    return {k: settings[k] for k in _CHOOSABLE & set(settings)}
+
+
+def _resumed_plan(settings: dict[str, Any]) -> Plan:
+    plan = Plan(**{k: settings[k] for k in _PLAN_FIELDS & set(settings)})
+    if steps := settings.get("steps"):
+        plan.minutes = None
+        plan.rounds = math.ceil(steps / plan.steps_per_round)
+    return plan
 
 
 def _settings_of_run(
     output: pathlib.Path, chosen: dict[str, Any]
 ) -> dict[str, Any]:
-    """Reads the settings of a run. Only `epochs` can be changed."""
-    fixed = sorted(set(chosen) - {"epochs"})
+    """Reads the settings of a run. Only its length can be changed."""
+    fixed = sorted(set(chosen) - _CHANGEABLE)
     if fixed:
         fail(
-            "A resumed run keeps its settings, except for --epochs. Received: "
-            f"--{' --'.join(fixed).replace('_', '-')}"
+            "A resumed run keeps its settings, except for --minutes and "
+            f"--steps. Received: --{' --'.join(fixed).replace('_', '-')}"
         )
     settings = options.read_settings(output)
     if "image_shape" not in settings:
@@ -112,7 +173,9 @@ def _settings_of_run(
             f"{output} contains the run of a recipe. Continue it with the "
             "recipe."
         )
-    return {**settings, **chosen}
+    if "minutes" in chosen:
+        settings["steps"] = None
+    return settings
 
 
 def _default_output(pictures: str) -> pathlib.Path:

@@ -34,7 +34,7 @@ _SAME_ASPECT = 0.1  # Relative difference.
 
 def choose_image_size(
     sizes: Counter[tuple[int, int]],
-    minutes: float,
+    minutes: float | None = None,
     channels: int = 3,
     **settings: Any,
 ) -> tuple[tuple[int, int], str]:
@@ -48,7 +48,8 @@ def choose_image_size(
     Args:
         sizes: Number of images of each size, `(width, height)`, such as
             `Report.sizes`.
-        minutes: Time for training.
+        minutes: Time for training. Defaults to `None`: it does not matter, and
+            the size is at most 64 pixels.
         channels: Number of channels. Defaults to 3.
         **settings: Settings of the `Plan` that affect its speed.
 
@@ -59,15 +60,21 @@ def choose_image_size(
     shorter = float(np.median(pairs.min(axis=1)))
     sides = [side for side in _SIDES if side <= shorter] or [_SIDES[0]]
     aspect = _common_aspect(pairs)
+    if minutes is None:
+        sides = [side for side in sides if side <= 64]
     side = min(64, sides[-1])
-    plan = Plan((*_with_aspect(side, aspect), channels), **settings)
-    seconds = _seconds_per_step(plan)
-
-    def enough_time(other):
-        steps = 60 * minutes / (seconds * (other / side) ** 2)
-        return steps >= _STEPS_NEEDED.get(other, 0)
-
-    chosen = max(filter(enough_time, sides))
+    shape = (*_with_aspect(side, aspect), channels)
+    if minutes is None:
+        chosen = side
+    else:
+        plan = Plan(shape, **_complete(settings))
+        pixels_per_second = side**2 / _seconds_per_step(plan)
+        chosen = max(
+            other
+            for other in sides
+            if 60 * minutes * pixels_per_second
+            >= other**2 * _STEPS_NEEDED.get(other, 0)
+        )
     larger = [other for other in sides if other > chosen]
     reason = (
         f"{larger[0]} pixels would need more time"
@@ -131,12 +138,8 @@ def make_plan(
         raise ValueError(f"`images` must be at least two. Received: {number}")
     if steps is not None:
         check_positive_integer("steps", steps)
-    chosen: dict[str, Any] = {
-        name: value
-        for name, value in settings.items()
-        if value is not None and value != "auto"
-    }
-    reasons = chosen.setdefault("reasons", {})
+    chosen = _complete(settings)
+    reasons = chosen["reasons"]
     if labels is not None:
         chosen["num_classes"] = int(labels.max()) + 1
     if "batch_size" not in chosen:
@@ -144,9 +147,6 @@ def make_plan(
         chosen["batch_size"] = min(_MAX_BATCH_SIZE, largest)
         if largest < _MAX_BATCH_SIZE:
             reasons["Batch size"] = f"there are only {number} pictures"
-    if "precision" not in chosen and _has_fast_bfloat16():
-        chosen["precision"] = "bfloat16"
-        reasons["Precision"] = "the processor computes with it much faster"
     plan = Plan(images.shape[1:], **chosen)
     seconds = _seconds_per_step(plan)
     if steps is None:
@@ -169,6 +169,20 @@ def make_plan(
             f"take {needed}"
         )
     return plan
+
+
+def _complete(settings: dict[str, Any]) -> dict[str, Any]:
+    """Returns the settings without those to choose, and with a precision."""
+    chosen = {
+        name: value
+        for name, value in settings.items()
+        if value is not None and value != "auto"
+    }
+    reasons = chosen["reasons"] = dict(chosen.get("reasons", {}))
+    if "precision" not in chosen and _has_fast_bfloat16():
+        chosen["precision"] = "bfloat16"
+        reasons["Precision"] = "this processor is much faster with it"
+    return chosen
 
 
 def _common_aspect(pairs: np.ndarray) -> float:

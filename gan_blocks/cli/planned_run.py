@@ -1,0 +1,200 @@
+"""The run of a plan: the clock ends it, and its quality is measured."""
+
+import dataclasses
+import functools
+import math
+import pathlib
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+from gan_blocks import callbacks, files, images, metrics, page, runs
+from gan_blocks.cli import judging, loading, output
+from gan_blocks.cli.run import Run
+from gan_blocks.gan.model import GAN
+from gan_blocks.plan import Plan
+
+__all__ = ["PlannedRun"]
+
+_NO_END = 10**9  # Rounds, if the clock ends the training.
+_MEASURING_SHARE = 0.04  # Of the time.
+_FIRST_PICTURE = 20.0  # Seconds after the beginning of the training.
+_ROLLBACKS = 3
+_REAL_IMAGES = 2000
+_GENERATED_IMAGES = 1000
+# Seconds kept for the end of a run: files, and measurements.
+_RESERVE = 3.0
+_RESERVED_MEASUREMENTS = 2
+
+
+class PlannedRun(Run):
+    """The folder and the settings of a run of `gan_blocks train`.
+
+    Set the attribute `plan` before `prepare`.
+
+    Args:
+        path: Folder of the run. It must not contain another run.
+        settings: How the pictures are loaded, with `data` and `seed`.
+        resume: If True, the run in `path` is continued. Defaults to False.
+        device_names: Devices to train on, see `Run`. Defaults to `None`.
+        accept_new_data: See `Run`. Defaults to False.
+        begin: When the program began, by `time.monotonic`. The time since then
+            is part of the time of a new run. Defaults to `None`: now.
+    """
+
+    plan: Plan
+
+    def __init__(
+        self,
+        path: pathlib.Path,
+        settings: Mapping[str, Any],
+        resume: bool = False,
+        device_names: Sequence[str] | None = None,
+        accept_new_data: bool = False,
+        begin: float | None = None,
+    ) -> None:
+        super().__init__(
+            path,
+            {"rollbacks": _ROLLBACKS, **settings},
+            resume,
+            device_names,
+            program=functools.partial(output.gan_blocks_command, "train"),
+            accept_new_data=accept_new_data,
+        )
+        self._begin = time.monotonic() if begin is None else begin
+        self._limit: callbacks.TimeLimit | None = None
+        self._seconds_to_measure = 0.0
+        self._text = ""  # How the training went.
+        self._page_written = files.BestEffort(f"{self.page} cannot be written")
+
+    # The settings that `Run` needs.
+
+    @property
+    def batch_size(self) -> int:
+        return self.plan.batch_size
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return self.plan.steps_per_round
+
+    @property
+    def epochs(self) -> int:
+        return _NO_END if self.plan.minutes else self.plan.rounds
+
+    @property
+    def evaluate_every(self) -> int:
+        """Rounds from one measurement of the quality to the next."""
+        seconds = _MEASURING_SHARE * 60 * (self.plan.minutes or 0)
+        number = seconds / self._seconds_to_measure if seconds else 20
+        return max(1, math.ceil(self.plan.rounds / max(1, number)))
+
+    def prepare(
+        self,
+        gan: GAN,
+        real_images: np.ndarray,
+        labels: np.ndarray | None = None,
+    ) -> None:
+        self.settings |= dataclasses.asdict(self.plan)
+        super().prepare(gan, real_images, labels)
+        features = loading.load_features(self.features)
+        self._quality = metrics.Quality(
+            self._sample(_REAL_IMAGES),
+            features or judging.default_features(self._sample(_REAL_IMAGES)),
+            num_images=_GENERATED_IMAGES,
+            seed=self.seed,
+        )
+        begin = time.monotonic()
+        self._quality(gan)
+        self._seconds_to_measure = time.monotonic() - begin
+        if self.plan.minutes:
+            reserve = (
+                _RESERVE + _RESERVED_MEASUREMENTS * self._seconds_to_measure
+            )
+            self._limit = callbacks.TimeLimit(
+                max(0.01, self.plan.minutes - reserve / 60),
+                self._seconds_used(gan),
+            )
+
+    def callbacks(
+        self, *own: keras.callbacks.Callback
+    ) -> list[keras.callbacks.Callback]:
+        page_writer = keras.callbacks.LambdaCallback(
+            on_epoch_end=lambda epoch, logs: self._write_page()
+        )
+        return super().callbacks(
+            callbacks.ImageGrid(
+                self.grids,
+                every_n_epochs=1,
+                rows=8,
+                columns=8,
+                first_step=self._first_step(),
+            ),
+            callbacks.EpochCheckpoint(
+                self.checkpoints, every_n_epochs=1, keep=3
+            ),
+            page_writer,
+            *own,
+        )
+
+    def _first_step(self) -> int | None:
+        """Returns the step of the first picture, if a round takes long."""
+        if not self.plan.minutes:
+            return None
+        step = int(self.plan.steps * _FIRST_PICTURE / 60 / self.plan.minutes)
+        return step if 0 < step < self.plan.steps_per_round else None
+
+    def _write_page(self) -> None:
+        with self._page_written():
+            page.write_page(self.path)
+
+    def _seconds_used(self, gan: GAN) -> float:
+        """Returns the time that the run has used, in all its processes."""
+        steps_done = runs.steps_done(gan)
+        used = time.monotonic() - self._begin
+        for row in runs.read_history(self.history):
+            if int(row["step"]) <= steps_done:
+                used = float(row.get("seconds") or 0)
+        return used
+
+    def _announce(self, number: int, steps_done: int) -> None:
+        if steps_done:
+            print(f"Continues after step {steps_done:,}.")
+
+    def _progress(self) -> list[keras.callbacks.Callback]:
+        line = callbacks.ProgressLine(
+            None if self._limit else self.epochs, self._steps, self._limit
+        )
+        return [line, *filter(None, [self._limit])]
+
+    def _is_complete(self, steps_done: int) -> bool:
+        if self._limit:
+            return self._limit.stopped
+        return super()._is_complete(steps_done)
+
+    def _quality_monitor(self) -> keras.callbacks.Callback:
+        return callbacks.QualityMonitor(self._quality, self.evaluate_every)
+
+    def show_sample(self, pixels: np.ndarray) -> None:
+        """Saves a hundred of the pictures as `real.png`."""
+        self._real = pixels
+        images.save_png(images.grid(self._sample(100)), self.real_images)
+        print(f"How the pictures look to the networks: {self.real_images}")
+
+    def _list_results(self, picture):
+        return [self._text, *super()._list_results(picture)]
+
+    def _commands(self) -> list[str]:
+        command = output.gan_blocks_command
+        longer = f"--minutes {2 * self.plan.minutes:g}"
+        if not self.plan.minutes:
+            longer = f"--steps {2 * self.plan.steps}"
+        return [
+            command("generate", self.path, "--number", 100, "--separate"),
+            *super()._commands()[:-1],
+            command("explore", self.path),
+            f"{self._resume_command} {longer}",
+            command("train", "OTHER_PICTURES", "--start-from", self.path),
+        ]
