@@ -131,10 +131,10 @@ def main() -> None:
         sample=SAMPLE,  # Other defaults with `--data sample`.
         without_gpu=WITHOUT_GPU,  # Recommended if there is no GPU.
     )
-    images = load_images(run)
     gan = run.load_gan() or build_gan(  # From a checkpoint, or new.
         run.seed, run.image_size, run.filters, run.discriminator_rate
     )
+    images = load_images(run)
     run.prepare(gan, images)
     gan.fit(
         datasets.batches(images, run.batch_size, run.seed, flip=run.flip),

@@ -77,12 +77,13 @@ def test_the_grids_of_a_run_become_a_film_of_256_pixels(run, capsys):
 
 
 def test_the_grids_of_a_film_are_sorted_by_their_numbers(tmp_path):
-    for epoch in (9_999, 10_000):
-        shade = np.full((8, 8, 1), epoch == 10_000, "float32")
-        images.save_png(shade, tmp_path / "grids" / f"epoch_{epoch}.png")
+    names = "0000_step_0000020", "0001", "9999", "10000"
+    for i, name in enumerate(names):
+        shade = np.full((8, 8, 1), i / 3, "float32")
+        images.save_png(shade, tmp_path / "grids" / f"epoch_{name}.png")
     command("animate", tmp_path, tmp_path / "film.png")
-    first, last = frames_of(tmp_path / "film.png")
-    assert first.mean() < last.mean()
+    shades = frames_of(tmp_path / "film.png").mean((1, 2))
+    assert (np.diff(shades) > 0).all()
 
 
 def test_a_film_can_be_written_among_its_own_frames(run):
@@ -123,6 +124,19 @@ def test_ffmpeg_is_given_the_pixels_of_the_frames(run, tmp_path, monkeypatch):
         assert data[:size] == grid.convert("RGB").tobytes()
     words = (tmp_path / "ffmpeg.txt").read_text()
     assert "-video_size 16x16 -framerate 5 " in words
+
+
+def test_an_mp4_file_has_transparent_pictures_on_white(
+    tmp_path, monkeypatch, capsys
+):
+    script = 'for last; do :; done; cat > "$last"'
+    monkeypatch.setenv("PATH", stand_in_for_ffmpeg(tmp_path, script))
+    pixels = np.array([[[200, 0, 0, 255], [0, 0, 0, 0]]], "uint8")
+    images.save_png(pixels, tmp_path / "grids" / "epoch_0001.png")
+    film = tmp_path / "film.mp4"
+    command("animate", tmp_path, film, "--scale", 1)
+    assert film.read_bytes()[:6] == bytes([200, 0, 0, 255, 255, 255])
+    assert "The pictures are on white." in capsys.readouterr().out
 
 
 def test_what_ffmpeg_reports_is_one_line(run, tmp_path, monkeypatch, capsys):
