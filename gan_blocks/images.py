@@ -323,7 +323,7 @@ def _reduce_colors(frame: Image.Image, path: pathlib.Path) -> Image.Image:
     rarely = frame.width * frame.height // 20
     if frame.mode != "RGBA":
         return frame.quantize(kmeans=rarely)
-    hidden = frame.getchannel("A").point(lambda alpha: 255 * (alpha < 128))
+    hidden = frame.getchannel("A").point([255] * 128 + [0] * 128)
     reduced = frame.convert("RGB").quantize(255, kmeans=rarely)
     reduced.paste(255, mask=hidden)
     # Disposal 2 removes a frame before the next one is drawn.
