@@ -25,6 +25,7 @@ _FIRST_PICTURE = 20.0  # Seconds after the beginning of the training.
 _ROLLBACKS = 3
 _REAL_IMAGES = 2000
 _GENERATED_IMAGES = 1000
+_SECONDS_TO_BUILD = 10.0  # Estimated, with compiling and first measurements.
 # Seconds kept for the end of a run: files, and measurements.
 _RESERVE = 3.0
 _RESERVED_MEASUREMENTS = 2
@@ -69,6 +70,10 @@ class PlannedRun(Run):
         self._seconds_to_measure = 0.0
         self._text = ""  # How the training went.
         self._page_written = files.BestEffort(f"{self.page} cannot be written")
+
+    def seconds_before_training(self) -> float:
+        """Returns what a new run has used of its time before training."""
+        return time.monotonic() - self._begin + _SECONDS_TO_BUILD
 
     # The settings that `Run` needs.
 
@@ -183,14 +188,19 @@ class PlannedRun(Run):
         images.save_png(images.grid(self._sample(100)), self.real_images)
         print(f"How the pictures look to the networks: {self.real_images}")
 
+    def _describe_end(self, steps_done: int, complete: bool) -> str:
+        if self._limit and self._limit.stopped:
+            return f"The time is up, after {steps_done:,} steps."
+        return super()._describe_end(steps_done, complete)
+
     def _list_results(self, picture):
         return [self._text, *super()._list_results(picture)]
 
     def _commands(self) -> list[str]:
         command = output.gan_blocks_command
-        longer = f"--minutes {2 * self.plan.minutes:g}"
-        if not self.plan.minutes:
-            longer = f"--steps {2 * self.plan.steps}"
+        longer = f"--steps {2 * self.plan.steps}"
+        if self.plan.minutes:
+            longer = f"--minutes {2 * self.plan.minutes:g}"
         return [
             command("generate", self.path, "--number", 100, "--separate"),
             *super()._commands()[:-1],

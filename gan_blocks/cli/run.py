@@ -323,11 +323,7 @@ class Run(runs.RunFolder):
         return steps_done >= self.epochs * self._steps
 
     def _print_summary(self, picture, steps_done, complete):
-        ended = f"Training ended after {output.plural(steps_done, 'step')}."
-        if complete:
-            epochs = output.plural(self.epochs, "epoch")
-            ended = f"Training is complete: {epochs}."
-        lines = ["", ended]
+        lines = ["", self._describe_end(steps_done, complete)]
         if self._trouble.verdict:
             lines.append(self._trouble.verdict)
         lines += self._list_results(picture)
@@ -337,6 +333,13 @@ class Run(runs.RunFolder):
             *(f"  {command}" for command in self._commands()),
         ]
         print("\n".join(lines))
+
+    def _describe_end(self, steps_done: int, complete: bool) -> str:
+        if complete:
+            return (
+                f"Training is complete: {output.plural(self.epochs, 'epoch')}."
+            )
+        return f"Training ended after {output.plural(steps_done, 'step')}."
 
     def _list_results(self, picture):
         lines = [

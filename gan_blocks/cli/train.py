@@ -77,7 +77,8 @@ def train(
     if run.labels:
         pixels, labels = pixels
     if plan is None:
-        plan = _make_plan(pixels, labels, settings, reason)
+        seconds_used = run.seconds_before_training()
+        plan = _make_plan(pixels, labels, settings, seconds_used, reason)
     run.plan = plan
     if dry_run:
         print(plan)
@@ -131,13 +132,14 @@ def _choose_shape(settings: dict[str, Any]) -> tuple[tuple[int, ...], str]:
     return (*size, channels), reason
 
 
-def _make_plan(pixels, labels, settings, reason) -> Plan:
+def _make_plan(pixels, labels, settings, seconds_used, reason) -> Plan:
     try:
         return make_plan(
             pixels,
             settings.get("minutes", _MINUTES),
             labels,
             settings.get("steps"),
+            seconds_used,
             reasons={"Images": reason} if reason else {},
             **_plan_settings(settings),
         )

@@ -60,8 +60,6 @@ def choose_image_size(
     shorter = float(np.median(pairs.min(axis=1)))
     sides = [side for side in _SIDES if side <= shorter] or [_SIDES[0]]
     aspect = _common_aspect(pairs)
-    if minutes is None:
-        sides = [side for side in sides if side <= 64]
     side = min(64, sides[-1])
     shape = (*_with_aspect(side, aspect), channels)
     if minutes is None:
@@ -93,6 +91,7 @@ def make_plan(
     minutes: float = 60.0,
     labels: np.ndarray | None = None,
     steps: int | None = None,
+    seconds_used: float = 0.0,
     **settings: Any,
 ) -> Plan:
     """Chooses the settings to train on images in a given time.
@@ -103,11 +102,13 @@ def make_plan(
     Args:
         images: uint8 array of shape `(number, height, width, channels)`, as
             returned by `datasets.load`.
-        minutes: Time for training. Defaults to 60.
+        minutes: Time for the whole run. Defaults to 60.
         labels: Integer array of the label of each image, for a conditional
             GAN. Defaults to `None`.
         steps: Number of training steps, instead of `minutes`. Defaults to
             `None`.
+        seconds_used: Part of `minutes` that is not left for training. Defaults
+            to 0.
         **settings: Settings of the `Plan` that you choose yourself. `None`
             stands for a setting that is chosen for you, and so do `"auto"` for
             `augment` and `precision`.
@@ -151,7 +152,8 @@ def make_plan(
     seconds = _seconds_per_step(plan)
     if steps is None:
         plan.minutes = minutes
-        steps = max(1, int(60 * minutes * _SHARE_OF_TRAINING / seconds))
+        left = max(0.0, 60 * minutes - seconds_used) * _SHARE_OF_TRAINING
+        steps = max(1, int(left / seconds))
         shortest, longest = (max(1, int(x / seconds)) for x in _ROUND_SECONDS)
         in_round = min(max(steps // _ROUNDS, shortest), longest, steps)
     else:  # The same on every machine.
@@ -163,10 +165,10 @@ def make_plan(
         f"{passes:,.0f} times"
     )
     if plan.steps < _USEFUL_STEPS:
-        needed = duration(_USEFUL_STEPS * seconds / _SHARE_OF_TRAINING)
+        needed = _USEFUL_STEPS * seconds / _SHARE_OF_TRAINING + seconds_used
         plan.reasons["Time"] = (
             f"too little for more than colors and blobs, {_USEFUL_STEPS} steps "
-            f"take {needed}"
+            f"take {duration(needed)}"
         )
     return plan
 

@@ -94,16 +94,35 @@ def test_a_plan_survives_being_stored_as_json_does():
 
 
 def test_a_plan_prints_as_a_table():
-    assert str(Plan((64, 96, 3), num_classes=2, epochs=20)).splitlines() == [
-        "Images         64 x 96 pixels, color",
+    reasons = {"Images": "no larger than the pictures", "Steps": "a b " * 30}
+    plan = Plan((64, 96, 3), num_classes=2, minutes=20, reasons=reasons)
+    text = str(plan)
+    assert max(map(len, text.splitlines())) < 80
+    assert text.splitlines()[:7] == [
+        "Images         64 x 96 pixels (height x width), color: no larger than",
+        "               the pictures",
         "Classes        2",
         "Networks       DCGAN with 32 base filters",
         "Learning rate  0.0004 (Adam, both networks)",
         "Batch size     64",
-        "Epochs         20",
-        "Mirrored       half of the images",
-        "Seed           0",
+        "Augmentation   none",
     ]
+    assert "Steps          5,000 in 40 rounds: a b a" in text
+    assert "Time           20 min 00 s" in text
+
+
+@pytest.mark.every_backend
+@pytest.mark.parametrize("augment", ["diff", "adaptive"])
+def test_augmentation_and_precision_are_part_of_the_networks(augment):
+    before = keras.config.dtype_policy()
+    gan = small(augment=augment, precision="bfloat16").build()
+    assert keras.config.dtype_policy() is before
+    first = gan.discriminator.layers[1]
+    assert first.name.startswith(f"{augment}_augment")
+    assert first.dtype_policy.name == "mixed_bfloat16"
+    images = np.zeros((4, 8, 8, 3), "float32")
+    gan.fit(images, batch_size=4, verbose=0)
+    assert gan.generate(1, seed=0).dtype == "float32"
 
 
 @pytest.mark.parametrize(
@@ -112,7 +131,10 @@ def test_a_plan_prints_as_a_table():
         ((8, 8), {}, "`image_shape` must be .height, width, channels."),
         ((8, 8, 2), {}, "with 1, 3 or 4 channels"),
         ((50, 50, 3), {}, "`image_shape`"),
-        ((8, 8, 3), {"epochs": 0}, "`epochs` must be a positive integer"),
+        ((8, 8, 3), {"rounds": 0}, "`rounds` must be a positive integer"),
+        ((8, 8, 3), {"minutes": float("nan")}, "`minutes` must be positive"),
+        ((8, 8, 3), {"augment": "much"}, "`augment` must be one of"),
+        ((8, 8, 3), {"precision": "float16"}, "`precision` must be one of"),
         ((8, 8, 3), {"batch_size": 1.5}, "`batch_size` must be a positive"),
         ((8, 8, 3), {"learning_rate": 0}, "`learning_rate` must be positive"),
     ],
