@@ -191,7 +191,8 @@ class PlannedRun(Run):
     def _describe_end(self, steps_done: int, complete: bool) -> str:
         if self._limit and self._limit.stopped:
             return f"The time is up, after {steps_done:,} steps."
-        return super()._describe_end(steps_done, complete)
+        steps = output.plural(steps_done, "step")
+        return f"Training {'is complete' if complete else 'ended'}: {steps}."
 
     def _list_results(self, picture):
         return [self._text, *super()._list_results(picture)]

@@ -1,5 +1,6 @@
 import json
 import shutil
+import time
 
 import keras
 import numpy as np
@@ -9,8 +10,15 @@ from support.models import assert_same_variables, pooling_model
 from support.trained_runs import command
 
 from gan_blocks import runs
+from gan_blocks.plan import choosing
 
-SMALL = ("--image-size", 8, "--channels", 1, "--base-filters", 4)
+SMALL = ("--base-filters", 4, "--batch-size", 8)
+
+
+@pytest.fixture(autouse=True)
+def speed(monkeypatch):
+    """Steps are not timed, which would take seconds."""
+    monkeypatch.setattr(choosing, "_seconds_per_step", lambda *_: 0.01)
 
 
 @pytest.fixture
@@ -28,28 +36,66 @@ def load(output):
 
 def test_pictures_become_a_run(pictures, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    command("train", pictures, *SMALL, "--epochs", 1, "--batch-size", 8)
+    command("train", pictures, *SMALL, "--steps", 4)
     text = capsys.readouterr().out
-    assert "Images         8 x 8 pixels, gray" in text
+    assert "8 x 8 pixels (height x width), gray: the size of" in text
     run = runs.RunFolder("runs/pictures")
     assert run.page.is_file() and run.real_images.is_file()
-    assert [path.name for path in run.grids.iterdir()] == ["epoch_0001.png"]
+    names = sorted(path.name for path in run.grids.iterdir())
+    assert names == [f"epoch_000{number}.png" for number in (1, 2, 3, 4)]
     settings = run.read_settings()
     assert settings["data"] == str(pictures)
     assert settings["learning_rate"] == 8e-4
+    assert "0.01 s for a step" in settings["reasons"]["Steps"]
     assert load(run.path).image_shape == (8, 8, 1)
+    assert "kid" in runs.read_history(run.history)[0]
+    assert run.best_model.is_file()
+
+
+def test_the_clock_ends_a_run(pictures, tmp_path, capsys):
+    output = tmp_path / "run"
+    begin = time.monotonic()
+    words = ("train", pictures, *SMALL, "--output", output, "--minutes", 0.2)
+    command(*words)
+    assert 8 < time.monotonic() - begin < 20  # Other processes slow this down.
+    text = capsys.readouterr().out
+    assert "The time is up, after " in text
+    assert "--minutes 0.4" in text  # How to train longer.
+    used = float(runs.read_history(output / "history.csv")[-1]["seconds"])
+    assert used > 5
+    command("train", "--resume", "--output", output)
+    assert "The time is up" in capsys.readouterr().out
+    rows = runs.read_history(output / "history.csv")
+    assert float(rows[-1]["seconds"]) == pytest.approx(used, abs=3)
+
+
+def test_a_dry_run_shows_the_plan_and_a_sample(pictures, tmp_path, capsys):
+    output = tmp_path / "run"
+    words = ("train", pictures, *SMALL, "--output", output, "--dry-run")
+    command(*words)
+    text = capsys.readouterr().out
+    assert "Time           1 h 00 min" in text
+    assert [path.name for path in output.iterdir()] == ["real.png"]
 
 
 @pytest.mark.slow
 def test_a_resumed_run_ends_like_one_that_was_never_stopped(pictures, tmp_path):
-    words = (*SMALL, "--batch-size", 8, "--seed", 3)
+    words = ("train", pictures, *SMALL, "--seed", 3, "--steps", 80)
     whole, parts = tmp_path / "whole", tmp_path / "parts"
-    command("train", pictures, *words, "--epochs", 2, "--output", whole)
-    command("train", pictures, *words, "--epochs", 1, "--output", parts)
-    command("train", "--resume", "--epochs", 2, "--output", parts)
+    for output in (whole, parts):
+        command(*words, "--output", output)
+    for path in runs.list_checkpoints(parts / "checkpoints")[1:]:
+        path.unlink()
+    command("train", "--resume", "--output", parts)
     assert_same_variables(load(parts), load(whole))
-    histories = [runs.read_history(p / "history.csv") for p in (whole, parts)]
-    assert histories[0] == histories[1]
+    one, other = (
+        [
+            (row["step"], row["d_loss"], row["spread"])
+            for row in runs.read_history(path / "history.csv")
+        ]
+        for path in (whole, parts)
+    )
+    assert one == other
 
 
 def test_pictures_can_be_transparent_or_on_a_color(tmp_path):
@@ -58,8 +104,7 @@ def test_pictures_can_be_transparent_or_on_a_color(tmp_path):
         pixels = random.integers(0, 256, (8, 8, 4), "uint8")
         pixels[:, :4, 3] = 0
         Image.fromarray(pixels).save(tmp_path / f"{index}.png")
-    words = ("--image-size", 8, "--base-filters", 4, "--epochs", 1)
-    words = (*words, "--batch-size", 4)
+    words = ("--base-filters", 4, "--steps", 1)
     for option in (("--channels", 4), ("--alpha", "black")):
         run = runs.RunFolder(tmp_path / option[0])
         command("train", tmp_path, *words, *option, "--output", run.path)
@@ -77,7 +122,7 @@ def test_pictures_are_cropped_as_wanted(tmp_path, capsys):
     Image.new("L", (8, 7)).save(tmp_path / "low.png")
     run = runs.RunFolder(tmp_path / "run")
     words = ("--crop", "top", "--min-size", 8, "--resample", "nearest")
-    words = (*SMALL, *words, "--epochs", 1, "--batch-size", 4)
+    words = ("--base-filters", 4, *words, "--image-size", 8, "--steps", 1)
     command("train", tmp_path, *words, "--output", run.path)
     with Image.open(run.real_images) as grid:
         assert np.asarray(grid.convert("L")).max() < 200
@@ -88,10 +133,10 @@ def test_pictures_are_cropped_as_wanted(tmp_path, capsys):
 
 
 @pytest.mark.slow
-def test_classes_are_learned_if_wanted(pictures, tmp_path):
+def test_labels_are_learned_if_wanted(pictures, tmp_path):
     output = tmp_path / "run"
-    words = (*SMALL, "--batch-size", 8, "--epochs", 1, "--output", output)
-    command("train", pictures, *words, "--classes")
+    words = (*SMALL, "--steps", 1, "--output", output)
+    command("train", pictures, *words, "--labels")
     assert load(output).num_classes == 3
     shutil.rmtree(output / "checkpoints")
     command("train", "--resume", "--output", output)
@@ -105,6 +150,8 @@ def test_classes_are_learned_if_wanted(pictures, tmp_path):
         (["--image-size", "8x8x8"], "must be like 64 or 64x96"),
         (["--batch-size", "21"], "more than the 20 pictures"),
         (["--learning-rate", "0"], "must be positive"),
+        (["--minutes", "0"], "must be positive"),
+        (["--minutes", "1", "--steps", "1"], "not allowed with argument"),
     ],
 )
 def test_wrong_options_are_reported_in_one_line(
@@ -112,7 +159,7 @@ def test_wrong_options_are_reported_in_one_line(
 ):
     output = tmp_path / "run"
     with pytest.raises(SystemExit):
-        command("train", pictures, *SMALL[2:], "--output", output, *words)
+        command("train", pictures, *SMALL, "--output", output, *words)
     assert message in capsys.readouterr().err.splitlines()[-1]
     assert not output.exists()
 

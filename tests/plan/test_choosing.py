@@ -64,7 +64,7 @@ def test_the_time_decides_the_number_of_steps():
 
 def test_a_number_of_steps_gives_the_same_plan_on_every_machine(monkeypatch):
     plan = make_plan(images(1000), steps=1000, **SMALL)
-    monkeypatch.setattr(choosing, "_seconds_per_step", lambda plan: 7.0)
+    monkeypatch.setattr(choosing, "_seconds_per_step", lambda *_: 7.0)
     slow = make_plan(images(1000), steps=1000, **SMALL)
     assert (plan.rounds, plan.steps) == (slow.rounds, slow.steps) == (40, 1000)
     assert plan.minutes is None
