@@ -20,8 +20,10 @@ __all__ = [
     "as_reducible_logs",
     "broadcast",
     "count",
+    "from_chief",
     "index",
     "is_chief",
+    "rows",
     "undistributed",
 ]
 
@@ -38,6 +40,22 @@ def index() -> int | Tensor:
         Integer, or a scalar integer tensor on TensorFlow.
     """
     return backend.replica_index()
+
+
+def rows(batch_size: int) -> slice:
+    """Returns which rows of each batch this process reads.
+
+    TensorFlow divides a `tf.data.Dataset` itself, so each process reads all
+    rows. If several processes of JAX or torch train together, each process
+    reads its part.
+
+    Args:
+        batch_size: Number of images in the batch of all processes together.
+
+    Raises:
+        ValueError: If the batch cannot be divided evenly.
+    """
+    return backend.rows(batch_size)
 
 
 def all_reduce_sum(tensor: Tensor) -> Tensor:
@@ -112,6 +130,18 @@ def is_chief(model: keras.Model) -> bool:
         model: The Keras model that is trained.
     """
     return backend.is_chief(model)
+
+
+def from_chief(value: bool, model: keras.Model) -> bool:
+    """Returns the value of the process for which `is_chief` is True.
+
+    All processes must call this function, in the same order, between steps.
+
+    Args:
+        value: The value of this process.
+        model: The Keras model that is trained.
+    """
+    return backend.from_chief(value, model)
 
 
 @contextlib.contextmanager

@@ -11,6 +11,7 @@ import threading
 
 import jax
 import keras
+from jax.experimental import multihost_utils
 
 from gan_blocks.backend.scope import NestedScope
 
@@ -192,6 +193,20 @@ def replica_index():
     return 0
 
 
+def rows(batch_size):
+    distribution = keras.distribution.distribution()
+    if distribution is None:
+        return slice(None)
+    # The layout knows the devices of this process, and raises a `ValueError`
+    # if they cannot share the batch evenly.
+    layout = distribution.get_data_layout((batch_size,)).backend_layout
+    parts = layout.addressable_devices_indices_map((batch_size,)).values()
+    starts, stops, _ = zip(
+        *(part[0].indices(batch_size) for part in parts), strict=True
+    )
+    return slice(min(starts), max(stops))
+
+
 def all_reduce_sum(tensor):
     return tensor
 
@@ -211,6 +226,11 @@ def as_reducible_logs(logs):
 def is_chief(model):
     del model
     return jax.process_index() == 0
+
+
+def from_chief(value, model):
+    del model
+    return bool(multihost_utils.broadcast_one_to_all(value))
 
 
 # Devices.

@@ -71,6 +71,11 @@ def replica_index():
     return replica.replica_id_in_sync_group if replica else 0
 
 
+def rows(batch_size):
+    del batch_size  # The strategy divides the batches.
+    return slice(None)
+
+
 def all_reduce_sum(tensor):
     return tensor  # Keras sums gradients and metrics itself.
 
@@ -97,6 +102,15 @@ def as_reducible_logs(logs):
 
 def is_chief(model):
     return model.distribute_strategy.extended.should_checkpoint
+
+
+def from_chief(value, model):
+    strategy = model.distribute_strategy
+    if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
+        return value
+    mine = float(value and is_chief(model))
+    values = strategy.run(lambda: tf.constant(mine))
+    return bool(strategy.reduce("SUM", values, axis=None) > 0)
 
 
 # Devices.

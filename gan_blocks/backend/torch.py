@@ -97,6 +97,17 @@ def replica_index():
     return distributed.get_rank() if _in_group() else 0
 
 
+def rows(batch_size):
+    size, rest = divmod(batch_size, replica_count())
+    if rest:
+        raise ValueError(
+            "`batch_size` must be a multiple of the number of processes "
+            f"that train together. Received: batch_size={batch_size} and "
+            f"{replica_count()} processes"
+        )
+    return slice(replica_index() * size, (replica_index() + 1) * size)
+
+
 def all_reduce_sum(tensor):
     if not _in_group():
         return tensor
@@ -137,6 +148,14 @@ def as_reducible_logs(logs):
 def is_chief(model):
     del model
     return replica_index() == 0
+
+
+def from_chief(value, model):
+    del model
+    values = [value]
+    if _in_group():
+        distributed.broadcast_object_list(values)
+    return values[0]
 
 
 def _in_group():

@@ -1,4 +1,4 @@
-"""Callbacks for training: images, checkpoints, history, problems, progress."""
+"""Callbacks for training: images, checkpoints, history, problems, time."""
 
 from gan_blocks.callbacks.checkpoints import EpochCheckpoint
 from gan_blocks.callbacks.divergence import StopOnDivergence
@@ -8,6 +8,7 @@ from gan_blocks.callbacks.pictures import ImageGrid
 from gan_blocks.callbacks.progress import ProgressLine
 from gan_blocks.callbacks.quality import QualityMonitor
 from gan_blocks.callbacks.signals import StopOnSignal
+from gan_blocks.callbacks.time_limit import TimeLimit
 from gan_blocks.runs import latest_checkpoint
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "QualityMonitor",
     "StopOnDivergence",
     "StopOnSignal",
+    "TimeLimit",
     "WarnOnTrouble",
     "latest_checkpoint",
 ]

@@ -20,7 +20,8 @@ class ImageGrid(keras.callbacks.Callback):
     show the same latents, so you can follow how an image changes;
     `images.save_animation` combines the grids into an animation. File names
     have the number of the step or the epoch: `step_0000010.png` or
-    `epoch_0005.png`.
+    `epoch_0005.png`. With `every_n_epochs`, a grid in the middle of an epoch
+    also has the number of complete epochs: `epoch_0000_step_0000020.png`.
 
     Steps are counted from the start of the run (`optimizer.iterations`), so
     resumed runs continue the numbers. With `steps_per_execution`, a grid is
@@ -49,10 +50,13 @@ class ImageGrid(keras.callbacks.Callback):
             the PNG files, TensorFlow's event file may stay unreadable from
             the point at which a disk was full; the next training starts a new
             one. Defaults to `None`.
+        first_step: Number of the step after which an additional grid is saved.
+            Use it to see a first grid early if epochs take minutes. Defaults
+            to `None`.
 
     Raises:
-        ValueError: If `every_n_batches`, `every_n_epochs`, `rows` or
-            `columns` is not a positive integer, if the first two are both
+        ValueError: If `every_n_batches`, `every_n_epochs`, `rows`, `columns`
+            or `first_step` is not a positive integer, if the first two are both
             given. When training begins, if the model has no `generate` and
             `sample_latents`, or if its `image_shape` cannot be drawn: see
             `images.grid`.
@@ -95,6 +99,7 @@ class ImageGrid(keras.callbacks.Callback):
         batch_statistics: bool | None = None,
         show: bool = False,
         tensorboard: PathLike | None = None,
+        first_step: int | None = None,
     ) -> None:
         super().__init__()
         if every_n_batches is not None and every_n_epochs is not None:
@@ -110,6 +115,8 @@ class ImageGrid(keras.callbacks.Callback):
             check_positive_integer("every_n_batches", every_n_batches)
         check_positive_integer("rows", rows)
         check_positive_integer("columns", columns)
+        if first_step is not None:
+            check_positive_integer("first_step", first_step)
         self.directory = pathlib.Path(directory)
         self.every_n_batches = every_n_batches
         self.every_n_epochs = every_n_epochs
@@ -119,6 +126,7 @@ class ImageGrid(keras.callbacks.Callback):
         self.batch_statistics = batch_statistics
         self.show = show
         self.tensorboard = tensorboard
+        self.first_step = first_step
         self._display: Any = _import_display() if show else None
         self._handle: Any = None
         if tensorboard is not None:
@@ -159,21 +167,23 @@ class ImageGrid(keras.callbacks.Callback):
         if self._step is None:
             self._step = runs.steps_done(self.model)
         self._steps_before_epoch = self._step
+        self._epoch = epoch
 
     def on_train_batch_end(self, batch, logs=None):
-        if self.every_n_batches is None:
-            return
         done = batch + 1
         if self.params and self.params.get("steps"):
             # With `steps_per_execution`, the number of an epoch's last batch
             # can exceed the number of steps.
             done = min(done, self.params["steps"])
-        due = self._step // self.every_n_batches + 1
+        before = self._step
         self._step = self._steps_before_epoch + done
+        n = self.every_n_batches
+        due = n and self._step // n > before // n
         # `self.model` is used only when needed: on JAX, it moves all weights
         # out of the training loop and back.
-        if self._step >= due * self.every_n_batches:
-            self._save(f"step_{self._step:07d}.png")
+        if due or before < (self.first_step or 0) <= self._step:
+            epoch = "" if n else f"epoch_{self._epoch:04d}_"
+            self._save(f"{epoch}step_{self._step:07d}.png")
 
     def on_epoch_end(self, epoch, logs=None):
         if self.every_n_epochs is None:

@@ -40,6 +40,38 @@ def test_grids_are_saved_after_the_first_epoch_and_every_n_epochs(tmp_path):
     assert list_names(tmp_path) == expected
 
 
+def test_a_first_grid_can_be_saved_before_the_first_epoch_ends(tmp_path):
+    grids = ImageGrid(tmp_path / "epochs", every_n_epochs=2, first_step=4)
+    train(make_model(), grids, steps=6, epochs=2)
+    assert list_names(tmp_path / "epochs") == [
+        "epoch_0000_step_0000004.png",
+        "epoch_0001.png",
+        "epoch_0002.png",
+    ]
+    grids = ImageGrid(tmp_path / "batches", every_n_batches=8, first_step=3)
+    train(make_model(), grids, steps=6, epochs=2)
+    assert list_names(tmp_path / "batches") == steps(3, 8)
+
+
+@pytest.mark.every_backend
+def test_the_first_grid_is_the_same_in_a_resumed_run(tmp_path):
+    def first_grid(*parts):
+        model = make_model()
+        folder = tmp_path / str(len(parts))
+        x, y = make_data(6)
+        for part in parts:
+            grids = ImageGrid(folder, every_n_epochs=9, first_step=4)
+            options = {"data": (x[part], y[part]), "initial_epoch": 1}
+            train(model, grids, epochs=2, **options)
+        (path,) = folder.iterdir()
+        assert path.name == "epoch_0001_step_0000004.png"
+        return path.read_bytes()
+
+    # Two steps, then the others.
+    resumed = first_grid(slice(0, 4), slice(4, 12))
+    assert resumed == first_grid(slice(0, 12))
+
+
 @pytest.mark.every_backend
 def test_a_grid_shows_the_model_at_that_step(tmp_path):
     grids = ImageGrid(tmp_path, 1, rows=2, columns=3)
@@ -123,20 +155,19 @@ def test_step_numbers_continue_if_a_later_callback_restores_the_run(tmp_path):
 )
 @pytest.mark.every_backend
 @pytest.mark.parametrize(
-    ("size", "epochs", "every_n_batches", "expected"),
+    ("size", "epochs", "every_n_batches", "first_step", "expected"),
     [
-        (12, 2, 6, steps(8, 12, 20, 24)),
+        (12, 2, 6, 7, steps(8, 12, 20, 24)),
         # The second execution of an epoch has two steps.
-        (6, 3, 5, steps(6, 10, 16)),
+        (6, 3, 5, 1, steps(4, 6, 10, 16)),
     ],
 )
 def test_several_steps_per_execution_save_at_most_one_grid(
-    tmp_path, size, epochs, every_n_batches, expected
+    tmp_path, size, epochs, every_n_batches, first_step, expected
 ):
     model = make_model(steps_per_execution=4)
-    train(
-        model, ImageGrid(tmp_path, every_n_batches), steps=size, epochs=epochs
-    )
+    grids = ImageGrid(tmp_path, every_n_batches, first_step=first_step)
+    train(model, grids, steps=size, epochs=epochs)
     assert list_names(tmp_path) == expected
     assert runs.steps_done(model) == size * epochs
 
@@ -183,7 +214,8 @@ def test_show_needs_ipython(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "name", ["every_n_batches", "every_n_epochs", "rows", "columns"]
+    "name",
+    ["every_n_batches", "every_n_epochs", "rows", "columns", "first_step"],
 )
 def test_numbers_must_be_positive_integers(name):
     with pytest.raises(ValueError, match=f"`{name}`.*{name}=0"):

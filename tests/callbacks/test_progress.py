@@ -11,7 +11,7 @@ from support.models import StopAfter, make_data, make_model, train
 from support.notebooks import fake_notebook
 
 from gan_blocks import replicas
-from gan_blocks.callbacks import ProgressLine
+from gan_blocks.callbacks import ProgressLine, TimeLimit
 
 LOGS = {
     "d_loss": 1.234,
@@ -167,6 +167,63 @@ def test_the_number_of_steps_may_be_unknown(clock):
     assert any(line.startswith("Epoch 1/2 step 3 d 1.23") for line in lines)
     # The first epoch shows how long the second one is.
     assert any("2/2 1/8 d 1.23" in line for line in lines)
+
+
+class Limit:
+    """A time limit on the test's clock."""
+
+    def __init__(self, clock, seconds):
+        self.seconds_left = lambda: max(0, seconds - clock.now)
+
+
+def test_a_time_limit_is_counted_down(clock, capsys):
+    # A run that is resumed in the middle of its fourth epoch.
+    progress = ProgressLine(10**6, 100, time_limit=Limit(clock, 1200))
+    run = Run(progress, clock, pause=10)
+    run.fit(steps=40, epochs=4, first=3, seconds=2.0)
+    run.fit(steps=100, epochs=999, first=997, seconds=5.0)
+    sentence, *lines = capsys.readouterr().out.splitlines()
+    assert re.fullmatch(
+        r"Training will take at most 20 min 00 s on .+\.", sentence
+    )
+    values = "d 1.23 g 0.88 acc 71% 78% spread 0.82"
+    assert lines == [
+        f"Step 400 {values} 2.0 s/step 18 min 40 s left",
+        f"Step 99,800 {values} 5.0 s/step 10 min 10 s left",
+        f"Step 99,900 {values} 5.0 s/step 1 min 40 s left",
+    ]
+
+
+def test_the_line_of_a_time_limit_is_updated_in_a_terminal(clock):
+    terminal = Terminal()
+    progress = ProgressLine(time_limit=Limit(clock, 30))
+    Run(progress, clock, terminal=terminal).fit(10, 3, seconds=1.0)
+    lines = [line.rstrip() for line in terminal.lines()]
+    values = "d 1.23 g 0.88 acc 71% 78% spread 0.82"
+    assert f"Step 1 {values} 29 s left" in lines
+    assert f"Step 13 {values} 1.0 s/step 17 s left" in lines
+    assert terminal.screen()[-2] == f"Step 30 {values} 1.0 s/step"
+
+
+def test_fewer_epochs_than_the_time_allows_shorten_the_time_left(clock, capsys):
+    progress = ProgressLine(time_limit=Limit(clock, 3600))
+    Run(progress, clock).fit(steps=100, epochs=2, seconds=0.1)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("Training will take at most 1 h 00 min on ")
+    assert lines[1].endswith(" 10 s left")
+
+
+@pytest.mark.every_backend
+def test_a_training_with_a_time_limit_shows_its_step(capsys):
+    limit = TimeLimit(20)
+    both = ProgressLine(time_limit=limit), limit
+    train(make_model(), *both, StopAfter(2, 3), steps=6, epochs=10**6)
+    sentence, first, second = capsys.readouterr().out.splitlines()
+    assert sentence.startswith("Training will take at most 20 min 00 s on CPU")
+    assert re.fullmatch(
+        r"Step 6 loss \d\.\d\d \d+ ms/step \d\d min \d\d s left", first
+    )
+    assert second.startswith("Step 9 loss ")
 
 
 @pytest.mark.every_backend
