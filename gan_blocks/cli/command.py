@@ -89,11 +89,16 @@ def _add_train(parser: Parser) -> None:
         "idx files, or tfds:NAME",
     )
     parser.add_run_options("runs/ and the name of PICTURES")
-    text = "time for the whole run, with loading and measuring (default: 60)"
+    text = "time for the whole run, with loading and measuring (default: 60, "
+    text += "or 20 with --start-from)"
     length = parser.add_mutually_exclusive_group()
     parser.add("minutes", text, kind=positive, group=length)
     text = "train for so many steps, without a time limit"
     parser.add("steps", text, kind=at_least(1), group=length)
+    text = "continue a trained GAN on these pictures, in a new run: the folder "
+    text += "of its run, or a .keras file"
+    kind = pathlib.Path
+    parser.add("start_from", text, kind=kind, metavar="RUN_OR_FILE")
     parser.add_argument(
         "--dry-run",
         action="store_true",

@@ -14,6 +14,7 @@ from gan_blocks.runs import RunFolder, read_manifest
 
 __all__ = [
     "choose_labels",
+    "find_best_model",
     "find_folder",
     "find_model",
     "load_features",
@@ -36,6 +37,15 @@ def find_model(run: pathlib.Path) -> pathlib.Path:
         f"No checkpoint found in {folder.checkpoints}. Train first, or pass a "
         ".keras file instead of the folder."
     )
+
+
+def find_best_model(run: pathlib.Path) -> pathlib.Path:
+    """Returns the best model of a run if its quality was measured.
+
+    Otherwise, this is the model of `find_model`.
+    """
+    best = RunFolder(run).best_model
+    return best if best.is_file() else find_model(run)
 
 
 def find_folder(run: pathlib.Path) -> RunFolder:

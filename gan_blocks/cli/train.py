@@ -3,6 +3,7 @@
 import dataclasses
 import math
 import pathlib
+import re
 import warnings
 from collections.abc import Sequence
 from typing import Any
@@ -11,16 +12,18 @@ from gan_blocks import datasets, replicas
 from gan_blocks.cli import loading, options
 from gan_blocks.cli.output import fail
 from gan_blocks.cli.planned_run import PlannedRun
-from gan_blocks.plan import Plan, choose_image_size, make_plan
+from gan_blocks.gan.model import GAN
+from gan_blocks.plan import Plan, choose_image_size, fine_tune, make_plan
 
 __all__ = ["train"]
 
 _PLAN_FIELDS = {field.name for field in dataclasses.fields(Plan)}
 _MINUTES = 60.0
+_FINE_TUNING_MINUTES = 20.0
 _SAMPLE = 200  # Pictures that are looked at before the size is chosen.
 _GRAY = {"1", "F", "I", "I;16", "L"}  # Pillow's modes.
 _CHOOSABLE = {"augment", "base_filters", "batch_size", "flip", "learning_rate"}
-_CHOOSABLE |= {"precision", "seed"}
+_CHOOSABLE |= {"precision", "seed", "start_from"}
 _CHANGEABLE = {"minutes", "steps"}  # In a resumed run.
 
 
@@ -55,6 +58,9 @@ def train(
         fail("Pass the pictures to train on, or --resume --output FOLDER.")
     chosen = {name: v for name, v in chosen.items() if v is not None}
     saved = _settings_of_run(output, chosen) if resume else {}
+    trained = None
+    if "start_from" in chosen:
+        trained = _load_trained(chosen)
     settings = {"seed": 0, "labels": False, **saved, **chosen}
     if pictures is not None:
         settings["data"] = pictures
@@ -78,13 +84,17 @@ def train(
         pixels, labels = pixels
     if plan is None:
         seconds_used = run.seconds_before_training()
-        plan = _make_plan(pixels, labels, settings, seconds_used, reason)
+        plan = _make_plan(
+            pixels, labels, settings, seconds_used, reason, trained
+        )
     run.plan = plan
     if dry_run:
         print(plan)
         run.show_sample(pixels)
         return
-    gan = run.load_gan() or plan.build()
+    gan = run.load_gan()
+    if gan is None:
+        gan = _build(plan, trained)
     if replicas.is_chief(gan):
         print(plan)
     run.prepare(gan, pixels, labels)
@@ -99,6 +109,37 @@ def train(
         callbacks=run.callbacks(),
     )
     run.finish(gan)
+
+
+def _load_trained(chosen: dict[str, Any]) -> GAN:
+    """Loads the GAN of --start-from, and chooses what this GAN decides."""
+    path = loading.find_best_model(chosen["start_from"])
+    gan = loading.load_gan(path)
+    *size, channels = gan.image_shape
+    decided = {
+        "image_size": tuple(size),
+        "channels": channels,
+        "labels": gan.num_classes is not None,
+    }
+    for name, value in decided.items():
+        if chosen.get(name, value) != value:
+            fail(
+                f"--{name.replace('_', '-')} must be {options.show(value)}, "
+                "because the networks are those of the trained GAN. Received: "
+                f"{options.show(chosen[name])}"
+            )
+    chosen |= {"start_from": str(path), **decided}
+    if "steps" not in chosen:
+        chosen.setdefault("minutes", _FINE_TUNING_MINUTES)
+    return gan
+
+
+def _build(plan: Plan, trained: GAN | None) -> GAN:
+    if plan.start_from is None:
+        return plan.build()
+    # A run that was killed before its first checkpoint begins again.
+    path = pathlib.Path(plan.start_from)
+    return fine_tune(trained or loading.load_gan(path), plan)
 
 
 def _choose_shape(settings: dict[str, Any]) -> tuple[tuple[int, ...], str]:
@@ -132,7 +173,7 @@ def _choose_shape(settings: dict[str, Any]) -> tuple[tuple[int, ...], str]:
     return (*size, channels), reason
 
 
-def _make_plan(pixels, labels, settings, seconds_used, reason) -> Plan:
+def _make_plan(pixels, labels, settings, seconds_used, reason, trained) -> Plan:
     try:
         return make_plan(
             pixels,
@@ -140,11 +181,14 @@ def _make_plan(pixels, labels, settings, seconds_used, reason) -> Plan:
             labels,
             settings.get("steps"),
             seconds_used,
+            trained,
             reasons={"Images": reason} if reason else {},
             **_plan_settings(settings),
         )
     except ValueError as error:
-        fail(str(error).replace("`image_shape`", "--image-size"))
+        text = str(error).replace("`num_classes`", "The number of classes")
+        text = text.replace("`image_shape`", "`image_size`")
+        fail(re.sub("`(.*?)`", lambda m: "--" + m[1].replace("_", "-"), text))
 
 
 def _plan_settings(settings):

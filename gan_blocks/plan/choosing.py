@@ -13,7 +13,10 @@ import numpy as np
 
 from gan_blocks import backend
 from gan_blocks._checks import check_positive_integer
+from gan_blocks._device import device_name
 from gan_blocks._screens import duration
+from gan_blocks.gan.model import GAN
+from gan_blocks.plan.fine_tuning import continued
 from gan_blocks.plan.settings import Plan
 from gan_blocks.plan.speed import measure_seconds_per_step
 
@@ -92,6 +95,7 @@ def make_plan(
     labels: np.ndarray | None = None,
     steps: int | None = None,
     seconds_used: float = 0.0,
+    gan: GAN | None = None,
     **settings: Any,
 ) -> Plan:
     """Chooses the settings to train on images in a given time.
@@ -109,13 +113,16 @@ def make_plan(
             `None`.
         seconds_used: Part of `minutes` that is not left for training. Defaults
             to 0.
+        gan: A trained GAN that `fine_tune` will continue. It decides the size
+            and the classes of the images, and its learning rates are halved.
+            Defaults to `None`: the networks are new.
         **settings: Settings of the `Plan` that you choose yourself. `None`
             stands for a setting that is chosen for you, and so do `"auto"` for
             `augment` and `precision`.
 
     Raises:
-        ValueError: If a setting is out of its range, or there are fewer than
-            two images.
+        ValueError: If a setting is out of its range, if there are fewer than
+            two images, or if the images or a setting do not fit `gan`.
 
     Example:
 
@@ -139,17 +146,19 @@ def make_plan(
         raise ValueError(f"`images` must be at least two. Received: {number}")
     if steps is not None:
         check_positive_integer("steps", steps)
+    settings["image_shape"] = images.shape[1:]
+    settings["num_classes"] = None if labels is None else int(labels.max()) + 1
+    if gan is not None:
+        settings = continued(gan, settings)
     chosen = _complete(settings)
     reasons = chosen["reasons"]
-    if labels is not None:
-        chosen["num_classes"] = int(labels.max()) + 1
     if "batch_size" not in chosen:
         largest = 2 ** int(math.log2(max(2, number // 2)))
         chosen["batch_size"] = min(_MAX_BATCH_SIZE, largest)
         if largest < _MAX_BATCH_SIZE:
             reasons["Batch size"] = f"there are only {number} pictures"
-    plan = Plan(images.shape[1:], **chosen)
-    seconds = _seconds_per_step(plan)
+    plan = Plan(**chosen)
+    seconds = _seconds_per_step(plan, gan)
     if steps is None:
         plan.minutes = minutes
         left = max(0.0, 60 * minutes - seconds_used) * _SHARE_OF_TRAINING
@@ -161,10 +170,10 @@ def make_plan(
     plan.steps_per_round, plan.rounds = in_round, math.ceil(steps / in_round)
     passes = plan.steps * plan.batch_size / number
     plan.reasons["Steps"] = (
-        f"{seconds:.2g} s for a step on this machine, each picture is seen "
+        f"{seconds:.2g} s for a step on {device_name()}, each picture is seen "
         f"{passes:,.0f} times"
     )
-    if plan.steps < _USEFUL_STEPS:
+    if gan is None and plan.steps < _USEFUL_STEPS:
         needed = _USEFUL_STEPS * seconds / _SHARE_OF_TRAINING + seconds_used
         plan.reasons["Time"] = (
             f"too little for more than colors and blobs, {_USEFUL_STEPS} steps "
@@ -210,7 +219,9 @@ def _seconds_for(settings: str) -> float:
     return measure_seconds_per_step(Plan(**json.loads(settings)))
 
 
-def _seconds_per_step(plan: Plan) -> float:
+def _seconds_per_step(plan: Plan, gan: GAN | None = None) -> float:
+    if gan is not None:
+        return measure_seconds_per_step(plan, gan)
     settings = dataclasses.asdict(plan)
     del settings["reasons"]
     return _seconds_for(json.dumps(settings))

@@ -13,13 +13,19 @@ from gan_blocks._checks import check_positive_integer
 from gan_blocks._screens import duration
 from gan_blocks.gan.model import GAN
 
-__all__ = ["AUGMENTATIONS", "PRECISIONS", "Plan"]
+__all__ = [
+    "AUGMENTATIONS",
+    "EMA_MOMENTUM",
+    "PRECISIONS",
+    "Plan",
+    "compile_gan",
+]
 
 _CHOSEN: Any = None  # Default of the fields that `__post_init__` chooses.
 _LATENT_DIM = 100
 _LABEL_DIM = 32  # Numbers per class that the generator learns.
 _BETA_1 = 0.5  # Adam's momentum. The default of 0.9 makes GANs oscillate.
-_EMA_MOMENTUM = 0.999
+EMA_MOMENTUM = 0.999
 _POLICY = ("translation", "cutout")
 AUGMENTATIONS = ("none", "diff", "adaptive")
 PRECISIONS = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
@@ -67,6 +73,9 @@ class Plan:
             Defaults to `"float32"`.
         seed: Seed of the weights, the noise and the order of the images.
             Defaults to 0.
+        start_from: Name of the trained GAN that `fine_tune` continues. The
+            plan then has no `base_filters`. Defaults to `None`: the networks
+            are new.
         reasons: Why a setting was chosen, by the name of its row in the
             printed plan. Defaults to no reasons.
 
@@ -98,6 +107,7 @@ class Plan:
     flip: bool = _CHOSEN
     precision: str = "float32"
     seed: int = 0
+    start_from: str | None = None
     reasons: dict[str, str] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -108,12 +118,15 @@ class Plan:
             )
         height, width, channels = self.image_shape
         self.image_shape = (height, width, channels)
-        # Raises an error if DCGAN's networks cannot have this size.
-        networks.dcgan_discriminator(self.image_shape, base_filters=1)
         gray = channels == 1
-        if self.base_filters is None:
-            small = min(height, width) <= 32
-            self.base_filters = 64 if small and not gray else 32
+        names = ["batch_size", "steps_per_round", "rounds"]
+        if self.start_from is None:
+            # Raises an error if DCGAN's networks cannot have this size.
+            networks.dcgan_discriminator(self.image_shape, base_filters=1)
+            if self.base_filters is None:
+                small = min(height, width) <= 32
+                self.base_filters = 64 if small and not gray else 32
+            names.append("base_filters")
         if self.learning_rate is None:
             self.learning_rate = 8e-4 if gray else 4e-4
         if self.flip is None:
@@ -123,7 +136,6 @@ class Plan:
                 if gray
                 else "a mirrored photograph usually looks natural"
             )
-        names = ("base_filters", "batch_size", "steps_per_round", "rounds")
         for name in names:
             check_positive_integer(name, getattr(self, name))
         for name in ("learning_rate", "minutes"):
@@ -152,23 +164,35 @@ class Plan:
 
         The initial weights depend on `seed` alone: Keras' global seed is set
         to it.
+
+        Raises:
+            ValueError: If the plan has a `start_from`.
         """
+        if self.start_from is not None:
+            raise ValueError(
+                "`build` builds new networks, but the plan continues a trained "
+                "GAN. Load it and use `fine_tune(gan, plan)`. Received: "
+                f"start_from={self.start_from!r}"
+            )
         keras.utils.set_random_seed(self.seed)
         with _dtype_policy(PRECISIONS[self.precision]):
             gan = GAN(
                 self._generator(),
                 self._discriminator(),
-                ema_momentum=_EMA_MOMENTUM,
+                ema_momentum=EMA_MOMENTUM,
                 num_classes=self.num_classes,
                 seed=self.seed,
             )
-        gan.compile(
-            keras.optimizers.Adam(self.learning_rate, beta_1=_BETA_1),
-            keras.optimizers.Adam(self.learning_rate, beta_1=_BETA_1),
-            loss=losses.NonSaturating(label_smoothing=0.1),
-            penalty=penalties.R1(0.1, interval=8),
-        )
+        compile_gan(gan, self.learning_rate)
         return gan
+
+    def augmentation(self) -> keras.layers.Layer | None:
+        """Returns a new layer for `augment`, or `None` for `"none"`."""
+        if self.augment == "diff":
+            return layers.DiffAugment(_POLICY)
+        if self.augment == "adaptive":
+            return layers.AdaptiveAugment(_POLICY)
+        return None
 
     def __str__(self) -> str:
         height, width, channels = self.image_shape
@@ -176,16 +200,20 @@ class Plan:
         rows = {
             "Images": f"{height} x {width} pixels (height x width), {kind}",
             "Classes": self.num_classes or "none",
+            "Starts from": self.start_from or "",
             "Networks": f"DCGAN with {self.base_filters} base filters",
             "Learning rate": f"{self.learning_rate:g} (Adam, both networks)",
             "Batch size": self.batch_size,
             "Augmentation": self.augment,
             "Mirrored": "half of the images" if self.flip else "none",
             "Precision": self.precision,
-            "Steps": f"{self.steps:,} in {self.rounds} rounds",
+            "Steps": f"{self.steps:,} ({self.steps_per_round} per round)",
             "Time": f"{duration(60 * self.minutes)}" if self.minutes else "",
             "Seed": self.seed,
         }
+        if self.start_from is not None:
+            rows["Networks"] = "those of the trained GAN"
+            rows["Learning rate"] = f"{self.learning_rate:g}"
         lines = []
         for name, value in rows.items():
             reason = self.reasons.get(name)
@@ -194,7 +222,11 @@ class Plan:
             )
             if value != "":
                 lines += textwrap.wrap(
-                    text, _WIDTH, subsequent_indent=" " * _COLUMN
+                    text,
+                    _WIDTH,
+                    subsequent_indent=" " * _COLUMN,
+                    break_long_words=False,  # Paths can be copied.
+                    break_on_hyphens=False,
                 )
         return "\n".join(lines)
 
@@ -226,10 +258,8 @@ class Plan:
             return network
         if one_more:
             blocks.append(layers.StridedConvBlock(2 * filters, kernel_size=3))
-        if self.augment == "diff":
-            blocks.insert(0, layers.DiffAugment(_POLICY))
-        elif self.augment == "adaptive":
-            blocks.insert(0, layers.AdaptiveAugment(_POLICY))
+        if layer := self.augmentation():
+            blocks.insert(0, layer)
         images = keras.Input(self.image_shape, name="images")
         features = images
         for layer in (*blocks, flatten):
@@ -240,6 +270,16 @@ class Plan:
         labels = keras.Input((), dtype="int32", name="labels")
         logits = layers.ProjectionHead(self.num_classes)([features, labels])
         return keras.Model([images, labels], logits, name="discriminator")
+
+
+def compile_gan(gan: GAN, learning_rate: float) -> None:
+    """Compiles a GAN with the loss, penalty and optimizers of all plans."""
+    gan.compile(
+        keras.optimizers.Adam(learning_rate, beta_1=_BETA_1),
+        keras.optimizers.Adam(learning_rate, beta_1=_BETA_1),
+        loss=losses.NonSaturating(label_smoothing=0.1),
+        penalty=penalties.R1(0.1, interval=8),
+    )
 
 
 @contextlib.contextmanager

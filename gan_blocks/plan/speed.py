@@ -6,6 +6,8 @@ import time
 import numpy as np
 
 from gan_blocks import datasets
+from gan_blocks.gan.model import GAN
+from gan_blocks.plan.fine_tuning import fine_tune
 from gan_blocks.plan.settings import Plan
 
 __all__ = ["measure_seconds_per_step"]
@@ -14,14 +16,16 @@ _CYCLE = 8  # The R1 penalty is computed in every eighth step.
 _SECONDS = 2.0  # Fewer are not precise enough.
 
 
-def measure_seconds_per_step(plan: Plan) -> float:
-    """Trains a GAN of a plan for a few steps and returns the seconds per step.
+def measure_seconds_per_step(plan: Plan, gan: GAN | None = None) -> float:
+    """Trains the GAN of a plan for a few steps, returns the seconds per step.
 
     The images are noise. The first steps, which include the compilation, are
     not measured.
 
     Args:
         plan: The plan. Its batch size, precision and networks decide.
+        gan: The trained GAN that the plan continues. A copy of it is trained.
+            Defaults to `None`: the networks are new.
 
     Example:
 
@@ -39,7 +43,7 @@ def measure_seconds_per_step(plan: Plan) -> float:
     if plan.num_classes is not None:
         labels = np.arange(len(images)) % plan.num_classes
     batches = datasets.batches(images, plan.batch_size, labels=labels)
-    gan = plan.build()
+    gan = plan.build() if gan is None else fine_tune(gan, plan)
 
     def train(steps):
         begin = time.perf_counter()
