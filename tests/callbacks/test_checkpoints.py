@@ -177,18 +177,21 @@ def test_two_processes_cannot_save_in_the_same_folder(tmp_path):
 # Epochs that become longer or shorter.
 
 
+def small_gan():
+    keras.utils.set_random_seed(0)
+    gan = GAN(
+        networks.mlp_generator((2, 2, 1), latent_dim=2, units=()),
+        networks.mlp_discriminator((2, 2, 1), units=()),
+        seed=0,
+    )
+    gan.compile("sgd", "sgd")
+    return gan
+
+
 def resume(folder, epochs, steps_per_epoch, keep=None):
     """Continues or starts a run. Returns its number of steps."""
     path = runs.latest_checkpoint(folder)
-    if path:
-        gan = keras.saving.load_model(path)
-    else:
-        gan = GAN(
-            networks.mlp_generator((2, 2, 1), latent_dim=2, units=()),
-            networks.mlp_discriminator((2, 2, 1), units=()),
-            seed=0,
-        )
-        gan.compile("sgd", "sgd")
+    gan = keras.saving.load_model(path) if path else small_gan()
     images = np.zeros((2 * steps_per_epoch, 2, 2, 1), "uint8")
     gan.fit(
         datasets.batches(images, 2, seed=0),
@@ -224,6 +227,26 @@ def test_shorter_epochs_are_reported_in_the_middle_of_an_epoch(
     assert resume(tmp_path, 3, steps_per_epoch=3) == 9
     (message,) = caplog.messages
     assert message.endswith("in epoch 2, is now step 2 of epoch 3.")
+
+
+@pytest.mark.every_backend
+def test_short_epochs_resume_with_the_weights_of_one_long_epoch(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (12, 2, 2, 1), "uint8")
+
+    def fit(gan, *callbacks, **options):
+        batches = datasets.batches(pixels, 2, seed=0)
+        options = {"resume": True, "verbose": 0} | options
+        gan.fit(batches, callbacks=list(callbacks), **options)
+        return gan
+
+    whole = fit(small_gan())
+    assert runs.steps_done(whole) == 6
+    checkpoint = EpochCheckpoint(tmp_path, every_n_epochs=1)
+    short = {"steps_per_epoch": 2}
+    fit(small_gan(), checkpoint, epochs=2, **short)
+    assert list_names(tmp_path) == epochs(1, 2)
+    gan = keras.saving.load_model(tmp_path / epochs(2)[0])
+    assert_same_variables(fit(gan, epochs=3, **short), whole)
 
 
 # Training that is stopped in the middle of an epoch.
