@@ -1,7 +1,8 @@
 """SVG plots of the history of a run."""
 
+import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 
 __all__ = ["columns", "draw", "parse_number", "position"]
@@ -20,6 +21,7 @@ _PLOTS = (
     ("Kernel distance", "kid", ("kid", "kid_error")),
     ("Precision and recall", "share", ("precision", "recall")),
 )
+_NOT_PLOTTED = {"seconds"}  # They are in the table.
 _AT_LEAST_1 = ("share", "generated : real")  # Their axes reach 1.
 
 # The edges of a plot, in the units of its SVG.
@@ -47,30 +49,47 @@ def position(step: int, last_step: int) -> str:
     return f'data-x="{_x(step, last_step):.1f}"'
 
 
-def draw(rows: _Rows, last_step: int) -> Iterator[str]:
-    """Yields plots of all columns that contain numbers."""
-    names = columns(rows)
+def draw(runs: Mapping[str, _Rows], last_step: int) -> Iterator[str]:
+    """Yields plots of all columns that contain numbers.
+
+    Args:
+        runs: Names of one or several runs, and their rows. Plots of several
+            runs show one column each.
+        last_step: The step at the right edge of the plots.
+    """
+    several = len(runs) > 1
+    names = {name: None for rows in runs.values() for name in columns(rows)}
     grouped = {name for _, _, group in _PLOTS for name in group}
+    grouped |= _NOT_PLOTTED
     others = [name.removeprefix("val_") for name in names]
     others = [name for name in dict.fromkeys(others) if name not in grouped]
-    for title, label, group in (*_PLOTS, *((n, n, (n,)) for n in others)):
+    plots = [*_PLOTS, *((name, name, (name,)) for name in others)]
+    if several:
+        plots = [
+            (title if len(group) == 1 else f"{title}: {name}", label, (name,))
+            for title, label, group in plots
+            for name in group
+        ]
+    for title, label, group in plots:
         series = {}
-        for i, name in enumerate(group):
+        for i, (name, run) in enumerate(itertools.product(group, runs)):
             for style, column in (
                 (f"s{i}", name),
                 (f"s{i} val", f"val_{name}"),
             ):
-                if column not in names:
-                    continue
                 points = [
                     (int(row["step"]), value)
-                    for row in rows
-                    if (value := parse_number(row[column])) is not None
+                    for row in runs[run]
+                    if (value := parse_number(row.get(column, ""))) is not None
                 ]
                 if points:
-                    # The table starts with the step and the epoch.
-                    key = _key(column, style, 2 + names.index(column))
-                    series[column] = style, points, key
+                    text = column
+                    if several:
+                        text = run if column == name else f"{run}, {column}"
+                    # The tables start with the step and the epoch.
+                    place = 2 + columns(runs[run]).index(column)
+                    key = _key(text, style, [*runs].index(run), place)
+                    series[text] = style, points, key
         if series:
             yield _plot(title, label, series, last_step)
 
@@ -113,8 +132,8 @@ def _plot(
 <figcaption><h3>{escape(title)}</h3><span class="where"></span>
 <p>{" ".join(key for _, _, key in series.values())}</p>{_warning(series)}
 </figcaption>
-<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="Plot of \
-{escape(", ".join(series))} over steps. The table below has the values.">
+<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{escape(title)}. \
+Plot of {escape(", ".join(series))} over steps. The table has the values.">
 <g class="axes">{"".join(axes)}
 <text x="{(_LEFT + _RIGHT) / 2}" y="{_HEIGHT - 6}">step</text>
 <text transform="translate(12 {middle}) rotate(-90)">{escape(label)}</text></g>
@@ -122,11 +141,11 @@ def _plot(
 {"".join(curves)}</svg></figure>"""
 
 
-def _key(name: str, style: str, column: int) -> str:
+def _key(name: str, style: str, run: int, column: int) -> str:
     """Returns a legend entry with a place for the current value."""
     return (
         f'<span class="pair"><span class="key {style}">{escape(name)}</span> '
-        f'<b data-column="{column}"></b></span>'
+        f'<b data-run="{run}" data-column="{column}"></b></span>'
     )
 
 

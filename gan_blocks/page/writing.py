@@ -1,58 +1,70 @@
-"""Writes the page of a run."""
+"""Writes the page of a run, or of two runs side by side."""
 
 import base64
+import itertools
 import json
 import math
+import os
 import pathlib
 import platform
-import re
 import string
-import struct
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from html import escape
-from typing import Any, TypeVar
+from typing import Any
+from urllib.parse import quote
 
+from gan_blocks._screens import duration
 from gan_blocks._types import PathLike
 from gan_blocks._version import __version__
-from gan_blocks.files import atomic_write, read_json
+from gan_blocks.files import atomic_write
 from gan_blocks.page import plots
-from gan_blocks.runs import RunFolder, read_history, read_manifest
+from gan_blocks.page.judging import judge, kernel_distances
+from gan_blocks.page.reading import Picture, Run, read_run
 
 __all__ = ["write_page"]
 
-_MAX_PICTURES = 60
-_MAX_BYTES = 24_000_000  # Of their files, so that the page opens at once.
-_PICTURE_WIDTH = 420  # Approximate width on the page, in pixels.
-_PICTURE = re.compile(r"(epoch|step)_(\d+)\.png")
-
-_Content = TypeVar("_Content")
-# Step (if known), name and path.
-_Picture = tuple[int | None, str, pathlib.Path]
+_PICTURE_WIDTH = 576  # Largest width of small pictures on the page, in pixels.
+_Runs = Mapping[str, Run]  # One or two runs, by the names that tell them apart.
 
 
-def write_page(run: PathLike) -> pathlib.Path:
-    r"""Writes a web page, `index.html`, that shows a run.
+def write_page(
+    run: PathLike, other: PathLike | None = None, path: PathLike | None = None
+) -> pathlib.Path:
+    r"""Writes a web page that shows a run, or two runs side by side.
 
     The page is one file. Any browser opens it, without a network. It has:
 
+    - how the run went, in a few words;
+    - the grid of the best model, or the last grid that `ImageGrid` saved,
+      beside real images at the same scale;
+    - a film of the training: a slider through the grids;
+    - how long the training took, on which device and with which data, if the
+      files of the run tell it;
     - plots of the history that `HistoryTable` wrote;
-    - a slider through the grids that `ImageGrid` saved;
-    - the settings, the versions and the measured quality.
+    - the measured quality, the settings and the versions.
 
-    The page can be written while training continues, and the recipes write it
-    at the end. It shows at most 60 grids and 24 MB of them: the first, the
-    last, and evenly spaced ones between. Files that cannot be read are left
-    out and listed at the end of the page.
+    The page of two runs has the grids and the curves of both, and the settings
+    in which they differ.
+
+    The page can be written at any time while training continues, and takes
+    about 0.1 seconds. It shows at most 60 grids and about 24 MB of them: the
+    first, the last, the best, and evenly spaced ones between. Files that
+    cannot be read are left out and listed at the end of the page.
 
     Args:
         run: Folder of the run. It must have a history with at least one row,
             or at least one grid. All other files are optional.
+        other: Folder of a run to compare with. Defaults to `None`: the page
+            shows one run.
+        path: The file to write. Defaults to `None`: `index.html` in the folder
+            of the run, or `compare_NAME.html` with the name of the other run.
 
     Returns:
         Path of the page.
 
     Raises:
-        ValueError: If the folder has neither a history nor grids.
+        ValueError: If a folder has neither a history nor grids, or if the two
+            folders are the same.
         OSError: If the page cannot be written.
 
     Example:
@@ -70,156 +82,233 @@ def write_page(run: PathLike) -> pathlib.Path:
         assert "d_loss" in path.read_text(encoding="utf-8")
     ```
     """
-    folder = RunFolder(run)
-    notes: list[str] = []
-    rows = _read(folder.history, read_history, notes) or []
-    pictures = _find_pictures(folder.grids, rows)
-    if not rows and not pictures:
+    found = [read_run(folder) for folder in (run, other) if folder is not None]
+    first, last = found[0], found[-1]
+    if path is None:
+        path = first.folder.page
+        if other is not None:
+            path = path.with_name(f"compare_{last.name}.html")
+    path = pathlib.Path(path)
+    runs = {one.name: one for one in found}
+    if len(runs) < len(found):
+        runs = {str(one.folder.path.resolve()): one for one in found}
+    if len(runs) < len(found):
         raise ValueError(
-            "`run` must be the folder of a run, with a history.csv file or "
-            f"with grids. Received: run={str(folder.path)!r}"
+            f"`other` must be another run than `run`. Received: {str(run)!r} "
+            "twice"
         )
-    steps = [int(row["step"]) for row in rows]
-    steps += [step for step, _, _ in pictures if step is not None]
-    last_step = max([1, *steps])
-    manifest = _read_latest_manifest(folder, notes)
-    settings = _read(
-        folder.settings_file, lambda _: folder.read_settings(), notes
-    )
-    settings = settings or manifest.get("arguments") or {}
+    last_step = max(one.last_step for one in found)
     template = pathlib.Path(__file__).with_name("page.html")
     text = string.Template(template.read_text(encoding="utf-8")).substitute(
-        title=escape(folder.path.resolve().name),
-        pictures=_slides(pictures, last_step, notes),
-        real=_image(folder.real_images, "Real pictures", notes),
-        plots="\n".join(plots.draw(rows, last_step)),
-        quality=_quality(folder.path, notes),
-        settings=_table([], [[k, _text(v)] for k, v in settings.items()]),
-        versions=_table([], _versions(manifest)),
-        history=_history(rows, last_step),
-        notes="".join(f"<li>{escape(note)}</li>" for note in notes),
+        title=escape(" and ".join(runs)),
+        verdict=_verdicts(runs),
+        pictures=_pictures(runs, last_step, path),
+        neighbors=_neighbors(runs),
+        facts=_side_by_side({n: _facts(one) for n, one in runs.items()}),
+        plots="\n".join(
+            plots.draw({n: one.rows for n, one in runs.items()}, last_step)
+        ),
+        quality=_quality(runs),
+        differ=" that differ" if len(runs) > 1 else "",
+        settings=_settings(runs),
+        history=_histories(runs, last_step),
+        notes=_notes(runs),
     )
-    with atomic_write(folder.page) as temporary:
+    with atomic_write(path) as temporary:
         # Names of folders may contain bytes that are not valid text.
         temporary.write_text(text, encoding="utf-8", errors="replace")
-    return folder.page
+    return path
 
 
-def _read(
-    path: pathlib.Path,
-    reader: Callable[[pathlib.Path], _Content],
-    notes: list[str],
-) -> _Content | None:
-    """Returns the content of a file, or `None`; notes why it is unreadable."""
-    try:
-        if path.exists() and not path.is_file():
-            raise ValueError("it is not a file")
-        return reader(path)
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError) as error:
-        notes.append(f"{path.name} cannot be read: {error}")
-        return None
+def _verdicts(runs: _Runs) -> str:
+    """Returns how each run went, as paragraphs."""
+    lines = []
+    for name, run in runs.items():
+        text = _text(run.summary.get("text") or judge(run.rows))
+        title = f"<b>{escape(name)}</b> " if len(runs) > 1 else ""
+        if text:
+            lines.append(f"<p>{title}{escape(text)}</p>")
+    return "\n".join(lines)
 
 
-def _read_quality(path: pathlib.Path) -> dict[str, dict[str, Any]]:
-    with open(path, "rb") as file:
-        result = read_json(file)
-    for name in ("values", "protocol"):
-        if not isinstance(result.get(name), dict):
-            raise ValueError(f"it has no {name}")
-    return result
+def _pictures(runs: _Runs, last_step: int, path: pathlib.Path) -> str:
+    """Returns the grids, and the real pictures at the same scale."""
+    generated, real = [], {}
+    for name, run in runs.items():
+        size = None
+        if run.grids:
+            size = run.grids[-1].size
+            title = f"<h3>{escape(name)}</h3>" if len(runs) > 1 else ""
+            generated.append(
+                '<figure class="film">'
+                f"{_enlargeable(_frames(run.grids, last_step), size)}{title}"
+                f"<figcaption></figcaption>{_link(run, path)}</figure>"
+            )
+        if run.real:
+            # Runs with the same data show it once.
+            real.setdefault(run.real.data, (name, run.real, size))
+    names = runs if len(real) > 1 else ()
+    figures = [
+        _figure(picture, f"Real pictures{_of(name, names)}", size)
+        for name, picture, size in real.values()
+    ]
+    figures = "\n".join([*generated, *figures])
+    return f'<div class="beside">{figures}</div>{_compare_latents(runs)}'
 
 
-def _read_png(path: pathlib.Path) -> bytes:
-    data = path.read_bytes()
-    if data[:8] != b"\x89PNG\r\n\x1a\n" or len(data) < 24:
-        raise ValueError("it is not a PNG file")
-    return data
+def _frames(grids: Sequence[Picture], last_step: int) -> str:
+    """Returns the images of a film."""
+    elements, at = [], 0
+    for grid in grids:
+        # Grids without a known step follow the others.
+        at = at + 1 if grid.step is None else grid.step
+        attributes = f'data-at="{at}" '
+        if grid.step is not None:
+            attributes += plots.position(grid.step, last_step)
+        if grid.best:
+            attributes += " data-best"
+        elements.append(_image(grid, attributes))
+    return "\n".join(elements)
 
 
-def _find_pictures(
-    folder: pathlib.Path, rows: Iterable[dict[str, str]]
-) -> list[_Picture]:
-    """Returns the grids, oldest first."""
-    ends = {row["epoch"]: int(row["step"]) for row in rows}
-    found: list[tuple[tuple[float, str, int], _Picture]] = []
-    for path in folder.glob("*.png"):
-        match = _PICTURE.fullmatch(path.name)
-        if not match:
-            continue
-        kind, number = match[1], int(match[2])
-        step = number if kind == "step" else ends.get(str(number))
-        name = f"{kind} {number}"
-        if kind == "epoch" and step is not None:
-            name += f", step {step}"
-        order = math.inf if step is None else step
-        found.append(((order, kind, number), (step, name, path)))
-    return [picture for _, picture in sorted(found)]
-
-
-def _slides(pictures: list[_Picture], last_step: int, notes: list[str]) -> str:
-    """Returns the first, the last, and evenly spaced grids as elements."""
-    size = sum(path.stat().st_size for *_, path in pictures if path.exists())
-    count = min(_MAX_PICTURES, _MAX_BYTES * len(pictures) // max(1, size))
-    count = max(2, count)
-    if len(pictures) > count:
-        notes.append(
-            f"The page shows {count} of the {len(pictures)} grids, evenly "
-            "spaced."
-        )
-        last = len(pictures) - 1
-        pictures = [pictures[i * last // (count - 1)] for i in range(count)]
-    elements = []
-    for step, name, path in pictures:
-        position = "" if step is None else plots.position(step, last_step)
-        text = f"Generated after {name}"
-        elements.append(_image(path, text, notes, position))
-    return "\n".join(filter(None, elements))
-
-
-def _image(
-    path: pathlib.Path, text: str, notes: list[str], attributes: str = ""
-) -> str:
-    """Returns a picture as an element. Small pictures are enlarged."""
-    data = _read(path, _read_png, notes)
-    if data is None:
+def _link(run: Run, path: pathlib.Path) -> str:
+    """Returns a link to the explorer of a run, if it has one."""
+    explorer = run.folder.path / "explorer.html"
+    if not explorer.is_file():
         return ""
-    width, height = struct.unpack(">II", data[16:24])
-    scale = max(1, round(_PICTURE_WIDTH / max(1, width)))
-    if scale > 1:
-        attributes += ' class="small"'
+    relative = pathlib.Path(os.path.relpath(explorer, path.parent))
+    target = quote(os.fsencode(relative.as_posix()))
+    return f'<p><a href="{target}">Make new pictures in the explorer</a></p>'
+
+
+def _compare_latents(runs: _Runs) -> str:
+    """Returns if the grids of two runs show the same latents, if known."""
+    latents = [run.latents for run in runs.values()]
+    if len(runs) == 1 or None in latents:
+        return ""
+    text = "come from the same random numbers, so compare them one by one"
+    if latents[0] != latents[-1]:
+        text = (
+            "come from different random numbers, so compare the grids as a "
+            "whole"
+        )
+    return f'<p class="faint">Pictures at the same place {text}.</p>'
+
+
+def _neighbors(runs: _Runs) -> str:
+    return "\n".join(
+        _figure(
+            run.neighbors,
+            f"Generated pictures{_of(name, runs)}, each beside the real "
+            "pictures that are nearest to it. If they are nearly equal, the "
+            "generator copies.",
+        )
+        for name, run in runs.items()
+        if run.neighbors
+    )
+
+
+def _figure(
+    picture: Picture, caption: str, like: tuple[int, int] | None = None
+) -> str:
+    if like and (picture.size[0] > like[0] or picture.size[1] > like[1]):
+        caption += ". Click for more."
     return (
-        f'<img alt="{escape(text)}" width="{scale * width}" '
-        f'height="{scale * height}" {attributes} '
-        f'src="data:image/png;base64,{base64.b64encode(data).decode()}">'
+        f"<figure>{_enlargeable(_image(picture), picture.size, like)}"
+        f"<figcaption>{escape(caption)}</figcaption></figure>"
     )
 
 
-def _read_latest_manifest(
-    folder: RunFolder, notes: list[str]
-) -> dict[str, Any]:
-    """Returns the manifest of the newest checkpoint, and its name."""
-    path = folder.latest_checkpoint()
-    manifest = path and _read(path, read_manifest, notes)
-    return {"checkpoint": path.name, **manifest} if path and manifest else {}
+def _image(picture: Picture, attributes: str = "") -> str:
+    data = base64.b64encode(picture.data).decode()
+    return (
+        f'<img alt="{escape(picture.text)}" {attributes} '
+        f'src="data:image/png;base64,{data}">'
+    )
 
 
-def _versions(manifest: dict[str, Any]) -> Iterable[list[str]]:
-    for name, value in manifest.items():
-        if name != "arguments":
-            yield [name, _text(value)]
-    yield ["this page", f"gan_blocks {__version__}"]
-    yield ["Python of this page", platform.python_version()]
+def _enlargeable(
+    images: str, size: tuple[int, int], like: tuple[int, int] | None = None
+) -> str:
+    """Returns images as a button that shows them at full size.
+
+    Args:
+        images: The images, as elements.
+        size: Width and height of the images.
+        like: Size of other images. The button shows no more than their width
+            and height, at their scale. Defaults to `None`: the whole images.
+    """
+    like = like or size
+    width, height = (min(pair) for pair in zip(size, like, strict=True))
+    scale = max(1, _PICTURE_WIDTH // like[0])
+    return (
+        f'<button type="button" class="enlarge{" small" * (scale > 1)}" '
+        f'title="Show at full size" style="width: min({width / like[0]:.2%}, '
+        f"{scale * width}px); aspect-ratio: {width} / {height}; --zoom: "
+        f'{size[0] / width:.2%}">\n{images}\n</button>'
+    )
 
 
-def _quality(folder: pathlib.Path, notes: list[str]) -> str:
+def _facts(run: Run) -> dict[str, str]:
+    """Returns what the files of a run tell about its training."""
+    row = run.rows[-1] if run.rows else {}
+    seconds = plots.parse_number(row.get("seconds", "")) or math.nan
+    minutes = run.summary.get("minutes")
+    if isinstance(minutes, int | float):
+        seconds = 60 * minutes
+    settings = run.settings
+    distances = kernel_distances(run.rows)
+    facts = {
+        "Training time": math.isfinite(seconds) and duration(seconds),
+        "Training steps": row.get("step"),
+        "Device": run.summary.get("device"),
+        "Pictures": settings.get("pictures"),
+        "Source": settings.get("data"),
+        "Fingerprint": settings.get("data_checksum"),
+        "Kernel distance": distances
+        and f"{distances[-1][0]:.4g} at the end, lowest {min(distances)[0]:.4g}"
+        f" at step {min(distances)[1]}",
+        "Best model": run.best
+        and f"{run.folder.best_model.name}, step {run.best['step']}",
+        "Newest checkpoint": run.manifest.get("checkpoint"),
+    }
+    return {name: _text(value) for name, value in facts.items() if value}
+
+
+def _settings(runs: _Runs) -> str:
+    """Returns the settings and versions, or those in which two runs differ."""
+    columns = {}
+    for name, run in runs.items():
+        values = {k: v for k, v in run.manifest.items() if k != "arguments"}
+        if len(runs) == 1:
+            values["this page"] = f"gan_blocks {__version__}"
+            values["Python of this page"] = platform.python_version()
+        columns[name] = {
+            k: _text(v) for k, v in {**run.settings, **values}.items()
+        }
+    return _side_by_side(columns, only_differences=len(runs) > 1)
+
+
+def _side_by_side(
+    columns: Mapping[str, Mapping[str, str]], only_differences: bool = False
+) -> str:
+    """Returns a table with a row for each key of the dictionaries."""
+    rows = [
+        [key, *(column.get(key, "") for column in columns.values())]
+        for key in dict.fromkeys(itertools.chain(*columns.values()))
+    ]
+    if only_differences:
+        rows = [row for row in rows if len(set(row[1:])) > 1]
+    return _table(["", *columns] if len(columns) > 1 else [], rows)
+
+
+def _quality(runs: _Runs) -> str:
     """Returns a table of the measured quality, newest last."""
-    files = sorted(
-        folder.glob("quality_*.json"), key=lambda path: path.lstat().st_mtime
-    )
-    read = {path.name: _read(path, _read_quality, notes) for path in files}
-    results = {name: result for name, result in read.items() if result}
+    results = {
+        f"{name}, {file}" if len(runs) > 1 else file: result
+        for name, run in runs.items()
+        for file, result in run.quality.items()
+    }
     names = dict.fromkeys(k for r in results.values() for k in r["values"])
     rows = []
     for name, result in results.items():
@@ -230,6 +319,17 @@ def _quality(folder: pathlib.Path, notes: list[str]) -> str:
     return _table(["measured", *names, "how"], rows)
 
 
+def _histories(runs: _Runs, last_step: int) -> str:
+    """Returns the tables in which the plots look up their values."""
+    return "\n".join(
+        f"<details><summary>All values{escape(_of(name, runs))}</summary>"
+        '<div class="scroll history" tabindex="0" role="group" '
+        'aria-label="Table of all values">'
+        f"{_history(run.rows, last_step)}</div></details>"
+        for name, run in runs.items()
+    )
+
+
 def _history(rows: list[dict[str, str]], last_step: int) -> str:
     names = ["step", "epoch", *plots.columns(rows)]
     positions = [plots.position(int(row["step"]), last_step) for row in rows]
@@ -238,6 +338,19 @@ def _history(rows: list[dict[str, str]], last_step: int) -> str:
         for row in rows
     ]
     return _table(names, cells, positions)
+
+
+def _notes(runs: _Runs) -> str:
+    return "".join(
+        f"<li>{escape(name + ': ' if len(runs) > 1 else '')}{escape(note)}</li>"
+        for name, run in runs.items()
+        for note in run.notes
+    )
+
+
+def _of(name: str, runs: Collection[str]) -> str:
+    """Returns " of NAME" if there are several runs."""
+    return f" of {name}" if len(runs) > 1 else ""
 
 
 def _table(
