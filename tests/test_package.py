@@ -32,6 +32,7 @@ ALLOWED = {
     "files": ("_locks _types", ""),
     "images": ("_checks _types files", "keras numpy PIL"),
     "backend": ("_types", "keras tensorflow jax torch"),
+    "_device": ("backend", ""),
     "replicas": ("_types backend", "keras"),
     "gradients": ("_types backend replicas", "keras"),
     # TensorFlow: faster or more exact operations than those of Keras.
@@ -43,10 +44,9 @@ ALLOWED = {
         "_checks _steps _types backend gradients losses penalties replicas",
         "keras numpy",
     ),
-    "plan": ("_checks _types gan layers losses networks penalties", "keras"),
     "runs": ("_steps _types _version files", "keras"),
     "callbacks": (
-        "_checks _health _locks _screens _steps _types backend files images "
+        "_checks _device _health _locks _screens _steps _types files images "
         "replicas runs",
         "keras numpy tensorflow tensorboard IPython",
     ),
@@ -56,14 +56,19 @@ ALLOWED = {
         "keras numpy PIL pillow_heif tensorflow tensorflow_datasets",
     ),
     "faces": ("_checks _types datasets files", "numpy PIL"),
-    "metrics": ("_checks _types files images", "keras numpy"),
+    "metrics": ("_checks _types files images", "keras numpy PIL"),
+    "plan": (
+        "_checks _device _screens _types backend datasets gan layers losses "
+        "networks penalties",
+        "keras numpy",
+    ),
     "page": (
         "_checks _health _screens _types _version files gan images layers "
         "runs",
         "keras numpy",
     ),
     "cli": (
-        "_checks _locks _screens _types _version callbacks datasets files gan "
+        "_checks _device _locks _screens _types _version callbacks datasets files gan "
         "images layers losses metrics page penalties plan replicas runs",
         "keras numpy PIL tensorflow torch",
     ),

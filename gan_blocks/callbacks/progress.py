@@ -1,7 +1,6 @@
 """One line that shows the progress of training."""
 
 import collections
-import os
 import shutil
 import statistics
 import time
@@ -9,8 +8,9 @@ from typing import Any
 
 import keras
 
-from gan_blocks import backend, files, replicas
+from gan_blocks import files, replicas
 from gan_blocks._checks import check_positive_integer
+from gan_blocks._device import device_name
 from gan_blocks._screens import Nothing, choose_screen, duration
 from gan_blocks.callbacks.time_limit import TimeLimit
 
@@ -182,7 +182,7 @@ class ProgressLine(keras.callbacks.Callback):
     def _say_how_long(self, run, about, seconds):
         self._estimate_shown = True
         self._screen.keep(
-            f"{run} will take {about} {duration(seconds)} on {_device()}."
+            f"{run} will take {about} {duration(seconds)} on {device_name()}."
         )
 
     def _seconds_left(self):
@@ -253,16 +253,3 @@ class ProgressLine(keras.callbacks.Callback):
 
 def _number(value):
     return f"{value:.2f}" if abs(value) < 100 else f"{value:.3g}"
-
-
-def _device():
-    """Returns the names of the GPUs, or the number of CPU cores."""
-    names = backend.gpu_names()
-    if names:
-        number = f"{len(names)} x " if len(names) > 1 else ""
-        return f"{number}{names[0]}"
-    try:
-        cores = len(os.sched_getaffinity(0))
-    except AttributeError:  # On macOS and Windows.
-        cores = os.cpu_count() or 1
-    return f"CPU, {cores} core{'s' * (cores > 1)}"

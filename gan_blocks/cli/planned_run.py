@@ -1,7 +1,9 @@
 """The run of a plan: the clock ends it, and its quality is measured."""
 
+import contextlib
 import dataclasses
 import functools
+import json
 import math
 import pathlib
 import time
@@ -11,10 +13,20 @@ from typing import Any
 import keras
 import numpy as np
 
-from gan_blocks import callbacks, files, images, metrics, page, runs
-from gan_blocks.cli import judging, loading, output
+from gan_blocks import (
+    callbacks,
+    files,
+    images,
+    metrics,
+    page,
+    replicas,
+    runs,
+)
+from gan_blocks._device import device_name
+from gan_blocks.cli import loading, output
 from gan_blocks.cli.run import Run
 from gan_blocks.gan.model import GAN
+from gan_blocks.page.judging import judge
 from gan_blocks.plan import Plan
 
 __all__ = ["PlannedRun"]
@@ -25,6 +37,8 @@ _FIRST_PICTURE = 20.0  # Seconds after the beginning of the training.
 _ROLLBACKS = 3
 _REAL_IMAGES = 2000
 _GENERATED_IMAGES = 1000
+_FEATURE_STEPS = 300
+_FEATURE_STEPS_PER_MINUTE = 15
 _SECONDS_TO_BUILD = 10.0  # Estimated, with compiling and first measurements.
 # Seconds kept for the end of a run: files, and measurements.
 _RESERVE = 3.0
@@ -68,6 +82,7 @@ class PlannedRun(Run):
         self._begin = time.monotonic() if begin is None else begin
         self._limit: callbacks.TimeLimit | None = None
         self._seconds_to_measure = 0.0
+        self._own_features = self.path / "features.keras"
         self._text = ""  # How the training went.
         self._page_written = files.BestEffort(f"{self.page} cannot be written")
 
@@ -104,10 +119,9 @@ class PlannedRun(Run):
     ) -> None:
         self.settings |= dataclasses.asdict(self.plan)
         super().prepare(gan, real_images, labels)
-        features = loading.load_features(self.features)
         self._quality = metrics.Quality(
             self._sample(_REAL_IMAGES),
-            features or judging.default_features(self._sample(_REAL_IMAGES)),
+            self._load_features() or self._train_features(),
             num_images=_GENERATED_IMAGES,
             seed=self.seed,
         )
@@ -122,6 +136,25 @@ class PlannedRun(Run):
                 max(0.01, self.plan.minutes - reserve / 60),
                 self._seconds_used(gan),
             )
+
+    def _load_features(self) -> keras.Model | None:
+        """Loads the model of --features, or that of the resumed run."""
+        path = self.features
+        if path is None and self._resume and self._own_features.exists():
+            path = str(self._own_features)
+        return loading.load_features(path)
+
+    def _train_features(self) -> keras.Model:
+        """Trains features on the pictures, in at most 2% of the time."""
+        steps = _FEATURE_STEPS
+        if self.plan.minutes:
+            steps = min(
+                steps, math.ceil(_FEATURE_STEPS_PER_MINUTE * self.plan.minutes)
+            )
+        model = metrics.train_features(self._real, steps, self.seed)
+        with files.atomic_write(self._own_features) as temporary:
+            model.save(temporary)
+        return model
 
     def callbacks(
         self, *own: keras.callbacks.Callback
@@ -194,8 +227,49 @@ class PlannedRun(Run):
         steps = output.plural(steps_done, "step")
         return f"Training {'is complete' if complete else 'ended'}: {steps}."
 
+    def finish(self, gan: GAN) -> None:
+        if not (self._signal.signal or self._divergence.diverged):
+            self._judge(gan)
+        super().finish(gan)
+
+    def _judge(self, gan: GAN) -> None:
+        """Looks for copies, and writes the summary that the page shows."""
+        generated = gan.generate(_GENERATED_IMAGES, seed=self.seed)
+        if not replicas.is_chief(gan):
+            return
+        rows = runs.read_history(self.history)
+        steps_done = runs.steps_done(gan)
+        summary = {
+            "text": judge(rows),
+            "steps": steps_done,
+            "pictures": len(self._real),
+            "device": device_name(),
+        }
+        if rows and rows[-1].get("seconds"):
+            summary["minutes"] = float(rows[-1]["seconds"]) / 60
+        with contextlib.suppress(ValueError):  # Too few different pictures.
+            copies = metrics.find_copies(
+                self._real, generated, mirror=self.plan.flip
+            )
+            sheet = metrics.draw_neighbors(copies, self._real, generated)
+            images.save_png(sheet, self.neighbors)
+            summary["text"] += f" {copies}"
+            summary["near_copies"] = copies.share
+            summary["near_copies_expected"] = copies.expected
+        self._text = summary["text"]
+        self.summary_file.write_text(json.dumps(summary), encoding="utf-8")
+
+    def _verdict(self) -> str | None:
+        return self._text
+
     def _list_results(self, picture):
-        return [self._text, *super()._list_results(picture)]
+        lines = super()._list_results(picture)
+        if self.neighbors.exists():
+            lines.append(
+                f"Generated pictures beside the nearest real ones: "
+                f"{self.neighbors}"
+            )
+        return lines
 
     def _commands(self) -> list[str]:
         command = output.gan_blocks_command

@@ -5,6 +5,7 @@ import functools
 import math
 import pathlib
 import sys
+import textwrap
 import time
 import zlib
 from collections.abc import Callable, Mapping, Sequence
@@ -324,8 +325,8 @@ class Run(runs.RunFolder):
 
     def _print_summary(self, picture, steps_done, complete):
         lines = ["", self._describe_end(steps_done, complete)]
-        if self._trouble.verdict:
-            lines.append(self._trouble.verdict)
+        if verdict := self._verdict():
+            lines += textwrap.wrap(verdict, 79)
         lines += self._list_results(picture)
         lines += [
             "",
@@ -340,6 +341,10 @@ class Run(runs.RunFolder):
                 f"Training is complete: {output.plural(self.epochs, 'epoch')}."
             )
         return f"Training ended after {output.plural(steps_done, 'step')}."
+
+    def _verdict(self) -> str | None:
+        """Returns how the training went."""
+        return self._trouble.verdict
 
     def _list_results(self, picture):
         lines = [

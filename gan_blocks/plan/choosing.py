@@ -31,6 +31,8 @@ _ROUNDS = 40
 _ROUND_SECONDS = 5.0, 60.0  # The shortest and the longest round.
 _SHARE_OF_TRAINING = 0.92  # The rest is for pictures, files and measuring.
 _MAX_BATCH_SIZE = 64
+_NARROW = {"base_filters": 32}
+_STEPS_OF_WIDE_NETWORKS = 3000  # With fewer steps, narrow networks are better.
 _SQUARE = 1.3  # Pictures with a smaller aspect ratio are cropped to squares.
 _SAME_ASPECT = 0.1  # Relative difference.
 
@@ -68,7 +70,7 @@ def choose_image_size(
     if minutes is None:
         chosen = side
     else:
-        plan = Plan(shape, **_complete(settings))
+        plan = Plan(shape, **{**_NARROW, **_complete(settings)})
         pixels_per_second = side**2 / _seconds_per_step(plan)
         chosen = max(
             other
@@ -160,8 +162,14 @@ def make_plan(
     plan = Plan(**chosen)
     seconds = _seconds_per_step(plan, gan)
     if steps is None:
-        plan.minutes = minutes
         left = max(0.0, 60 * minutes - seconds_used) * _SHARE_OF_TRAINING
+        is_slow = left / seconds < _STEPS_OF_WIDE_NETWORKS
+        narrow = Plan(**{**_NARROW, **chosen})
+        if is_slow and gan is None and narrow != plan:
+            plan = narrow
+            reasons["Networks"] = "the time is short"
+            seconds = _seconds_per_step(plan)
+        plan.minutes = minutes
         steps = max(1, int(left / seconds))
         shortest, longest = (max(1, int(x / seconds)) for x in _ROUND_SECONDS)
         in_round = min(max(steps // _ROUNDS, shortest), longest, steps)

@@ -58,7 +58,7 @@ def test_the_time_decides_the_number_of_steps():
     assert 0.9 * 9 * 60 * 4 < plan.steps < 9 * 60 * 4
     assert 30 <= plan.rounds <= 50
     assert plan.minutes == 10
-    assert "0.25 s for a step on this machine" in str(plan)
+    assert "0.25 s for a step on CPU" in str(plan)
     assert "Time           10 min 00 s" in str(plan)
 
 
@@ -106,3 +106,12 @@ def test_one_image_is_not_enough():
         make_plan(images(1), 5)
     with pytest.raises(ValueError, match="`steps` must be a positive"):
         make_plan(images(9), steps=0)
+
+
+@pytest.mark.parametrize(("minutes", "filters"), [(2, 32), (60, 64)])
+def test_networks_for_small_pictures_are_narrow_if_the_time_is_short(
+    minutes, filters
+):
+    plan = make_plan(images(1000, (32, 32, 3)), minutes)
+    assert plan.base_filters == filters
+    assert ("the time is short" in str(plan)) is (filters == 32)
