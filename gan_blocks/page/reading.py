@@ -18,7 +18,7 @@ from gan_blocks.runs import (
     read_manifest,
 )
 
-__all__ = ["Picture", "Run", "read_run"]
+__all__ = ["Picture", "Run"]
 
 _MAX_PICTURES = 60
 _MAX_BYTES = 24_000_000  # Of their files, so that the page opens at once.
@@ -44,35 +44,71 @@ class Picture:
         return max(1, width), max(1, height)
 
 
-@dataclasses.dataclass
 class Run:
-    """The content of the folder of a run."""
+    """The content of the folder of a run.
 
-    folder: RunFolder
-    name: str
-    rows: list[dict[str, str]]  # Of the history.
-    grids: list[Picture]  # Oldest first.
-    real: Picture | None
-    neighbors: Picture | None
-    settings: dict[str, Any]
-    manifest: dict[str, Any]  # Of the newest checkpoint, with its name.
-    best: dict[str, Any]  # The manifest of the best model.
-    summary: dict[str, Any]
-    quality: dict[str, dict[str, Any]]  # File name: measured quality.
-    notes: list[str]  # What could not be read, and what was left out.
+    Args:
+        path: The folder.
 
-    @property
-    def last_step(self) -> int:
-        steps = [int(row["step"]) for row in self.rows]
+    Attributes:
+        folder: The names of the files.
+        name: Name of the folder.
+        rows: Rows of the history.
+        grids: Grids of generated images, oldest first.
+        real: Real images, or `None`.
+        neighbors: Generated images beside the nearest real images, or `None`.
+        manifest: Manifest of the newest checkpoint, with its name.
+        best: Manifest of the best model.
+        settings: Settings of the run.
+        summary: Summary of a finished run.
+        quality: File names and results of `gan_blocks evaluate`, newest last.
+        last_step: Number of training steps.
+        notes: What could not be read, and what was left out.
+
+    Raises:
+        ValueError: If the folder has neither a history nor grids.
+    """
+
+    def __init__(self, path: PathLike) -> None:
+        self.folder = folder = RunFolder(path)
+        self.name = folder.path.resolve().name
+        self.notes: list[str] = []
+        self.rows = self._read(folder.history, read_history) or []
+        grids = _find_grids(folder.grids, self.rows)
+        if not self.rows and not grids:
+            raise ValueError(
+                "`run` must be the folder of a run, with a history.csv file or "
+                f"with grids. Received: run={str(folder.path)!r}"
+            )
+        self.manifest: dict[str, Any] = {}
+        for checkpoint in list_checkpoints(folder.checkpoints)[-1:]:
+            if found := self._read(checkpoint, read_manifest):
+                self.manifest = {"checkpoint": checkpoint.name, **found}
+        self.best = self._read(folder.best_model, read_manifest) or {}
+        settings = self._read(folder.settings_file, _read_json)
+        self.settings = settings or self.manifest.get("arguments") or {}
+        self.grids = self._read_grids(grids)
+        steps = [int(row["step"]) for row in self.rows[-1:]]
         steps += [grid.step for grid in self.grids if grid.step is not None]
-        return max([1, *steps])
+        self.last_step = max([1, *steps])
+        self.real = self._read_picture(folder.real_images, "Real pictures")
+        text = "Generated pictures beside the nearest real pictures"
+        self.neighbors = self._read_picture(folder.neighbors, text)
+        self.summary = self._read(folder.summary_file, _read_json) or {}
+        done = self.summary.get("steps")
+        if self.rows and isinstance(done, int) and done < steps[0]:
+            self.summary = {}  # The run was continued and has not ended.
+        files = sorted(
+            folder.path.glob("quality_*.json"),
+            key=lambda path: path.lstat().st_mtime,
+        )
+        read = {path.name: self._read(path, _read_quality) for path in files}
+        self.quality = {name: x for name, x in read.items() if x}
 
     @property
     def latents(self) -> Any:
         """Inputs that determine the latents of the grids; `None` if unknown."""
-        if not self.manifest or not self.grids:
-            return None
-        path = self.folder.checkpoints / self.manifest["checkpoint"]
+        path = self.folder.checkpoints / self.manifest.get("checkpoint", "")
         try:
             with (
                 zipfile.ZipFile(path) as archive,
@@ -86,71 +122,55 @@ class Run:
                 if layer["class_name"] == "InputLayer"
             ]
             kind = config["latent_distribution"], config["num_classes"]
+            return shapes, kind, self.grids[-1].size
         except Exception:  # Damaged archives raise errors of any type.
             return None
-        return [shapes, kind, self.grids[-1].size]
 
+    def _read(
+        self, path: pathlib.Path, reader: Callable[[pathlib.Path], _Content]
+    ) -> _Content | None:
+        """Returns the content of a file, or `None`; notes what is wrong."""
+        try:
+            if path.exists() and not path.is_file():
+                raise ValueError("it is not a file")
+            return reader(path)
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError) as error:
+            self.notes.append(f"{path.name} cannot be read: {error}")
+            return None
 
-def read_run(path: PathLike) -> Run:
-    """Reads the files of a run.
+    def _read_picture(
+        self, path: pathlib.Path, text: str, step: int | None = None
+    ) -> Picture | None:
+        data = self._read(path, _read_png)
+        return None if data is None else Picture(text, data, step)
 
-    Raises:
-        ValueError: If the folder has neither a history nor grids.
-    """
-    folder = RunFolder(path)
-    notes: list[str] = []
-    rows = _read(folder.history, read_history, notes) or []
-    grids = _find_grids(folder.grids, rows)
-    if not rows and not grids:
-        raise ValueError(
-            "`run` must be the folder of a run, with a history.csv file or "
-            f"with grids. Received: run={str(folder.path)!r}"
-        )
-    manifest: dict[str, Any] = {}
-    for checkpoint in list_checkpoints(folder.checkpoints)[-1:]:
-        found = _read(checkpoint, read_manifest, notes)
-        manifest = {"checkpoint": checkpoint.name, **found} if found else {}
-    best = _read(folder.best_model, read_manifest, notes) or {}
-    settings = _read(folder.settings_file, _read_json, notes)
-    summary = _read(folder.summary_file, _read_json, notes) or {}
-    if rows and isinstance(steps := summary.get("steps"), int):
-        # A run that was continued has an old summary until it ends.
-        summary = summary if steps >= int(rows[-1]["step"]) else {}
-    return Run(
-        folder,
-        folder.path.resolve().name,
-        rows,
-        _read_grids(grids, best.get("step"), notes),
-        _read_picture(folder.real_images, "Real pictures", notes),
-        _read_picture(
-            folder.neighbors,
-            "Generated pictures beside the nearest real pictures",
-            notes,
-        ),
-        settings or manifest.get("arguments") or {},
-        manifest,
-        best,
-        summary,
-        _read_quality_files(folder.path, notes),
-        notes,
-    )
-
-
-def _read(
-    path: pathlib.Path,
-    reader: Callable[[pathlib.Path], _Content],
-    notes: list[str],
-) -> _Content | None:
-    """Returns the content of a file, or `None`; notes why it is unreadable."""
-    try:
-        if path.exists() and not path.is_file():
-            raise ValueError("it is not a file")
-        return reader(path)
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError) as error:
-        notes.append(f"{path.name} cannot be read: {error}")
-        return None
+    def _read_grids(self, grids: list[_Grid]) -> list[Picture]:
+        """Reads the first, the last, the best, and evenly spaced grids."""
+        size = sum(path.stat().st_size for *_, path in grids if path.exists())
+        count = min(_MAX_PICTURES, _MAX_BYTES * len(grids) // max(1, size))
+        count, last = max(2, count), len(grids) - 1
+        steps = [step for step, *_ in grids if step is not None]
+        best = self.best.get("step")
+        chosen = range(len(grids))
+        if len(grids) > count:
+            chosen = {i * last // (count - 1) for i in range(count)}
+            if best in steps:
+                chosen.add(steps.index(best))
+            self.notes.append(
+                f"The page shows {len(chosen)} of the {len(grids)} grids, "
+                "evenly spaced."
+            )
+        pictures = []
+        for step, name, path in (grids[i] for i in sorted(chosen)):
+            text = f"Generated after {name}"
+            if step is not None and step == best:
+                text += ": the best model (best.keras)"
+            if picture := self._read_picture(path, text, step):
+                picture.best = step is not None and step == best
+                pictures.append(picture)
+        return pictures
 
 
 def _read_json(path: pathlib.Path) -> dict[str, Any]:
@@ -166,29 +186,11 @@ def _read_quality(path: pathlib.Path) -> dict[str, Any]:
     return result
 
 
-def _read_quality_files(
-    folder: pathlib.Path, notes: list[str]
-) -> dict[str, dict[str, Any]]:
-    """Returns the results of `gan_blocks evaluate`, newest last."""
-    files = sorted(
-        folder.glob("quality_*.json"), key=lambda path: path.lstat().st_mtime
-    )
-    read = {path.name: _read(path, _read_quality, notes) for path in files}
-    return {name: result for name, result in read.items() if result}
-
-
 def _read_png(path: pathlib.Path) -> bytes:
     data = path.read_bytes()
     if data[:8] != b"\x89PNG\r\n\x1a\n" or len(data) < 24:
         raise ValueError("it is not a PNG file")
     return data
-
-
-def _read_picture(
-    path: pathlib.Path, text: str, notes: list[str], step: int | None = None
-) -> Picture | None:
-    data = _read(path, _read_png, notes)
-    return None if data is None else Picture(text, data, step)
 
 
 def _find_grids(
@@ -209,32 +211,3 @@ def _find_grids(
         order = math.inf if step is None else step
         found.append(((order, kind, number), (step, name, path)))
     return [grid for _, grid in sorted(found)]
-
-
-def _read_grids(
-    grids: list[_Grid], best_step: int | None, notes: list[str]
-) -> list[Picture]:
-    """Reads the first, the last, the best, and evenly spaced grids."""
-    size = sum(path.stat().st_size for *_, path in grids if path.exists())
-    count = min(_MAX_PICTURES, _MAX_BYTES * len(grids) // max(1, size))
-    count, last = max(2, count), len(grids) - 1
-    best = [i for i, (step, *_) in enumerate(grids) if step == best_step][-1:]
-    best = [] if best_step is None else best
-    chosen = range(len(grids))
-    if len(grids) > count:
-        chosen = {i * last // (count - 1) for i in range(count)}
-        chosen = sorted(chosen.union(best))
-        notes.append(
-            f"The page shows {len(chosen)} of the {len(grids)} grids, evenly "
-            "spaced."
-        )
-    pictures = []
-    for i in chosen:
-        step, name, path = grids[i]
-        text = f"Generated after {name}"
-        if picture := _read_picture(path, text, notes, step):
-            picture.best = i in best
-            if picture.best:
-                picture.text += ": the best model (best.keras)"
-            pictures.append(picture)
-    return pictures

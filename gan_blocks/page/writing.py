@@ -19,7 +19,7 @@ from gan_blocks._version import __version__
 from gan_blocks.files import atomic_write
 from gan_blocks.page import plots
 from gan_blocks.page.judging import judge, kernel_distances
-from gan_blocks.page.reading import Picture, Run, read_run
+from gan_blocks.page.reading import Picture, Run
 
 __all__ = ["write_page"]
 
@@ -82,7 +82,7 @@ def write_page(
         assert "d_loss" in path.read_text(encoding="utf-8")
     ```
     """
-    found = [read_run(folder) for folder in (run, other) if folder is not None]
+    found = [Run(folder) for folder in (run, other) if folder is not None]
     first, last = found[0], found[-1]
     if path is None:
         path = first.folder.page
@@ -186,22 +186,20 @@ def _compare_latents(runs: _Runs) -> str:
     latents = [run.latents for run in runs.values()]
     if len(runs) == 1 or None in latents:
         return ""
-    text = "come from the same random numbers, so compare them one by one"
-    if latents[0] != latents[-1]:
-        text = (
-            "come from different random numbers, so compare the grids as a "
-            "whole"
-        )
-    return f'<p class="faint">Pictures at the same place {text}.</p>'
+    same = "the same" if latents[0] == latents[-1] else "different"
+    return (
+        '<p class="faint">Pictures at the same place of both grids come from '
+        f"{same} random numbers.</p>"
+    )
 
 
 def _neighbors(runs: _Runs) -> str:
     return "\n".join(
         _figure(
             run.neighbors,
-            f"Generated pictures{_of(name, runs)}, each beside the real "
-            "pictures that are nearest to it. If they are nearly equal, the "
-            "generator copies.",
+            f"Generated pictures{_of(name, runs)}, each with the nearest real "
+            "pictures to its right. A generator that copies draws nearly the "
+            "same picture.",
         )
         for name, run in runs.items()
         if run.neighbors

@@ -223,11 +223,11 @@ def test_the_history_tells_how_the_training_went(
 def test_neighbors_and_the_explorer_are_shown_if_they_exist(tmp_path):
     folder = write_run(tmp_path / "my run", pictures=1)
     text = page_of(folder)
-    assert "href" not in text and "nearest to it" not in text
+    assert "href" not in text and "to its right" not in text
     images.save_png(Image.new("L", (8, 8)), folder / "neighbors.png")
     (folder / "explorer.html").touch()
     text = page_of(folder)
-    assert '<a href="explorer.html">' in text and "nearest to it" in text
+    assert '<a href="explorer.html">' in text and "to its right" in text
     assert text.count("data:image/png") == 2
     text = page.write_page(folder, path=tmp_path / "page.html").read_text()
     assert '<a href="my%20run/explorer.html">' in text
