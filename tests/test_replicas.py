@@ -13,13 +13,34 @@ import pytest
 from support.models import assert_same_variables
 from support.two_processes import environments
 
-from gan_blocks import runs
+from gan_blocks import replicas, runs
 
 TESTS = Path(__file__).parent
 SCRIPT = TESTS / "scripts" / "train_on_devices.py"
 RECIPE = TESTS.parent / "recipes" / "digits_dcgan.py"
 
-pytestmark = pytest.mark.slow
+
+@pytest.mark.every_backend
+def test_a_single_process_reads_all_rows():
+    assert range(6)[replicas.rows(6)] == range(6)
+
+
+@pytest.mark.every_backend
+@pytest.mark.skipif(
+    keras.backend.backend() != "torch", reason="Processes of torch"
+)
+def test_each_torch_process_reads_its_part_of_the_rows(monkeypatch):
+    from torch import distributed
+
+    for name, value in {
+        "is_initialized": True,
+        "get_world_size": 3,
+        "get_rank": 1,
+    }.items():
+        monkeypatch.setattr(distributed, name, lambda value=value: value)
+    assert replicas.rows(6) == slice(2, 4)
+    with pytest.raises(ValueError, match="multiple of .*size=4 and 3 process"):
+        replicas.rows(4)
 
 
 def start(*command, env=()):
@@ -38,6 +59,7 @@ def check_success(*processes):
         assert process.returncode == 0, output[-3000:]
 
 
+@pytest.mark.slow
 @pytest.mark.every_backend
 def test_two_devices_or_processes_give_the_results_of_one_device(tmp_path):
     """Batch normalization, R1 and several discriminator steps included."""
@@ -68,6 +90,7 @@ def train_in_two_processes(output, *options):
     ]
 
 
+@pytest.mark.slow
 def test_two_processes_resume_after_one_of_them_was_killed(tmp_path):
     expected = runs.RunFolder(tmp_path / "uninterrupted")
     run = runs.RunFolder(tmp_path / "killed")

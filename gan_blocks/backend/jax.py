@@ -182,6 +182,10 @@ class _InterruptBetweenSteps(keras.callbacks.Callback):
     on_test_batch_begin = on_predict_batch_begin = on_train_batch_begin
 
 
+def batch_variance(tensor):
+    return keras.ops.var(tensor, axis=0)
+
+
 # Replicas. One step sees the whole batch, on all devices.
 
 

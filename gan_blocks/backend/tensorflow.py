@@ -59,6 +59,10 @@ def keep_values(model):
     return contextlib.nullcontext([])
 
 
+def batch_variance(tensor):
+    return keras.ops.var(tensor, axis=0)
+
+
 # Replicas.
 
 

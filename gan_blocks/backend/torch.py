@@ -86,6 +86,11 @@ def keep_values(model):
     return contextlib.nullcontext([])
 
 
+def batch_variance(tensor):
+    # `torch.var` along the first axis takes 15 times as long on a CPU.
+    return (tensor - tensor.mean(0)).square().mean(0)
+
+
 # Replicas.
 
 

@@ -1,7 +1,10 @@
 """Batches of images, in an order that depends on a seed and the step only."""
 
+import contextlib
 import functools
-from collections.abc import Iterator
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from concurrent import futures
 from typing import Any
 
 import keras
@@ -11,6 +14,8 @@ from gan_blocks import replicas
 from gan_blocks._checks import check_positive_integer
 from gan_blocks.datasets import arrays
 from gan_blocks.images import from_uint8
+
+_Batch = np.ndarray | tuple[np.ndarray, np.ndarray]
 
 
 def batches(
@@ -135,12 +140,11 @@ class Batches(keras.utils.PyDataset):
     def __len__(self) -> int:
         return len(self.images) // self.batch_size
 
-    def __getitem__(self, index: int) -> np.ndarray | tuple[np.ndarray, ...]:
+    def __getitem__(self, index: int) -> _Batch:
         index = range(len(self))[index]
-        batch = self._read(self.epoch * len(self) + index)
-        return batch[0] if self.labels is None else batch
+        return self._read(self.epoch * len(self) + index)
 
-    def __iter__(self) -> Iterator[np.ndarray | tuple[np.ndarray, ...]]:
+    def __iter__(self) -> Iterator[_Batch]:
         for index in range(len(self)):
             yield self[index]
         self.epoch += 1
@@ -154,58 +158,38 @@ class Batches(keras.utils.PyDataset):
         self._in_epoch = False
 
     def from_step(self, step: int) -> Any:
-        """Returns an endless dataset that starts at any training step.
+        """Returns endless batches that start at any training step.
 
         The next batches are prepared while the model trains on the current
-        one. A large `step` takes no extra time. If several torch processes
-        train together, each process gets its own part of each batch.
+        one. A large `step` takes no extra time. If several processes of JAX or
+        torch train together, each process gets its own part of each batch.
 
         Args:
             step: Number of training steps that are already done, in all epochs
                 together. At least 0.
 
         Returns:
-            An endless `tf.data.Dataset`, on every backend.
+            A `tf.data.Dataset` on TensorFlow. On JAX and torch, a
+            `keras.utils.PyDataset` of NumPy arrays, which does not need
+            TensorFlow. Both can be passed to `fit` and used in a `for` loop.
 
         Raises:
-            ValueError: If `step` is invalid, or the number of torch processes
-                does not divide `batch_size`.
+            ValueError: If `step` is invalid, or the number of processes does
+                not divide `batch_size`.
         """
-        # Importing TensorFlow takes seconds, and only this method needs it.
-        import tensorflow as tf
-
         check_positive_integer("step", step, minimum=0)
-        rows = self._rows_of_this_process()
+        rows = replicas.rows(self.batch_size)
+        read = functools.partial(self._read, rows=rows)
         size = len(range(self.batch_size)[rows])
-        specs = [tf.TensorSpec((size, *self.images.shape[1:]), tf.float32)]
+        specs = [keras.KerasTensor((size, *self.images.shape[1:]), "float32")]
         if self.labels is not None:
-            specs.append(tf.TensorSpec((size,), tf.int32))
+            specs.append(keras.KerasTensor((size,), "int32"))
+        if keras.backend.backend() == "tensorflow":
+            return _tf_dataset(read, step, specs)
+        return _Endless(read, step, specs)
 
-        def to_tensors(number):
-            tensors = tf.numpy_function(
-                lambda number: self._read(int(number), rows),
-                [number],
-                [spec.dtype for spec in specs],
-                stateful=False,
-            )
-            batch = [
-                tf.ensure_shape(tensor, spec.shape)
-                for tensor, spec in zip(tensors, specs, strict=True)
-            ]
-            return batch[0] if self.labels is None else tuple(batch)
-
-        # With autotuning, `fit` may wait up to a minute at its end.
-        options = tf.data.Options()
-        options.autotune.enabled = False
-        return (
-            tf.data.Dataset.counter(step)
-            .map(to_tensors, num_parallel_calls=2)
-            .prefetch(2)
-            .with_options(options)
-        )
-
-    def _read(self, step, rows=slice(None)) -> tuple[np.ndarray, ...]:
-        """Returns images, and labels if any, for some rows of one batch."""
+    def _read(self, step, rows=slice(None)) -> _Batch:
+        """Returns images, with labels if any, for some rows of one batch."""
         epoch, index = divmod(step, len(self))
         start = index * self.batch_size
         order, mirrored = (
@@ -218,23 +202,88 @@ class Batches(keras.utils.PyDataset):
         if self.flip:
             batch[mirrored] = batch[mirrored, :, ::-1]
         batch = from_uint8(batch)
-        if self.labels is None:
-            return (batch,)
-        return batch, self.labels[order]
+        return batch if self.labels is None else (batch, self.labels[order])
 
-    def _rows_of_this_process(self):
-        # TensorFlow and JAX split batches themselves.
-        if keras.backend.backend() != "torch":
-            return slice(None)
-        count = replicas.count()
-        if self.batch_size % count:
-            raise ValueError(
-                "`batch_size` must be a multiple of the number of processes "
-                "that train together. Received: "
-                f"batch_size={self.batch_size} and {count} processes"
-            )
-        size = self.batch_size // count
-        return slice(replicas.index() * size, (replicas.index() + 1) * size)
+
+class _Endless(keras.utils.PyDataset):
+    """Endless batches from a step, which threads read ahead.
+
+    Args:
+        read: Function that returns the batch of a step.
+        step: Number of the first step.
+        specs: The shapes and dtypes of a batch.
+    """
+
+    num_batches = None
+
+    def __init__(
+        self,
+        read: Callable[[int], _Batch],
+        step: int,
+        specs: Sequence[keras.KerasTensor],
+    ):
+        super().__init__()
+        self._read = read
+        self._step = step
+        self._pool = futures.ThreadPoolExecutor(2)
+        self._ahead: dict[int, futures.Future[_Batch]] = {}
+        self.element_spec = specs[0] if len(specs) == 1 else tuple(specs)
+
+    def __getitem__(self, index: int) -> _Batch:
+        self._ahead = {
+            i: self._ahead.get(i)
+            or self._pool.submit(self._read, self._step + i)
+            for i in range(index, index + 3)
+        }
+        return self._ahead[index].result()
+
+    def __iter__(self) -> Iterator[_Batch]:
+        return map(self.__getitem__, itertools.count())
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[None]:
+        """Prepares Keras for a `fit`, and ends the threads after it."""
+        distribution: Any = keras.distribution.distribution()
+        divide = getattr(distribution, "auto_shard_dataset", None)
+        if distribution:
+            # The batches have only the rows of this process.
+            distribution.auto_shard_dataset = False
+        try:
+            yield
+        finally:
+            if distribution:
+                distribution.auto_shard_dataset = divide
+            self._pool.shutdown(cancel_futures=True)
+
+
+def _tf_dataset(read, step, specs):
+    """Returns the batches as a `tf.data.Dataset`.
+
+    TensorFlow reads it faster than a `PyDataset`, and its strategies divide
+    the batches.
+    """
+    import tensorflow as tf
+
+    def to_tensors(number):
+        tensors = tf.numpy_function(
+            lambda number: read(int(number)),
+            [number],
+            [spec.dtype for spec in specs],
+            stateful=False,
+        )
+        for tensor, spec in zip(tensors, specs, strict=True):
+            tensor.set_shape(spec.shape)
+        return tensors[0] if len(specs) == 1 else tuple(tensors)
+
+    # With autotuning, `fit` may wait up to a minute at its end.
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return (
+        tf.data.Dataset.counter(step)
+        .map(to_tensors, num_parallel_calls=2)
+        .prefetch(2)
+        .with_options(options)
+    )
 
 
 @functools.lru_cache(maxsize=4)

@@ -6,7 +6,7 @@ To log another value, add it to `names` and `values`.
 import keras
 from keras import ops
 
-from gan_blocks import replicas
+from gan_blocks import backend, replicas
 from gan_blocks._types import Tensor
 
 
@@ -67,7 +67,7 @@ def spread(real_images: Tensor, fake_images: Tensor) -> Tensor:
     fake divided by real. It is 1 if all real images are equal.
     """
     real, fake = (
-        ops.mean(ops.var(ops.cast(images, "float32"), axis=0))
+        ops.mean(backend.batch_variance(ops.cast(images, "float32")))
         for images in (real_images, fake_images)
     )
     minimum = 1e-8  # Well above the rounding error of equal images.

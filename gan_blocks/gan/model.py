@@ -379,7 +379,11 @@ class GAN(keras.Model):
         for part in parts:
             batches = x.from_step(steps_done(self))
             batches, y = self._prepare("fit", batches, y)
-            with self._executions_that_divide(part["steps_per_epoch"]):
+            reading = getattr(batches, "reading", contextlib.nullcontext)
+            with (
+                self._executions_that_divide(part["steps_per_epoch"]),
+                reading(),
+            ):
                 part_history = super().fit(
                     batches, y, **{**options, "shuffle": False, **part}
                 )
@@ -704,7 +708,7 @@ class GAN(keras.Model):
         generator(latents if labels is None else [latents, labels])
         values = self._inference_variables()
         for variable, value in zip(generator.variables, values, strict=True):
-            variable.assign(value)
+            variable.assign(ops.copy(value))  # JAX deletes used buffers.
         return generator
 
     def export(self, filepath: PathLike, *args: Any, **kwargs: Any) -> None:

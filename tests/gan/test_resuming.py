@@ -1,3 +1,7 @@
+import contextlib
+import threading
+import time
+
 import keras
 import numpy as np
 import pytest
@@ -131,3 +135,30 @@ def test_resume_needs_data_that_can_start_at_any_step():
 def test_resume_needs_a_positive_number_of_epochs(epochs):
     with pytest.raises(ValueError, match="`epochs` must be a positive integer"):
         fit(make_gan(), epochs)
+
+
+class Fail(keras.callbacks.Callback):
+    """Raises an error while the next batches are read."""
+
+    def __init__(self, error):
+        super().__init__()
+        self.error = error
+
+    def on_train_batch_end(self, batch, logs=None):
+        raise self.error
+
+
+@pytest.mark.every_backend
+@pytest.mark.parametrize(
+    "callback", [Stop(), Stop(at=2), Fail(OSError()), Fail(KeyboardInterrupt())]
+)
+def test_no_thread_reads_ahead_after_fit(callback):
+    gan = gans.compiled()
+    before = threading.active_count()
+    with contextlib.suppress(OSError, KeyboardInterrupt):
+        fit(gan, 1, callback)
+    # TensorFlow ends its threads a moment later.
+    limit = time.monotonic() + 5
+    while threading.active_count() > before and time.monotonic() < limit:
+        time.sleep(0.01)
+    assert threading.active_count() == before

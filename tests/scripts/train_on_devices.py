@@ -22,7 +22,7 @@ os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 import keras
 import numpy as np
 
-from gan_blocks import GAN, layers, networks, penalties, replicas
+from gan_blocks import GAN, datasets, layers, networks, penalties, replicas
 
 BATCH_SIZE = 16
 
@@ -48,9 +48,10 @@ def build_gan():
     return gan
 
 
-def train(images, batch_size=BATCH_SIZE):
+def train(images):
     gan = build_gan()
-    logs = gan.fit(images, batch_size=batch_size, shuffle=False, verbose=0)
+    batches = datasets.batches(images, BATCH_SIZE, shuffle=False)
+    logs = gan.fit(batches, verbose=0)
     arrays = {f"log_{name}": values for name, values in logs.history.items()}
     for i, weight in enumerate(gan.weights):
         arrays[f"weight_{i}_{weight.name}"] = keras.ops.convert_to_numpy(weight)
@@ -77,17 +78,12 @@ def train_on_tensorflow(kind, images):
 def train_on_jax(kind, images):
     if kind == "one":
         return train(images)
-    batch_size = BATCH_SIZE
     if kind == "process":
         keras.distribution.initialize()
-        import jax
-
-        images = part_of_each_batch(images, jax.process_index())
-        batch_size //= 2
-    parallel = keras.distribution.DataParallel(auto_shard_dataset=False)
+    parallel = keras.distribution.DataParallel()
     keras.distribution.set_distribution(parallel)
     check_count(parallel.device_mesh.devices.size, kind)
-    return train(images, batch_size)
+    return train(images)
 
 
 def train_on_torch(kind, images):
@@ -97,12 +93,7 @@ def train_on_torch(kind, images):
 
     torch.distributed.init_process_group()
     check_count(replicas.count(), kind)
-    return train(part_of_each_batch(images, replicas.index()), BATCH_SIZE // 2)
-
-
-def part_of_each_batch(images, index):
-    batches = images.reshape(-1, 2, BATCH_SIZE // 2, *images.shape[1:])
-    return np.concatenate(batches[:, index])
+    return train(images)
 
 
 def check_count(count, kind):
@@ -112,11 +103,11 @@ def check_count(count, kind):
 
 def main():
     kind, file = sys.argv[1:]
-    images = np.random.default_rng(0).uniform(
-        -1, 1, (4 * BATCH_SIZE, 16, 16, 1)
+    images = np.random.default_rng(0).integers(
+        0, 256, (4 * BATCH_SIZE, 16, 16, 1), np.uint8
     )
     train_on_backend = globals()[f"train_on_{keras.backend.backend()}"]
-    np.savez(file, **train_on_backend(kind, images.astype("float32")))
+    np.savez(file, **train_on_backend(kind, images))
 
 
 if __name__ == "__main__":
