@@ -42,10 +42,18 @@ def start(pictures, old, output, *words):
     command("train", pictures, *words)
 
 
+@pytest.fixture
+def features(tmp_path):
+    """Options for features that need no training."""
+    pooling_model(channels=3).save(tmp_path / "features.keras")
+    return "--features", tmp_path / "features.keras"
+
+
 def test_training_continues_on_other_pictures(
-    pictures, old_run, tmp_path, capsys
+    pictures, old_run, features, tmp_path, capsys
 ):
-    start(pictures, old_run.path, tmp_path / "new", "--steps", 2)
+    words = ("--steps", 2, *features)
+    start(pictures, old_run.path, tmp_path / "new", *words)
     text = capsys.readouterr().out
     assert "Starts from    old/checkpoints/epoch_0001.keras\n" in text
     assert "8 x 8 pixels (height x width), color: like those of the" in text
@@ -71,10 +79,10 @@ def test_the_best_model_is_the_start_if_there_is_one(
 
 @pytest.mark.slow
 def test_a_resumed_run_ends_like_one_that_was_never_stopped(
-    pictures, old_run, tmp_path
+    pictures, old_run, features, tmp_path
 ):
     whole, parts = tmp_path / "whole", tmp_path / "parts"
-    words = ("--steps", 8, "--augment", "diff")
+    words = ("--steps", 8, "--augment", "diff", *features)
     for output in (whole, parts):
         start(pictures, old_run.path, output, *words)
     for path in runs.list_checkpoints(parts / "checkpoints"):
@@ -90,11 +98,11 @@ def test_a_resumed_run_ends_like_one_that_was_never_stopped(
 
 @pytest.mark.slow
 def test_a_model_with_classes_learns_the_labels_of_the_pictures(
-    pictures, tmp_path, capsys
+    pictures, features, tmp_path, capsys
 ):
     old = tmp_path / "old.keras"
-    Plan((8, 8, 1), num_classes=3, base_filters=4).build().save(old)
-    start(pictures, old, tmp_path / "new", "--steps", 1)
+    Plan((8, 8, 3), num_classes=3, base_filters=4).build().save(old)
+    start(pictures, old, tmp_path / "new", "--steps", 1, *features)
     assert load(tmp_path / "new").num_classes == 3
     with pytest.raises(SystemExit):
         start(pictures, old, tmp_path / "other", "--no-labels")

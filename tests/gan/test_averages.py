@@ -122,6 +122,15 @@ def test_evaluate_uses_the_generator_before_and_the_average_after_training():
     np.testing.assert_allclose(*results, rtol=1e-4)
 
 
+def test_an_averaged_generator_stays_the_same_while_training_continues():
+    gan = averaged_gan()
+    train(gan)
+    averaged = gan.averaged_generator()
+    before = gans.values(averaged.variables)
+    train(gan)
+    gans.assert_same(gans.values(averaged.variables), before)
+
+
 @pytest.mark.parametrize("by", ["compile", "load", "load without compile"])
 def test_the_average_survives_a_second_compile(tmp_path, by):
     gan = averaged_gan()
