@@ -7,10 +7,11 @@ three are the same.
 """
 
 import warnings
-from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import ArrayLike
+
+from gan_blocks.metrics._neighbors import squared_distances
 
 __all__ = [
     "GaussianFit",
@@ -19,8 +20,6 @@ __all__ = [
     "mode_coverage",
     "precision_recall",
 ]
-
-_CHUNK = 1024  # Rows of a distance matrix in memory at a time.
 
 
 class GaussianFit:
@@ -308,28 +307,14 @@ def _fraction_inside(
         [
             # Index 0 is the center itself.
             np.partition(distances, neighbors, axis=1)[:, neighbors]
-            for distances in _squared_distances(centers, centers)
+            for distances in squared_distances(centers, centers)
         ]
     )
     inside = [
         (distances <= radii).any(axis=1)
-        for distances in _squared_distances(features, centers)
+        for distances in squared_distances(features, centers)
     ]
     return float(np.concatenate(inside).mean())
-
-
-def _squared_distances(
-    features: np.ndarray, centers: np.ndarray
-) -> Iterator[np.ndarray]:
-    """Yields chunks of rows of the matrix of squared distances."""
-    # A mean of zero keeps rounding errors small.
-    mean = centers.mean(axis=0)
-    features, centers = features - mean, centers - mean
-    squares = np.square(centers).sum(axis=1)
-    for i in range(0, len(features), _CHUNK):
-        rows = features[i : i + _CHUNK]
-        products = rows @ centers.T
-        yield np.square(rows).sum(axis=1)[:, None] + squares - 2 * products
 
 
 def mode_coverage(labels: ArrayLike, num_classes: int) -> tuple[int, float]:
