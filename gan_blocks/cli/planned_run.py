@@ -281,5 +281,5 @@ class PlannedRun(Run):
             *super()._commands()[:-1],
             command("explore", self.path),
             f"{self._resume_command} {longer}",
-            command("train", "OTHER_PICTURES", "--start-from", self.path),
+            command("train", "NEW_PICTURES", "--start-from", self.path),
         ]
