@@ -116,8 +116,8 @@ def make_plan(
         seconds_used: Part of `minutes` that is not left for training. Defaults
             to 0.
         gan: A trained GAN that `fine_tune` will continue. It decides the size
-            and the classes of the images, and its learning rates are halved.
-            Defaults to `None`: the networks are new.
+            and the classes of the images, the precision and, unless you choose
+            it, the learning rate. Defaults to `None`: the networks are new.
         **settings: Settings of the `Plan` that you choose yourself. `None`
             stands for a setting that is chosen for you, and so do `"auto"` for
             `augment` and `precision`.

@@ -10,8 +10,6 @@ from gan_blocks.plan.settings import EMA_MOMENTUM, Plan, compile_gan
 
 __all__ = ["continued", "fine_tune"]
 
-_RATE_SHARE = 0.5  # Of the learning rates of the trained GAN.
-
 
 def fine_tune(gan: GAN, plan: Plan) -> GAN:
     """Makes a new GAN from a trained one, to train it on other images.
@@ -63,9 +61,12 @@ def fine_tune(gan: GAN, plan: Plan) -> GAN:
     """
     keras.utils.set_random_seed(plan.seed)
     _decided_settings(gan, vars(plan))
-    discriminator: Any = keras.saving.deserialize_keras_object(
-        gan.get_config()["discriminator"]
+    config = gan.get_config()
+    generator, discriminator = (
+        keras.saving.deserialize_keras_object(config[name])
+        for name in ("generator", "discriminator")
     )
+    generator.set_weights(gan.averaged_generator().get_weights())
     discriminator.set_weights(gan.discriminator.get_weights())
     layer = plan.augmentation()
     if layer is not None and not _augmentations(discriminator):
@@ -78,7 +79,7 @@ def fine_tune(gan: GAN, plan: Plan) -> GAN:
             inputs, discriminator(augmented), name="augmented_discriminator"
         )
     tuned = GAN(
-        gan.averaged_generator(),
+        generator,
         discriminator,
         gan.latent_distribution,  # pyright: ignore
         gan.ema_momentum or EMA_MOMENTUM,
@@ -110,8 +111,8 @@ def continued(gan: GAN, settings: dict[str, Any]) -> dict[str, Any]:
     }
     decided = _decided_settings(gan, settings)
     if gan.compiled and settings.get("learning_rate") is None:
-        decided["learning_rate"] = _RATE_SHARE * max(_rates(gan).values())
-        reasons["Learning rate"] = "half of that of the trained GAN"
+        decided["learning_rate"] = max(_rates(gan).values())
+        reasons["Learning rate"] = "like that of the trained GAN"
     settings = {"start_from": gan.name, **settings, **decided}
     return {**settings, "reasons": reasons}
 

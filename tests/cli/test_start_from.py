@@ -60,11 +60,11 @@ def test_training_continues_on_other_pictures(
     run = runs.RunFolder(tmp_path / "new")
     settings = run.read_settings()
     assert settings["start_from"] == "old/checkpoints/epoch_0001.keras"
-    assert settings["learning_rate"] == pytest.approx(0.001)
+    assert settings["learning_rate"] == pytest.approx(0.002)
     gan = load(run.path)
     assert gan.optimizer.iterations == 2
     (rate, _) = gan.optimizer.learning_rate
-    assert float(rate) == pytest.approx(0.001)
+    assert float(rate) == pytest.approx(0.002)
 
 
 def test_the_best_model_is_the_start_if_there_is_one(

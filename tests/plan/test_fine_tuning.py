@@ -140,12 +140,12 @@ def test_a_plan_follows_the_trained_gan():
     gan = gans.compiled(conditional_gan(), rate=0.02)
     pixels, labels = np.zeros((40, 4, 4, 1), "uint8"), np.arange(40) % 3
     plan = make_plan(pixels, 2, labels, gan=gan, start_from="runs/cats")
-    assert plan.learning_rate == pytest.approx(0.01)
+    assert plan.learning_rate == pytest.approx(0.02)
     assert plan.num_classes == 3 and plan.base_filters is None
     rows = str(plan).splitlines()
     assert "Starts from    runs/cats" in rows
     assert "Networks       those of the trained GAN" in rows
-    assert "Learning rate  0.01: half of that of the trained GAN" in rows
+    assert "Learning rate  0.02: like that of the trained GAN" in rows
     assert make_plan(pixels, 2, labels, gan=gan).start_from == gan.name
     with pytest.raises(ValueError, match=r"use `fine_tune\(gan, plan\)`"):
         plan.build()
