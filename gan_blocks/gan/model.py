@@ -677,7 +677,8 @@ class GAN(keras.Model):
 
         Use it to save or export the generator without the GAN. It takes
         latents, or with `num_classes` a list of latents and labels, and
-        returns images.
+        returns images. After training with mixed precision, the copy computes
+        with float32, which every program supports.
 
         Returns:
             A copy of `generator` with the moving average of its weights, or
@@ -702,6 +703,10 @@ class GAN(keras.Model):
         backend.sync_variables(self)
         config = self.generator.get_config()
         generator = type(self.generator).from_config(config)
+        for layer in generator._flatten_layers():
+            policy = layer.dtype_policy
+            if policy.name.startswith("mixed_"):
+                layer.dtype_policy = keras.DTypePolicy(policy.variable_dtype)
         # Keras exports only models that have been called.
         latents = self.sample_latents(1, seed=0)
         labels = labels_to_generate(None, 1, self.num_classes)

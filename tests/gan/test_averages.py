@@ -131,6 +131,27 @@ def test_an_averaged_generator_stays_the_same_while_training_continues():
     gans.assert_same(gans.values(averaged.variables), before)
 
 
+@pytest.mark.every_backend
+def test_an_averaged_generator_computes_with_float32():
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        gan = averaged_gan()
+    finally:
+        keras.config.set_dtype_policy(before)
+    generator = gan.averaged_generator()
+    assert {x.compute_dtype for x in generator._flatten_layers()} == {"float32"}
+    assert "bfloat16" in {
+        x.compute_dtype for x in gan.generator._flatten_layers()
+    }
+    latents = gan.sample_latents(3, seed=0)
+    np.testing.assert_allclose(
+        keras.ops.convert_to_numpy(generator(latents)),
+        gan.generate(latents=latents),
+        atol=0.02,
+    )
+
+
 @pytest.mark.parametrize("by", ["compile", "load", "load without compile"])
 def test_the_average_survives_a_second_compile(tmp_path, by):
     gan = averaged_gan()
