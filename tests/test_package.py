@@ -248,7 +248,7 @@ def code_blocks():
             line = text[: match.start()].count("\n") + 2
             code = textwrap.dedent(match[2])
             tools = {tool for tool in OTHER_TOOLS if tool in code}
-            slow = tools or "train_classifier" in code
+            slow = tools or re.search("train_(classifier|features)", code)
             marks = [pytest.mark.slow] if slow else []
             if path in pages and not slow:
                 marks.append(pytest.mark.every_backend)

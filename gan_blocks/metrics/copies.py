@@ -40,6 +40,17 @@ class Copies:
             to the nearest other training image.
         expected: Fraction of the training images with a distance below the
             threshold, about 0.1.
+
+    Example:
+
+    ```python
+    import numpy as np
+    from gan_blocks import metrics
+
+    real, fake = np.random.default_rng(0).uniform(-1, 1, (2, 100, 8, 8, 1))
+    copies = metrics.find_copies(real, fake)
+    print(f"{copies.share:.0%} are near, {copies.expected:.0%} expected")
+    ```
     """
 
     indices: np.ndarray

@@ -42,7 +42,7 @@ def train_features(
             floats in [-1, 1]. At most 5,000 images are used, drawn at random.
             Images whose shorter side is over 64 pixels are made smaller.
         steps: Number of training steps with 64 images each. Defaults to 300,
-            which takes about 20 seconds for color images of 64 pixels on one
+            which takes about 15 seconds for color images of 64 pixels on one
             core.
         seed: Integer seed of the weights and of the damage. Defaults to 0.
 

@@ -33,6 +33,7 @@ def test_images_of_any_shape_have_features(shape, tmp_path):
     np.testing.assert_allclose(again, features, atol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.every_backend
 def test_the_seed_decides_and_the_global_state_stays_unchanged():
     keras.config.set_dtype_policy("mixed_bfloat16")
@@ -50,7 +51,6 @@ def test_the_seed_decides_and_the_global_state_stays_unchanged():
     assert first.variables[0].dtype == "float32"
 
 
-@pytest.mark.every_backend
 def test_worse_images_have_larger_distances():
     features = metrics.train_features(disks(300), steps=20)
     quality = metrics.Quality(disks(300), features)
