@@ -17,8 +17,8 @@ def fine_tune(gan: GAN, plan: Plan) -> GAN:
     Training that starts from a GAN of similar images needs fewer images and
     fewer steps than training from the beginning.
 
-    - The generator starts with the averaged weights, which make better images
-      than its current ones. The discriminator keeps its weights.
+    - Both networks keep their weights and their precision. The moving average
+      begins again, so that it soon shows the new images.
     - The loss, the penalties and the number of discriminator steps are those
       of the trained GAN. A GAN that is not compiled gets those of `Plan`.
     - The optimizers have the settings of the trained ones, but no state. The
@@ -66,7 +66,7 @@ def fine_tune(gan: GAN, plan: Plan) -> GAN:
         keras.saving.deserialize_keras_object(config[name])
         for name in ("generator", "discriminator")
     )
-    generator.set_weights(gan.averaged_generator().get_weights())
+    generator.set_weights(gan.generator.get_weights())
     discriminator.set_weights(gan.discriminator.get_weights())
     layer = plan.augmentation()
     if layer is not None and not _augmentations(discriminator):
