@@ -6,10 +6,10 @@
 
 The reference is the kernel distance in the features of `pictures_quality`, a
 network trained on ImageNet. It is compared with the kernel distance in the
-features of `metrics.train_features`. Both compare 1,000 generated images with
+features of `metrics.train_features`, and with their Frechet distance. All compare 1,000 generated images with
 real ones: the reference with 1,000 images that `pictures_quality` does not
 train on, `train_features` with 1,000 training images, as `gan_blocks train`
-does. Prints both distances of each checkpoint, Spearman's rank correlation over
+does. Prints the distances of each checkpoint, Spearman's rank correlation over
 all checkpoints and over their second half, and seconds.
 """
 
@@ -62,14 +62,17 @@ def main():
         fake = gan.generate(HELD_OUT, seed=0)
         expected = values(real, reference(fake))["kid"]
         start = time.process_time()
-        measured = quality.evaluate_images([fake]).values["kid"]
+        result = quality.evaluate_images([fake]).values
         seconds = time.process_time() - start
-        distances.append((expected, measured))
-        print(f"{path}  {expected:.4f}  {measured:.4f}  {seconds:.1f} s")
-    distances = np.transpose(distances)
-    second_half = distances[:, distances.shape[1] // 2 :]
-    print(f"rho {rank_correlation(*distances):.2f}, second half ", end="")
-    print(f"{rank_correlation(*second_half):.2f}")
+        distances.append((expected, result["kid"], result["fid"]))
+        print(path, *np.round(distances[-1], 4), f"{seconds:.1f} s")
+    half = len(distances) // 2
+    for part, rows in (("all", distances), ("second half", distances[half:])):
+        expected, kid, fid = np.transpose(rows)
+        print(
+            f"rho, {part}: kid {rank_correlation(expected, kid):.2f}, ", end=""
+        )
+        print(f"fid {rank_correlation(expected, fid):.2f}")
 
 
 if __name__ == "__main__":
