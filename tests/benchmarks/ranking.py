@@ -6,11 +6,12 @@
 
 The reference is the kernel distance in the features of `pictures_quality`, a
 network trained on ImageNet. It is compared with the kernel distance in the
-features of `metrics.train_features`, and with their Frechet distance. All compare 1,000 generated images with
-real ones: the reference with 1,000 images that `pictures_quality` does not
-train on, `train_features` with 1,000 training images, as `gan_blocks train`
-does. Prints the distances of each checkpoint, Spearman's rank correlation over
-all checkpoints and over their second half, and seconds.
+features of `metrics.train_features`, and with their Frechet distance. All
+compare 1,000 generated images with real ones: the reference with 1,000 images
+that `pictures_quality` does not train on, `train_features` with 1,000 training
+images, as `gan_blocks train` does. Prints the distances of each checkpoint,
+Spearman's rank correlation over all checkpoints and over their second half, and
+seconds.
 """
 
 import argparse
