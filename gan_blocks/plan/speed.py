@@ -1,11 +1,10 @@
 """Measures how long a training step takes on this machine."""
 
-import math
 import time
 
 import numpy as np
 
-from gan_blocks import datasets
+from gan_blocks import datasets, replicas
 from gan_blocks.gan.model import GAN
 from gan_blocks.plan.fine_tuning import fine_tune
 from gan_blocks.plan.settings import Plan
@@ -50,9 +49,9 @@ def measure_seconds_per_step(plan: Plan, gan: GAN | None = None) -> float:
         gan.fit(batches, steps_per_epoch=steps, verbose=0)
         return time.perf_counter() - begin
 
-    train(1)
-    seconds, steps = train(_CYCLE), _CYCLE
-    if seconds < _SECONDS:
-        steps = _CYCLE * math.ceil(_SECONDS / seconds)
-        seconds = train(steps)
-    return seconds / steps
+    train(1)  # Compiles.
+    seconds = train(1)
+    if seconds > _SECONDS:
+        return seconds
+    steps = _CYCLE * math.ceil(_SECONDS / _CYCLE / seconds)
+    return train(steps) / steps
