@@ -59,7 +59,7 @@ ALLOWED = {
     "metrics": ("_checks _types files images", "keras numpy PIL"),
     "plan": (
         "_checks _device _screens _types backend datasets gan layers losses "
-        "networks penalties",
+        "networks penalties replicas",
         "keras numpy",
     ),
     "page": (

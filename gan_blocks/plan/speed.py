@@ -51,7 +51,10 @@ def measure_seconds_per_step(plan: Plan, gan: GAN | None = None) -> float:
 
     train(1)  # Compiles.
     seconds = train(1)
-    if seconds > _SECONDS:
+    # Processes that train together must make the same number of steps.
+    if replicas.from_chief(seconds > _SECONDS, gan):
         return seconds
-    steps = _CYCLE * math.ceil(_SECONDS / _CYCLE / seconds)
+    steps = _CYCLE
+    while replicas.from_chief(steps * seconds < _SECONDS, gan):
+        steps *= 2
     return train(steps) / steps
