@@ -40,7 +40,16 @@ class _AfterKeras(importlib.abc.MetaPathFinder):
 
         def execute_and_register(module):
             sys.meta_path.remove(self)
-            execute(module)
+            try:
+                execute(module)
+            except ModuleNotFoundError as error:
+                if error.name in ("tensorflow", "jax", "torch"):
+                    raise ImportError(
+                        f"Keras uses the backend {error.name}, which is not "
+                        "installed. Install it, or set the environment "
+                        "variable KERAS_BACKEND to tensorflow, jax or torch"
+                    ) from error
+                raise
             # If `backend` imports Keras, it is not complete yet.
             if "gan_blocks.backend" not in sys.modules:
                 register_classes()

@@ -26,3 +26,14 @@ def test_a_gan_can_be_loaded_after_the_import_of_the_package(imports):
         + [FOLDER / "gan_0_1.keras"],
         check=True,
     )
+
+
+@pytest.mark.slow
+def test_a_missing_backend_is_named():
+    code = "import sys; sys.modules['tensorflow'] = None; import gan_blocks, "
+    done = subprocess.run(
+        [sys.executable, "-c", code + "keras"], capture_output=True, text=True
+    )
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith("ImportError: Keras uses the backend tensorflow")
+    assert "KERAS_BACKEND" in last

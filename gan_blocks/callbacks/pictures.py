@@ -1,5 +1,6 @@
 """Grids of generated images, saved during training."""
 
+import importlib.util
 import pathlib
 from typing import Any
 
@@ -251,10 +252,9 @@ def _import_display():
 
 
 def _check_tensorboard():
-    try:
-        import tensorboard  # noqa: F401
-    except ImportError as error:
-        raise ImportError(
-            "`tensorboard` needs the package tensorboard. Install it with: "
-            "pip install tensorboard"
-        ) from error
+    for package in ("tensorboard", "tensorflow"):
+        if not importlib.util.find_spec(package):
+            raise ImportError(
+                f"`tensorboard` needs the package {package}. Install it with: "
+                f"pip install {package}"
+            )

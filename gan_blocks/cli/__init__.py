@@ -16,10 +16,10 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
 def __getattr__(name):
-    # Imported on first use: `gan_blocks --help` must not wait for Keras.
+    # Imported on first use: `--help` must not wait for Keras.
     if name in __all__:
+        importlib.import_module("gan_blocks.cli.recipe_help").print_help_early()
         with output.hide_tensorflow_log():
-            importlib.import_module("tensorflow")  # `Batches` uses it later.
             run = importlib.import_module("gan_blocks.cli.run")
         return getattr(run, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,6 +1,7 @@
 """The action `export`: the generator for other programs."""
 
 import contextlib
+import importlib
 import logging
 import pathlib
 import warnings
@@ -11,7 +12,12 @@ import keras
 import numpy as np
 
 from gan_blocks.cli import loading
-from gan_blocks.cli.output import fail, require, shorten
+from gan_blocks.cli.output import (
+    fail,
+    hide_tensorflow_log,
+    require,
+    shorten,
+)
 from gan_blocks.gan.model import GAN
 
 __all__ = ["export"]
@@ -20,6 +26,9 @@ __all__ = ["export"]
 _FORMATS = {"": "tf_saved_model", ".onnx": "onnx", ".tflite": "litert"}
 # Packages that Keras needs for a format, which are often not installed.
 _PACKAGES = {
+    ("", "jax"): "tensorflow",
+    ("", "torch"): "tensorflow",
+    (".tflite", "jax"): "tensorflow",
     (".onnx", "tensorflow"): "tf2onnx",
     (".onnx", "jax"): "jax2onnx",
     (".onnx", "torch"): "onnxscript",
@@ -32,7 +41,10 @@ def export(run: pathlib.Path, file: pathlib.Path) -> None:
     suffix, backend = file.suffix.lower(), keras.backend.backend()
     package = _PACKAGES.get((suffix, backend))
     if package:
-        require(package, f"Exporting to {suffix}")
+        require(package, f"Exporting to {suffix or 'a SavedModel'}")
+    if package == "tensorflow":
+        with hide_tensorflow_log():
+            importlib.import_module(package)
     gan = loading.load_gan(run)
     generator = gan.averaged_generator()
     file.parent.mkdir(parents=True, exist_ok=True)

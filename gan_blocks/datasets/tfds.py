@@ -16,10 +16,21 @@ from gan_blocks.datasets.errors import reading
 from gan_blocks.datasets.report import Report
 
 
+def _import_tfds() -> Any:
+    try:
+        import tensorflow_datasets
+    except ImportError as error:
+        raise ValueError(
+            "Datasets of TFDS need packages that are not installed. Install "
+            "them with: pip install tensorflow tensorflow-datasets "
+            f"importlib_resources ({error})"
+        ) from error
+    return tensorflow_datasets
+
+
 def load_builder(source: str) -> Any:
     """Returns the builder of `"tfds:NAME"`, and downloads its dataset."""
-    import tensorflow_datasets as tfds
-
+    tfds = _import_tfds()
     try:
         builder = tfds.builder(
             source.removeprefix("tfds:"),
@@ -40,8 +51,7 @@ def load_builder(source: str) -> Any:
 
 def builder_in(folder: pathlib.Path) -> Any:
     """Returns the builder of a dataset that was prepared in a folder."""
-    import tensorflow_datasets as tfds
-
+    tfds = _import_tfds()
     with reading(repr(str(folder)), "dataset prepared by TFDS"):
         return tfds.builder_from_directory(folder)
 
@@ -50,8 +60,7 @@ def find_images(
     builder: Any, split: str, report: Report
 ) -> tuple[Openers, Callable[[], np.ndarray]]:
     """Returns the images of a split, and a function that reads their labels."""
-    import tensorflow_datasets as tfds
-
+    tfds = _import_tfds()
     info = builder.info
     feature = _find_feature(info, "image", tfds.features.Image, np.uint8)
     try:
@@ -71,8 +80,7 @@ def find_images(
 
 
 def _read_labels(builder, split, report):
-    import tensorflow_datasets as tfds
-
+    tfds = _import_tfds()
     kind = tfds.features.ClassLabel
     feature = _find_feature(builder.info, "label", kind, np.int64)
     report.class_names = builder.info.features[feature].names
@@ -84,7 +92,7 @@ def _values(builder, split, feature):
 
     Images are yielded as the content of their files.
     """
-    import tensorflow_datasets as tfds
+    tfds = _import_tfds()
 
     class OneFeature(tfds.decode.PartialDecoding):
         # TFDS' own method logs a warning that an attribute is deprecated.

@@ -1,4 +1,5 @@
 import gc
+import importlib.util
 import sys
 import tracemalloc
 
@@ -211,6 +212,13 @@ def test_show_needs_ipython(tmp_path, monkeypatch):
     with pytest.raises(ImportError, match="`show=True` needs .* IPython"):
         ImageGrid(tmp_path, show=True)
     ImageGrid(tmp_path)
+
+
+@pytest.mark.parametrize("package", ["tensorboard", "tensorflow"])
+def test_tensorboard_needs_two_packages(package, tmp_path, monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda x: x != package)
+    with pytest.raises(ImportError, match=f"pip install {package}"):
+        ImageGrid(tmp_path, tensorboard=tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 import itertools
 import pickle
+import subprocess
+import sys
 import threading
 import time
 
@@ -304,3 +306,32 @@ def assert_threads_end(before):
     while reading_threads() != before and time.monotonic() < limit:
         time.sleep(0.01)
     assert reading_threads() == before
+
+
+# Installations without TensorFlow
+
+
+TRAIN = """
+import sys
+sys.modules["tensorflow"] = None  # An import raises an error.
+import keras, numpy as np
+from gan_blocks import GAN, callbacks, datasets, networks
+gan = GAN(networks.mlp_generator((8, 8, 1), 4),
+          networks.mlp_discriminator((8, 8, 1)))
+gan.compile("adam", "adam")
+batches = datasets.batches(np.zeros((32, 8, 8, 1), "uint8"), 8)
+gan.fit(batches, epochs=2, verbose=0, callbacks=[
+    callbacks.ImageGrid("grids"), callbacks.EpochCheckpoint("checkpoints")])
+gan = keras.saving.load_model("checkpoints/epoch_0002.keras")
+gan.fit(batches, epochs=3, resume=True, verbose=0)
+assert gan.optimizer.iterations == 12
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.every_backend
+@pytest.mark.skipif(
+    keras.backend.backend() == "tensorflow", reason="Keras imports TensorFlow"
+)
+def test_training_does_not_import_tensorflow(tmp_path):
+    subprocess.run([sys.executable, "-c", TRAIN], cwd=tmp_path, check=True)

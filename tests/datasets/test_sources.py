@@ -1,4 +1,5 @@
 import socket
+import sys
 from unittest import mock
 
 import numpy as np
@@ -91,6 +92,12 @@ def test_unknown_tfds_names_raise_an_error_of_one_line(tmp_path, monkeypatch):
     assert "no_such_dataset not found" in str(raised.value)
     assert "\n" not in str(raised.value)
     assert len(str(raised.value)) < 500
+
+
+def test_without_tfds_an_error_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "tensorflow_datasets", None)
+    with pytest.raises(ValueError, match="pip install .*tensorflow-datasets"):
+        datasets.load("tfds:mnist", 8)
 
 
 def test_a_failed_tfds_download_says_what_to_do(tmp_path, monkeypatch):

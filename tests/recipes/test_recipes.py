@@ -285,6 +285,19 @@ def test_help_shows_the_text_and_the_options(name, monkeypatch, capsys):
         assert f"--{option}" in text
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ALL)
+def test_help_does_not_wait_for_keras(name, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", [f"{name}.py", "--help"])
+    with pytest.raises(SystemExit):
+        load(name).main()
+    command = [sys.executable, RECIPES / f"{name}.py", "--help"]
+    # An import of Keras would fail.
+    env = {**os.environ, "KERAS_BACKEND": "none"}
+    text = subprocess.check_output(command, env=env, text=True)
+    assert text == capsys.readouterr().out
+
+
 # Data.
 
 
