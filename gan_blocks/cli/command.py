@@ -38,8 +38,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     try:
         # Imported here, because `--help` must not wait for Keras.
         with output.hide_tensorflow_log():
-            if action in ("train", "export"):  # With any backend.
-                importlib.import_module("tensorflow")
             module = importlib.import_module(f"gan_blocks.cli.{action}")
         if action == "train":
             arguments["begin"] = begin
