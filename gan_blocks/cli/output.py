@@ -9,6 +9,7 @@ import pathlib
 import re
 import shlex
 import shutil
+import subprocess
 import sys
 import tempfile
 import traceback
@@ -160,6 +161,8 @@ def gan_blocks_command(*words: Any) -> str:
 
 
 def _shell(*words):
+    if sys.platform == "win32":  # KERAS_BACKEND is set in a line of its own.
+        return subprocess.list2cmdline(map(str, words))
     command = shlex.join(map(str, words))
     backend = os.environ.get("KERAS_BACKEND")
     return f"KERAS_BACKEND={backend} {command}" if backend else command

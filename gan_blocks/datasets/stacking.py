@@ -2,6 +2,7 @@
 
 import math
 import os
+import shutil
 import tempfile
 from typing import Any
 
@@ -165,6 +166,8 @@ def _allocate(shape, dtype):
             # Without this, a full disk would kill the process later.
             if hasattr(os, "posix_fallocate"):
                 os.posix_fallocate(file.fileno(), 0, size)
+            elif shutil.disk_usage(tempfile.gettempdir()).free < size:
+                raise OSError("No space left on device")  # macOS, Windows.
             return np.memmap(file, dtype, "w+", shape=shape)
         except (OSError, OverflowError, ValueError) as error:
             raise OSError(

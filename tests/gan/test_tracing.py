@@ -35,11 +35,10 @@ def counted_gan(**options):
 
 def batches(*sizes):
     """Returns a dataset of batches of the given sizes."""
-    from tensorflow.data import Dataset
-
+    dataset = pytest.importorskip("tensorflow").data.Dataset
     images = [np.zeros((size, 4, 4, 1), "float32") for size in sizes]
     return functools.reduce(
-        Dataset.concatenate, map(Dataset.from_tensors, images)
+        dataset.concatenate, map(dataset.from_tensors, images)
     )
 
 

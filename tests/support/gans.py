@@ -2,6 +2,7 @@
 
 import keras
 import numpy as np
+import pytest
 from keras import ops
 
 from gan_blocks import GAN, layers
@@ -75,9 +76,8 @@ def images(number=32, seed=0):
 
 def dataset(images, batch_size=8):
     """Returns a `tf.data.Dataset`, whose values are not checked before use."""
-    from tensorflow.data import Dataset
-
-    return Dataset.from_tensor_slices(images).batch(batch_size)
+    tf = pytest.importorskip("tensorflow")
+    return tf.data.Dataset.from_tensor_slices(images).batch(batch_size)
 
 
 def values(variables):

@@ -57,6 +57,7 @@ def read_tensorboard(folder):
 @pytest.mark.every_backend
 def test_tensorboard_shows_the_grids_at_their_steps(tmp_path):
     pytest.importorskip("tensorboard")
+    pytest.importorskip("tensorflow")
     logs, grids = tmp_path / "logs", tmp_path / "grids"
     gan = make_gan()
     for _ in range(2):  # The second training continues the first.
@@ -77,6 +78,7 @@ def test_tensorboard_shows_the_other_images_after_the_disk_was_full(
     tmp_path, caplog
 ):
     pytest.importorskip("tensorboard")
+    pytest.importorskip("tensorflow")
     gan = make_gan()
     grids = callbacks.ImageGrid(tmp_path / "grids", 2, tensorboard=tmp_path)
     fit(gan, grids)
@@ -91,6 +93,7 @@ def test_tensorboard_shows_the_other_images_after_the_disk_was_full(
 
 def test_only_one_process_writes_for_tensorboard(tmp_path, monkeypatch):
     pytest.importorskip("tensorboard")
+    pytest.importorskip("tensorflow")
     monkeypatch.setattr(replicas, "is_chief", lambda model: False)
     fit(make_gan(), callbacks.ImageGrid(tmp_path, 2, tensorboard=tmp_path))
     assert not [*tmp_path.iterdir()]
