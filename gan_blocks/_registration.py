@@ -43,9 +43,10 @@ class _AfterKeras(importlib.abc.MetaPathFinder):
             try:
                 execute(module)
             except ModuleNotFoundError as error:
-                if error.name in ("tensorflow", "jax", "torch"):
+                name = (error.name or "").partition(".")[0]
+                if name in ("tensorflow", "jax", "torch"):
                     raise ImportError(
-                        f"Keras uses the backend {error.name}, which is not "
+                        f"Keras uses the backend {name}, which is not "
                         "installed. Install it, or set the environment "
                         "variable KERAS_BACKEND to tensorflow, jax or torch"
                     ) from error
