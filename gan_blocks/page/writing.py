@@ -281,9 +281,10 @@ def _settings(runs: _Runs) -> str:
         if len(runs) == 1:
             values["this page"] = f"gan_blocks {__version__}"
             values["Python of this page"] = platform.python_version()
-        columns[name] = {
-            k: _text(v) for k, v in {**run.settings, **values}.items()
-        }
+        settings = {**run.settings, **values}
+        for row, reason in settings.pop("reasons", {}).items():
+            settings[f"reason for {row.lower()}"] = reason
+        columns[name] = {k: _text(v) for k, v in settings.items()}
     return _side_by_side(columns, only_differences=len(runs) > 1)
 
 
