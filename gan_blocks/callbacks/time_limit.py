@@ -112,8 +112,8 @@ class TimeLimit(keras.callbacks.Callback):
             # if it continues after the last epoch.
             self.model._initial_epoch = (self.params or {}).get("epochs")
             _logger.warning(
-                "No time is left for training: %.1f of %g minutes were used "
-                "before. Raise `minutes` of `TimeLimit`.",
+                "No time is left for training: %.1f of %.1f minutes were used "
+                "before. Train with more `minutes`.",
                 self.seconds_used / 60,
                 self.minutes,
             )

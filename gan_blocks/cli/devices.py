@@ -9,7 +9,7 @@ import keras
 from gan_blocks import replicas
 from gan_blocks.cli.output import fail
 
-__all__ = ["count", "has_accelerator", "scope"]
+__all__ = ["count", "has_accelerator", "scope", "several_processes"]
 
 # Variables that tell a process that it is one of several.
 _SEVERAL_PROCESSES = {
@@ -36,7 +36,7 @@ def scope(
     if not names:
         return contextlib.nullcontext()
     name = keras.backend.backend()
-    several = _SEVERAL_PROCESSES[name] in os.environ
+    several = several_processes()
     if names != ["all"] and (several or name == "torch"):
         fail(
             "--devices: if several processes train together, each process "
@@ -44,6 +44,11 @@ def scope(
         )
     set_up = {"tensorflow": _tensorflow, "jax": _jax, "torch": _torch}[name]
     return set_up(names, several) or contextlib.nullcontext()
+
+
+def several_processes() -> bool:
+    """Returns whether the environment variables describe several processes."""
+    return _SEVERAL_PROCESSES[keras.backend.backend()] in os.environ
 
 
 def count() -> int:

@@ -6,8 +6,10 @@ import functools
 import json
 import math
 import pathlib
+import signal
 import time
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -23,6 +25,7 @@ from gan_blocks import (
     runs,
 )
 from gan_blocks._device import device_name
+from gan_blocks._screens import duration
 from gan_blocks.cli import loading, output
 from gan_blocks.cli.run import Run
 from gan_blocks.gan.model import GAN
@@ -40,8 +43,10 @@ _GENERATED_IMAGES = 1000
 _FEATURE_STEPS = 300
 _FEATURE_STEPS_PER_MINUTE = 15
 _SECONDS_TO_BUILD = 10.0  # Estimated, with compiling and first measurements.
-# Seconds kept for the end of a run: files, and measurements.
+# Seconds kept for the end of a run: files, a search for copies of each picture,
+# and measurements.
 _RESERVE = 3.0
+_RESERVE_PER_PICTURE = 8e-5
 _RESERVED_MEASUREMENTS = 2
 
 
@@ -86,6 +91,27 @@ class PlannedRun(Run):
         self._text = ""  # How the training went.
         self._page_written = files.BestEffort(f"{self.page} cannot be written")
 
+    @contextlib.contextmanager
+    def ended_by_signals(self) -> Iterator[None]:
+        """Lets Ctrl-C and SIGTERM end the process with the next command.
+
+        During training, `StopOnSignal` takes over.
+        """
+
+        def end(number, frame):
+            text = "Nothing was saved."
+            if self.settings_file.exists():
+                text = f"Continue with: {self._resume_command}"
+            name = signal.Signals(number).name
+            output.fail(f"Stopped by {name}. {text}", 128 + number)
+
+        with contextlib.ExitStack() as stack:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                if signal.getsignal(number) not in (None, signal.SIG_IGN):
+                    before = signal.signal(number, end)
+                    stack.callback(signal.signal, number, before)
+            yield
+
     def seconds_before_training(self) -> float:
         """Returns what a new run has used of its time before training."""
         return time.monotonic() - self._begin + _SECONDS_TO_BUILD
@@ -119,6 +145,9 @@ class PlannedRun(Run):
     ) -> None:
         self.settings |= dataclasses.asdict(self.plan)
         super().prepare(gan, real_images, labels)
+        self._is_chief = replicas.is_chief(gan)
+        # Few pictures are enough for the kernel distance, which ranks models.
+        warnings.filterwarnings("ignore", "The Frechet distance")
         self._quality = metrics.Quality(
             self._sample(_REAL_IMAGES),
             self._load_features() or self._train_features(),
@@ -130,18 +159,29 @@ class PlannedRun(Run):
         self._seconds_to_measure = time.monotonic() - begin
         if self.plan.minutes:
             reserve = (
-                _RESERVE + _RESERVED_MEASUREMENTS * self._seconds_to_measure
+                _RESERVE
+                + _RESERVE_PER_PICTURE * len(real_images)
+                + _RESERVED_MEASUREMENTS * self._seconds_to_measure
             )
             self._limit = callbacks.TimeLimit(
                 max(0.01, self.plan.minutes - reserve / 60),
                 self._seconds_used(gan),
             )
+            if not (runs.steps_done(gan) or self._limit.seconds_left()):
+                used = self._limit.seconds_used + reserve
+                minutes = math.ceil(2 * used / 60)
+                output.fail(
+                    "No time is left for training: loading, planning and "
+                    f"measuring take {duration(used)}. Train longer with: "
+                    f"{self._resume_command} --minutes {minutes}"
+                )
 
     def _load_features(self) -> keras.Model | None:
         """Loads the model of --features, or that of the resumed run."""
         path = self.features
-        if path is None and self._resume and self._own_features.exists():
-            path = str(self._own_features)
+        own = self._own_features
+        if path is None and self._resume and not files.find_damage(own):
+            path = str(own)
         return loading.load_features(path)
 
     def _train_features(self) -> keras.Model:
@@ -152,8 +192,9 @@ class PlannedRun(Run):
                 steps, math.ceil(_FEATURE_STEPS_PER_MINUTE * self.plan.minutes)
             )
         model = metrics.train_features(self._real, steps, self.seed)
-        with files.atomic_write(self._own_features) as temporary:
-            model.save(temporary)
+        if self._is_chief:
+            with files.atomic_write(self._own_features) as temporary:
+                model.save(temporary)
         return model
 
     def callbacks(
@@ -185,16 +226,17 @@ class PlannedRun(Run):
         return step if 0 < step < self.plan.steps_per_round else None
 
     def _write_page(self) -> None:
-        with self._page_written():
-            page.write_page(self.path)
+        if self._is_chief:
+            with self._page_written():
+                page.write_page(self.path)
 
     def _seconds_used(self, gan: GAN) -> float:
         """Returns the time that the run has used, in all its processes."""
         steps_done = runs.steps_done(gan)
         used = time.monotonic() - self._begin
         for row in runs.read_history(self.history):
-            if int(row["step"]) <= steps_done:
-                used = float(row.get("seconds") or 0)
+            if row.get("seconds") and int(row["step"]) <= steps_done:
+                used = float(row["seconds"])
         return used
 
     def _announce(self, number: int, steps_done: int) -> None:
@@ -221,6 +263,13 @@ class PlannedRun(Run):
         images.save_png(images.grid(self._sample(100)), self.real_images)
         print(f"How the pictures look to the networks: {self.real_images}")
 
+    def _rollback_hint(self) -> str:
+        return (
+            f"Continue from the last checkpoint: {self._resume_command}. If "
+            "that does not help, train again with a lower --learning-rate, "
+            f"such as {self.plan.learning_rate / 4:g}."
+        )
+
     def _describe_end(self, steps_done: int, complete: bool) -> str:
         if self._limit and self._limit.stopped:
             return f"The time is up, after {steps_done:,} steps."
@@ -235,7 +284,7 @@ class PlannedRun(Run):
     def _judge(self, gan: GAN) -> None:
         """Looks for copies, and writes the summary that the page shows."""
         generated = gan.generate(_GENERATED_IMAGES, seed=self.seed)
-        if not replicas.is_chief(gan):
+        if not self._is_chief:
             return
         rows = runs.read_history(self.history)
         steps_done = runs.steps_done(gan)
@@ -251,13 +300,16 @@ class PlannedRun(Run):
             copies = metrics.find_copies(
                 self._real, generated, mirror=self.plan.flip
             )
-            sheet = metrics.draw_neighbors(copies, self._real, generated)
+            sheet = metrics.draw_neighbors(
+                copies, self._real, generated, scale=self._scale()
+            )
             images.save_png(sheet, self.neighbors)
             summary["text"] += f" {copies}"
             summary["near_copies"] = copies.share
             summary["near_copies_expected"] = copies.expected
         self._text = summary["text"]
-        self.summary_file.write_text(json.dumps(summary), encoding="utf-8")
+        with files.atomic_write(self.summary_file) as temporary:
+            temporary.write_text(json.dumps(summary), encoding="utf-8")
 
     def _verdict(self) -> str | None:
         return self._text

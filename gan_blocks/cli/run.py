@@ -145,14 +145,8 @@ class Run(runs.RunFolder):
         words = ["--resume", "--output", self.path]
         if self._device_names:
             words += ["--devices", *self._device_names]
-        self._rollback_hint = ""
         if program is None:
             program = functools.partial(output.python_command, sys.argv[0])
-            self._rollback_hint = (
-                " Continue from the last checkpoint, and halve the learning "
-                "rates if it happens again: "
-                f"{program(*words, '--rollbacks', 3)}"
-            )
         self._resume_command = program(*words)
         self._divergence = callbacks.StopOnDivergence(self.rollbacks)
         self._trouble = callbacks.WarnOnTrouble()
@@ -277,6 +271,7 @@ class Run(runs.RunFolder):
             recorders = [self._quality_monitor(), *recorders, KeepBest(self)]
         if self.tensorboard:
             output.require("tensorboard", "--tensorboard")
+            output.require("tensorflow", "--tensorboard")  # Keras needs it.
             folder = str(self.path / "tensorboard")
             recorders.append(keras.callbacks.TensorBoard(folder))
             # One grid only: all grids would have the same name there.
@@ -300,7 +295,7 @@ class Run(runs.RunFolder):
         """
         unlock(self.checkpoints)
         if self._divergence.diverged:
-            output.fail(f"{self._divergence.message}{self._rollback_hint}")
+            output.fail(f"{self._divergence.message} {self._rollback_hint()}")
         steps_done = runs.steps_done(gan)
         complete = self._is_complete(steps_done)
         if self._signal.signal and not complete:
@@ -334,6 +329,13 @@ class Run(runs.RunFolder):
             *(f"  {command}" for command in self._commands()),
         ]
         print("\n".join(lines))
+
+    def _rollback_hint(self) -> str:
+        """Returns what to do after divergence."""
+        return (
+            "Continue from the last checkpoint, and halve the learning rates "
+            f"if it happens again: {self._resume_command} --rollbacks 3"
+        )
 
     def _describe_end(self, steps_done: int, complete: bool) -> str:
         if complete:

@@ -10,7 +10,8 @@ from typing import Any
 
 from gan_blocks import datasets, replicas
 from gan_blocks.cli import loading, options
-from gan_blocks.cli.output import fail
+from gan_blocks.cli.devices import several_processes
+from gan_blocks.cli.output import fail, plural
 from gan_blocks.cli.planned_run import PlannedRun
 from gan_blocks.gan.model import GAN
 from gan_blocks.plan import Plan, choose_image_size, fine_tune, make_plan
@@ -20,6 +21,7 @@ __all__ = ["train"]
 _PLAN_FIELDS = {field.name for field in dataclasses.fields(Plan)}
 _MINUTES = 60.0
 _FINE_TUNING_MINUTES = 20.0
+_FEWEST_PICTURES = 4  # For the measures of quality.
 _SAMPLE = 200  # Pictures that are looked at before the size is chosen.
 _GRAY = {"1", "F", "I", "I;16", "L"}  # Pillow's modes.
 _CHOOSABLE = {"augment", "base_filters", "batch_size", "flip", "learning_rate"}
@@ -64,7 +66,23 @@ def train(
     settings = {"seed": 0, "labels": False, **saved, **chosen}
     if pictures is not None:
         settings["data"] = pictures
+    if devices and not settings.get("steps") and several_processes():
+        fail(
+            "If several processes train together, pass --steps instead of "
+            "--minutes: each process would plan with its own clock."
+        )
     run = PlannedRun(output, settings, resume, devices, accept_new_data, begin)
+    with run.ended_by_signals():
+        _train(run, settings, resume, dry_run, trained)
+
+
+def _train(
+    run: PlannedRun,
+    settings: dict[str, Any],
+    resume: bool,
+    dry_run: bool,
+    trained: GAN | None,
+) -> None:
     if resume:
         plan = _resumed_plan(settings)
         shape = plan.image_shape
@@ -82,6 +100,11 @@ def train(
     labels = None
     if run.labels:
         pixels, labels = pixels
+    if len(pixels) < _FEWEST_PICTURES:
+        fail(
+            f"{run.data} has {plural(len(pixels), 'picture')}. At least "
+            f"{_FEWEST_PICTURES} are needed, and good results need hundreds."
+        )
     if plan is None:
         seconds_used = run.seconds_before_training()
         plan = _make_plan(
@@ -221,6 +244,9 @@ def _settings_of_run(
         )
     if "minutes" in chosen:
         settings["steps"] = None
+        if before := settings.get("minutes"):
+            longer = chosen["minutes"] / before
+            settings["rounds"] = math.ceil(settings["rounds"] * longer)
     return settings
 
 

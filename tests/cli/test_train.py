@@ -1,5 +1,6 @@
 import json
 import shutil
+import signal
 import time
 
 import keras
@@ -9,7 +10,8 @@ from PIL import Image
 from support.models import assert_same_variables, pooling_model
 from support.trained_runs import command
 
-from gan_blocks import runs
+from gan_blocks import metrics, runs
+from gan_blocks.cli import loading, planned_run
 from gan_blocks.plan import choosing
 
 SMALL = ("--base-filters", 4, "--batch-size", 8)
@@ -184,3 +186,102 @@ def test_runs_of_recipes_are_resumed_by_their_recipe(tmp_path, capsys):
     with pytest.raises(SystemExit):
         command("train", "--resume", "--output", tmp_path)
     assert "Continue it with the recipe." in capsys.readouterr().err
+
+
+@pytest.fixture
+def quick_features(monkeypatch):
+    """The network that measures the quality is hardly trained."""
+    monkeypatch.setattr(planned_run, "_FEATURE_STEPS", 1)
+
+
+@pytest.mark.usefixtures("quick_features")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    ("module", "name", "message"),
+    [
+        (loading, "load_pictures", "Nothing was saved."),
+        (metrics, "train_features", "Continue with: "),
+        (metrics, "find_copies", "Continue with: "),
+    ],
+)
+def test_a_signal_before_or_after_training_ends_it_in_one_line(
+    module, name, message, number, pictures, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr(
+        module, name, lambda *_, **__: signal.raise_signal(number)
+    )
+    before = signal.getsignal(number)
+    output = tmp_path / "run"
+    with pytest.raises(SystemExit) as end:
+        command("train", pictures, *SMALL, "--output", output, "--steps", 1)
+    assert end.value.code == 128 + number
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert f"Stopped by {number.name}. {message}" in line
+    assert output.exists() == ("--resume" in line)
+    assert signal.getsignal(number) == before
+
+
+@pytest.mark.usefixtures("quick_features")
+def test_too_little_time_for_training_is_reported(pictures, tmp_path, capsys):
+    output = tmp_path / "run"
+    words = (*SMALL, "--output", output, "--minutes", 0.001)
+    with pytest.raises(SystemExit):
+        command("train", pictures, *words)
+    message = capsys.readouterr().err
+    assert "No time is left for training: loading, planning" in message
+    assert f"--resume --output {output} --minutes 1" in message
+
+
+@pytest.mark.usefixtures("quick_features")
+def test_a_damaged_network_of_features_is_trained_again(pictures, tmp_path):
+    output = tmp_path / "run"
+    command("train", pictures, *SMALL, "--output", output, "--steps", 1)
+    path = output / "features.keras"
+    path.write_bytes(path.read_bytes()[:1000])
+    command("train", "--resume", "--output", output, "--steps", 2)
+    assert keras.saving.load_model(path).name == "self_trained"
+
+
+def test_a_resumed_run_has_more_steps_in_more_time(pictures, tmp_path, capsys):
+    output = tmp_path / "run"
+    words = ("--output", output, "--dry-run", "--minutes")
+    command("train", pictures, *SMALL, "--steps", 1, "--output", output)
+    settings = runs.RunFolder(output).read_settings()
+    settings |= {"steps": None, "minutes": 1, "rounds": 40}
+    runs.RunFolder(output).write_settings(settings)
+    command("train", "--resume", *words, 2)
+    assert "Steps          80 (1 per round)" in capsys.readouterr().out
+
+
+def test_pictures_must_be_at_least_four(tmp_path, capsys):
+    np.save(tmp_path / "few.npy", np.zeros((3, 8, 8, 3), "uint8"))
+    with pytest.raises(SystemExit):
+        command("train", tmp_path / "few.npy", "--output", tmp_path / "run")
+    assert "few.npy has 3 pictures. At least 4" in capsys.readouterr().err
+
+
+def test_several_processes_need_a_number_of_steps(
+    pictures, tmp_path, monkeypatch, capsys
+):
+    names = "TF_CONFIG", "KERAS_DISTRIBUTION_JOB_ADDRESSES", "LOCAL_RANK"
+    for name in names:
+        monkeypatch.setenv(name, "0")
+    output = tmp_path / "run"
+    with pytest.raises(SystemExit):
+        command("train", pictures, "--devices", "all", "--output", output)
+    assert "pass --steps instead of --minutes" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.every_backend
+def test_a_run_ends_close_to_its_time_on_every_backend(
+    pictures, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.undo()  # Steps are timed.
+    begin = time.monotonic()
+    output = tmp_path / "run"
+    command("train", pictures, "--output", output, "--minutes", 1)
+    # Other processes slow this down.
+    assert 50 < time.monotonic() - begin < 70
+    assert "The time is up, after " in capsys.readouterr().out
+    assert (output / "summary.json").is_file()

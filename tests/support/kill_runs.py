@@ -5,6 +5,8 @@
     python -m support.kill_runs --kills 50 --terminate 0.5
     python -m support.kill_runs --script ../recipes/digits_dcgan.py \\
         -- --data sample --epochs 10 --steps-per-epoch 3
+    python -m support.kill_runs --train --kills 10
+    python -m support.kill_runs --train --kills 10 --minutes 1
 
 First, the script runs once without interruption. Then it runs in other
 folders, where SIGKILL ends it at random moments, most of them while a certain
@@ -19,12 +21,19 @@ saves a checkpoint.
 The script can be any script that has an option `--output`. It must have an
 option `--resume` if it writes the file `arguments.json`. The number of grids
 that a resumed run draws again shows how far back it started.
+
+With `--train`, the command `gan_blocks train` runs instead of a script. How the
+quality was measured depends on time, so the measurements and the best model
+are not compared. With `--minutes`, the runs have a time limit and are not
+compared. The time that they have trained must be within the limit.
 """
 
 import argparse
 import collections
 import contextlib
 import dataclasses
+import functools
+import json
 import os
 import pathlib
 import random
@@ -36,6 +45,8 @@ import tempfile
 import time
 import zipfile
 
+import numpy as np
+
 from gan_blocks import runs
 
 SCRIPT = pathlib.Path(__file__).parents[2] / "recipes" / "digits_gan.py"
@@ -43,6 +54,10 @@ SCRIPT = pathlib.Path(__file__).parents[2] / "recipes" / "digits_gan.py"
 ARGUMENTS = "--data sample --epochs 100 --steps-per-epoch 5".split()
 TIMEOUT = 300  # Seconds without a new file, after which a run has failed.
 UNFINISHED = ".unfinished_"
+TRAIN = ["-m", "gan_blocks", "train"]
+QUALITY = {"fid", "kid", "kid_error", "precision", "recall"}
+# Beside the files of `QUALITY`, these contain names of folders or times.
+NOT_COMPARED = {"index.html", "best.keras", "summary.json"}
 
 # The moments to kill at: the file that must be new, and a relative frequency.
 # All but the first two wait for the first grid and for some time after it.
@@ -56,6 +71,13 @@ MOMENTS = {
     "history": (f"{UNFINISHED}*", 2),
     "end": ("checkpoints/{last}", 2),
 }
+# Further moments of `gan_blocks train`. The first does not wait for a grid.
+TRAIN_MOMENTS = {
+    "features": ("arguments.json", 2),
+    "judging": ("neighbors.png", 2),
+    "summary": ("summary.json", 2),
+}
+EARLY = ("*", "arguments.json")
 
 
 @dataclasses.dataclass
@@ -63,7 +85,7 @@ class Kill:
     """When and how to end a process.
 
     Attributes:
-        moment: A key of `MOMENTS`.
+        moment: A key of `MOMENTS` or `TRAIN_MOMENTS`.
         wait_before: Time to wait before looking for the file: a share of the
             time that a start takes, or seconds once the run is training.
         wait_after: Seconds between the appearance of the file and the signal.
@@ -90,7 +112,7 @@ class Report:
         self.different = []  # files that differ from the uninterrupted run
 
 
-def choose_kills(number, seed, terminate=0.0):
+def choose_kills(number, seed, terminate=0.0, choices=MOMENTS):
     """Yields kills that depend only on the seed."""
     rng = random.Random(seed)
     moments = []
@@ -98,7 +120,7 @@ def choose_kills(number, seed, terminate=0.0):
         if not moments:
             moments = [
                 name
-                for name, (_, often) in MOMENTS.items()
+                for name, (_, often) in choices.items()
                 for _ in range(often)
             ]
             rng.shuffle(moments)
@@ -110,12 +132,24 @@ def choose_kills(number, seed, terminate=0.0):
         yield kill
 
 
-def kill_and_resume(command, folder, kills):
-    """Runs a script without interruption, then kills it until none is left."""
+def kill_and_resume(command, folder, kills, resume=None, compare=None):
+    """Runs a script without interruption, then kills it until none is left.
+
+    Args:
+        command: Words after `python` that start a run.
+        folder: Folder of all runs.
+        kills: The kills.
+        resume: Words that resume a run. Defaults to `None`: those of `command`
+            and `--resume`.
+        compare: Function that lists the faults of a run, like `_differences`,
+            which is the default.
+    """
+    resume = resume or [*command, "--resume"]
+    compare = compare or _differences
     report, kills, uninterrupted = Report(), [*kills], folder / "uninterrupted"
     sigterm = any(kill.signal == signal.SIGTERM for kill in kills)
     begin = time.monotonic()
-    process = _start(command, uninterrupted)
+    process = _start(command, resume, uninterrupted)
     _wait_for_change(process, uninterrupted, "grids/*.png", set())
     start_time = time.monotonic() - begin
     if process.wait(TIMEOUT):
@@ -125,21 +159,21 @@ def kill_and_resume(command, folder, kills):
         output = folder / f"killed_{report.runs}"
         end = "killed"
         while end == "killed":
-            end = _run_once(command, output, kills, start_time, report)
+            end = _run_once(command, resume, output, kills, start_time, report)
         if end == "finished":
-            report.different += _differences(uninterrupted, output, sigterm)
+            report.different += compare(uninterrupted, output, sigterm)
         else:
             report.failed.append(f"{output.name} {end}; see {output.name}.txt")
     return report
 
 
-def _run_once(command, output, kills, start_time, report):
+def _run_once(command, resume, output, kills, start_time, report):
     """Starts or resumes a run and returns how its process ended."""
     before = _snapshot(output)
     known_paths = {path for path, *_ in before}
     expected = output.with_name("uninterrupted").glob("checkpoints/*.keras")
     last = max(expected).name
-    process = _start(command, output)
+    process = _start(command, resume, output)
     kill, sent = kills.pop(0) if kills else None, False
     try:
         if kill:
@@ -165,12 +199,12 @@ def _run_once(command, output, kills, start_time, report):
     return f"ended with status {status}" if status else "finished"
 
 
-def _start(command, output):
+def _start(command, resume, output):
     output.parent.mkdir(parents=True, exist_ok=True)
-    resume = ["--resume"] if (output / "arguments.json").exists() else []
+    words = resume if (output / "arguments.json").exists() else command
     with open(f"{output}.txt", "ab") as log:
         return subprocess.Popen(
-            [sys.executable, *command, "--output", output, *resume],
+            [sys.executable, *words, "--output", output],
             stdout=log,
             stderr=log,
             start_new_session=True,  # A process group that is killed as one.
@@ -179,12 +213,12 @@ def _start(command, output):
 
 def _wait_for_moment(process, output, kill, start_time, last, before):
     """Waits until it is time to send the signal, or the process has ended."""
-    pattern = MOMENTS[kill.moment][0]
+    pattern = {**MOMENTS, **TRAIN_MOMENTS}[kill.moment][0]
     if pattern is None:
         _wait(process, kill.wait_before * start_time)
         return
     pattern = pattern.format(last=last)
-    if pattern != "*":
+    if pattern not in EARLY:
         _wait_for_change(process, output, "grids/*.png", before)
         _wait(process, kill.wait_before)
         before = set() if kill.moment == "end" else _snapshot(output, pattern)
@@ -300,8 +334,13 @@ def _different_epochs(expected_table, table):
 
 def _content(path):
     """Returns the content of a file, without the dates in a checkpoint."""
-    if path.is_dir() or path.name == "index.html":
-        return None  # The page contains the name of its folder.
+    if path.is_dir() or path.name in NOT_COMPARED:
+        return None
+    if path.name == "history.csv":
+        rows = runs.read_history(path)
+        return [{k: row[k] for k in row.keys() - QUALITY} for row in rows]
+    if path.name == "arguments.json":
+        return _without_times(path.read_bytes())
     if path.suffix != ".keras" or _is_damaged(path):
         return path.read_bytes()
     with zipfile.ZipFile(path) as archive:
@@ -311,7 +350,36 @@ def _content(path):
     parts["config.json"] = re.sub(
         rb', "shared_object_id": \d+', b"", parts["config.json"]
     )
+    manifest = parts.get("gan_blocks.json", b"{}")
+    parts["gan_blocks.json"] = _without_times(manifest)
     return parts
+
+
+def _without_times(text):
+    """Returns settings without the reasons, which contain measured times."""
+    settings = json.loads(text)
+    settings.get("arguments", settings).pop("reasons", None)
+    return settings
+
+
+def _too_long(minutes, uninterrupted, run, stopped_by_sigterm):
+    """Returns a line if a run has trained for more than its time."""
+    del uninterrupted, stopped_by_sigterm
+    seconds = float(runs.read_history(run / "history.csv")[-1]["seconds"])
+    print(f"{run.name} has trained for {seconds:.0f} s.")
+    if seconds <= 60 * minutes and (run / "summary.json").exists():
+        return []
+    return [f"{run.name}: {seconds:.0f} s of training, no summary, or both"]
+
+
+def train_command(folder, minutes=None):
+    """Writes pictures and returns words that train on them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    random = np.random.default_rng(0)
+    pictures = folder / "pictures.npz"
+    np.savez(pictures, x_train=random.integers(0, 256, (20, 8, 8), "uint8"))
+    length = ["--minutes", str(minutes)] if minutes else ["--steps", "200"]
+    return [*TRAIN, pictures, "--base-filters", "4", *length]
 
 
 def _print_report(report):
@@ -333,16 +401,26 @@ def main():
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--terminate", type=float, default=0, metavar="SHARE")
     parser.add_argument("--script", type=pathlib.Path, default=SCRIPT)
+    parser.add_argument("--train", action="store_true")
+    parser.add_argument("--minutes", type=float, help="with --train")
     parser.add_argument("--folder", type=pathlib.Path, help="keeps the runs")
     parser.add_argument("arguments", nargs="*", default=ARGUMENTS)
     options = parser.parse_args()
     begin = time.monotonic()
-    with tempfile.TemporaryDirectory() as folder:
-        report = kill_and_resume(
-            [options.script, *options.arguments],
-            options.folder or pathlib.Path(folder),
-            choose_kills(options.kills, options.seed, options.terminate),
+    command, resume, compare = [options.script, *options.arguments], None, None
+    moments = MOMENTS
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = options.folder or pathlib.Path(temporary)
+        if options.train:
+            command = train_command(folder, options.minutes)
+            resume = [*TRAIN, "--resume"]
+            moments = {**MOMENTS, **TRAIN_MOMENTS}
+        if options.minutes:
+            compare = functools.partial(_too_long, options.minutes)
+        kills = choose_kills(
+            options.kills, options.seed, options.terminate, moments
         )
+        report = kill_and_resume(command, folder, kills, resume, compare)
     _print_report(report)
     print(f"{time.monotonic() - begin:.0f} s")
     return bool(report.damaged or report.failed or report.different)

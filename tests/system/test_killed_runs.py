@@ -3,7 +3,14 @@
 import signal
 
 import pytest
-from support.kill_runs import SCRIPT, Kill, choose_kills, kill_and_resume
+from support.kill_runs import (
+    SCRIPT,
+    TRAIN,
+    Kill,
+    choose_kills,
+    kill_and_resume,
+    train_command,
+)
 
 pytestmark = pytest.mark.slow
 both_signals = pytest.mark.parametrize(
@@ -20,6 +27,19 @@ def test_a_killed_and_resumed_run_ends_like_an_uninterrupted_run(tmp_path):
     assert 0 < sum(report.kills.values()) <= 2
     # A checkpoint is saved after every epoch.
     assert set(report.grids_drawn_again) <= {0, 1}
+
+
+def test_a_killed_run_of_train_ends_like_an_uninterrupted_run(tmp_path):
+    kills = [
+        Kill("features", wait_after=1.0),
+        Kill("saving"),
+        Kill("judging", signal=signal.SIGTERM),
+    ]
+    words = train_command(tmp_path)
+    resume = [*TRAIN, "--resume"]
+    report = kill_and_resume(words, tmp_path, kills, resume)
+    assert report.damaged == report.failed == report.different == []
+    assert 0 < sum(report.kills.values()) <= 3
 
 
 # A replacement for training: counts to 30 and writes each number to a file.
