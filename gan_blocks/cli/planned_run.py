@@ -311,6 +311,10 @@ class PlannedRun(Run):
         with files.atomic_write(self.summary_file) as temporary:
             temporary.write_text(json.dumps(summary), encoding="utf-8")
 
+    def _scale(self) -> int:
+        """Returns how many times small pictures are enlarged."""
+        return max(1, 64 // min(self.plan.image_shape[:2]))
+
     def _verdict(self) -> str | None:
         return self._text
 

@@ -76,8 +76,6 @@ def train_features(
         )
     random = np.random.default_rng(seed)
     images = images[np.sort(random.permutation(len(images))[:_MAX_IMAGES])]
-    if images.dtype == np.uint8:
-        images = from_uint8(images)
     images = _shrink(images)
     inputs = outputs = keras.Input(images.shape[1:])
     features = []
@@ -124,25 +122,25 @@ def train_features(
 
 
 def _shrink(images: np.ndarray) -> np.ndarray:
-    height, width = images.shape[1:3]
-    scale = _MAX_SIDE / min(height, width)
-    if scale >= 1:
-        return images
-    size = (math.ceil(height * scale), math.ceil(width * scale))
-    return np.concatenate(
-        [
-            ops.convert_to_numpy(
-                ops.image.resize(
-                    images[i : i + _BATCH_SIZE],
-                    size,
-                    interpolation="bicubic",
-                    antialias=True,
-                    data_format="channels_last",
-                )
+    """Returns images of floats, of at most `_MAX_SIDE` pixels."""
+    number, *sides, channels = images.shape
+    scale = min(1, _MAX_SIDE / min(sides))
+    size = [math.ceil(side * scale) for side in sides]
+    small = np.empty((number, *size, channels), "float32")
+    for i in range(0, number, _BATCH_SIZE):  # Few large floats in memory.
+        part: Any = images[i : i + _BATCH_SIZE]
+        if part.dtype == np.uint8:
+            part = from_uint8(part)
+        if scale < 1:
+            part = ops.image.resize(
+                part,
+                size,
+                interpolation="bicubic",
+                antialias=True,
+                data_format="channels_last",
             )
-            for i in range(0, len(images), _BATCH_SIZE)
-        ]
-    )
+        small[i : i + _BATCH_SIZE] = ops.convert_to_numpy(part)
+    return small
 
 
 def _blur(images, random):
