@@ -6,6 +6,7 @@ from typing import Any
 import keras
 
 from gan_blocks._checks import check_positive_integer
+from gan_blocks.callbacks.divergence import is_finite
 
 __all__ = ["QualityMonitor"]
 
@@ -21,7 +22,8 @@ class QualityMonitor(keras.callbacks.Callback):
 
     The first epoch is measured, and then every `every_n_epochs`-th epoch. The
     logs of other epochs repeat the last values. Measuring does not use the
-    GAN's random seeds, so it does not change training.
+    GAN's random seeds, so it does not change training. A model with NaN or
+    infinite values is not measured.
 
     Args:
         quality: A `metrics.Quality`, or a function that takes the model and
@@ -79,7 +81,8 @@ class QualityMonitor(keras.callbacks.Callback):
         self.results = []
 
     def on_epoch_end(self, epoch, logs=None):
-        if not self.results or (epoch + 1) % self.every_n_epochs == 0:
+        due = not self.results or (epoch + 1) % self.every_n_epochs == 0
+        if due and is_finite(self.model):
             self.results.append((epoch + 1, self.quality(self.model)))
-        if logs is not None:
+        if logs is not None and self.results:
             logs.update(self.results[-1][1].values)

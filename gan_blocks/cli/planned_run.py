@@ -144,6 +144,12 @@ class PlannedRun(Run):
         labels: np.ndarray | None = None,
     ) -> None:
         self.settings |= dataclasses.asdict(self.plan)
+        steps_done = runs.steps_done(gan)
+        if not self.plan.minutes and steps_done > self.plan.steps:
+            output.fail(
+                f"The run has trained for {output.plural(steps_done, 'step')} "
+                "already. Pass --steps with a larger number."
+            )
         super().prepare(gan, real_images, labels)
         self._is_chief = replicas.is_chief(gan)
         # Few pictures are enough for the kernel distance, which ranks models.
@@ -167,13 +173,14 @@ class PlannedRun(Run):
                 max(0.01, self.plan.minutes - reserve / 60),
                 self._seconds_used(gan),
             )
-            if not (runs.steps_done(gan) or self._limit.seconds_left()):
+            if not (steps_done or self._limit.seconds_left()):
                 used = self._limit.seconds_used + reserve
                 minutes = math.ceil(2 * used / 60)
+                self.settings_file.unlink()  # A longer run needs a new plan.
                 output.fail(
                     "No time is left for training: loading, planning and "
-                    f"measuring take {duration(used)}. Train longer with: "
-                    f"{self._resume_command} --minutes {minutes}"
+                    f"measuring take {duration(used)}. Pass at least --minutes "
+                    f"{minutes}."
                 )
 
     def _load_features(self) -> keras.Model | None:

@@ -242,6 +242,9 @@ def _settings_of_run(
             f"{output} contains the run of a recipe. Continue it with the "
             "recipe."
         )
+    if chosen:  # These reasons are about another length.
+        for name in ("Steps", "Time"):
+            settings["reasons"].pop(name, None)
     if "minutes" in chosen:
         settings["steps"] = None
         if before := settings.get("minutes"):

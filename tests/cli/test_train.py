@@ -229,7 +229,8 @@ def test_too_little_time_for_training_is_reported(pictures, tmp_path, capsys):
         command("train", pictures, *words)
     message = capsys.readouterr().err
     assert "No time is left for training: loading, planning" in message
-    assert f"--resume --output {output} --minutes 1" in message
+    assert "Pass at least --minutes 1." in message
+    assert not (output / "arguments.json").exists()
 
 
 @pytest.mark.usefixtures("quick_features")
@@ -247,10 +248,32 @@ def test_a_resumed_run_has_more_steps_in_more_time(pictures, tmp_path, capsys):
     words = ("--output", output, "--dry-run", "--minutes")
     command("train", pictures, *SMALL, "--steps", 1, "--output", output)
     settings = runs.RunFolder(output).read_settings()
-    settings |= {"steps": None, "minutes": 1, "rounds": 40}
+    settings |= {"steps": None, "minutes": 10, "rounds": 40}
     runs.RunFolder(output).write_settings(settings)
-    command("train", "--resume", *words, 2)
-    assert "Steps          80 (1 per round)" in capsys.readouterr().out
+    command("train", "--resume", *words, 20)
+    text = capsys.readouterr().out
+    assert "Steps          80 (1 per round)\n" in text
+    assert "Time           20 min 00 s\n" in text
+
+
+@pytest.mark.usefixtures("quick_features")
+def test_divergence_is_reported_with_what_to_do(pictures, tmp_path, capsys):
+    words = ("--base-filters", 4, "--learning-rate", 1e30, "--steps", 80)
+    with pytest.raises(SystemExit):
+        command("train", pictures, *words, "--output", tmp_path / "run")
+    message = capsys.readouterr().err.splitlines()[-1]
+    assert "Training diverged and was stopped at epoch" in message
+    assert "--resume" in message and "such as 2.5e+29." in message
+
+
+@pytest.mark.usefixtures("quick_features")
+def test_a_resumed_run_cannot_have_fewer_steps(pictures, tmp_path, capsys):
+    words = ("--output", tmp_path / "run", "--steps")
+    command("train", pictures, *SMALL, *words, 2)
+    with pytest.raises(SystemExit):
+        command("train", "--resume", *words, 1)
+    message = "The run has trained for 2 steps already. Pass --steps"
+    assert message in capsys.readouterr().err
 
 
 def test_pictures_must_be_at_least_four(tmp_path, capsys):
