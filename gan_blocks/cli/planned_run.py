@@ -337,8 +337,9 @@ class PlannedRun(Run):
     def _commands(self) -> list[str]:
         command = output.gan_blocks_command
         longer = f"--steps {2 * self.plan.steps}"
-        if self.plan.minutes:
-            longer = f"--minutes {2 * self.plan.minutes:g}"
+        if self._limit and self.plan.minutes:
+            used = round(self._limit.seconds_used / 60, 1)
+            longer = f"--minutes {2 * max(self.plan.minutes, used):g}"
         return [
             command("generate", self.path, "--number", 100, "--separate"),
             *super()._commands()[:-1],
