@@ -221,7 +221,7 @@ def test_a_training_with_a_time_limit_shows_its_step(capsys):
     sentence, first, second = capsys.readouterr().out.splitlines()
     assert sentence.startswith("Training will take at most 20 min 00 s on CPU")
     assert re.fullmatch(
-        r"Step 6 loss \d\.\d\d \d+ ms/step \d\d min \d\d s left", first
+        r"Step 6 loss \d\.\d\d \d+ ms/step \d+ min \d\d s left", first
     )
     assert second.startswith("Step 9 loss ")
 
