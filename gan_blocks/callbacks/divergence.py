@@ -128,8 +128,7 @@ class StopOnDivergence(keras.callbacks.Callback):
             # A copy, because the next step may reuse the variable's memory.
             variable.assign(keras.ops.copy(value))
         for optimizer in _optimizers(model):
-            rate = float(optimizer.learning_rate)
-            optimizer.learning_rate = _RATE_FACTOR * rate
+            optimizer.learning_rate = _RATE_FACTOR * _rate(optimizer)
         model.reset_metrics()  # Means of NaN would stay NaN.
 
 
@@ -158,6 +157,11 @@ def _optimizers(model):
     return getattr(model.optimizer, "optimizers", [model.optimizer])
 
 
+def _rate(optimizer):
+    # `float` does not work in a strategy of TensorFlow.
+    return float(keras.ops.convert_to_numpy(optimizer.learning_rate))
+
+
 def _check_rollback(model):
     if not model.built:
         raise ValueError(
@@ -168,7 +172,7 @@ def _check_rollback(model):
         model.optimizer.build(model.trainable_variables)
     for optimizer in _optimizers(model):
         try:
-            optimizer.learning_rate = float(optimizer.learning_rate)
+            optimizer.learning_rate = _rate(optimizer)
         except TypeError as error:
             raise ValueError(
                 "`rollbacks` needs constant learning rates, because they are "

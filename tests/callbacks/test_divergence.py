@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 from keras import ops
 from support import gans
+from support.layers import on_tensorflow
 from support.models import make_data, make_model, train
 
 from gan_blocks import runs
@@ -38,7 +39,8 @@ def state(gan):
 
 
 def rates(gan):
-    return [float(each.learning_rate) for each in gan.optimizer.optimizers]
+    found = [each.learning_rate for each in gan.optimizer.optimizers]
+    return [float(ops.convert_to_numpy(rate)) for rate in found]
 
 
 class Watch(keras.callbacks.Callback):
@@ -158,6 +160,20 @@ def test_the_number_of_rollbacks_is_limited(caplog):
     # Each training has the full number.
     fit(make_gan(), make_images(0, 1), stop)
     assert not stop.diverged
+
+
+@on_tensorflow
+@pytest.mark.filterwarnings("ignore:The real images contain NaN:UserWarning")
+def test_training_in_a_strategy_of_tensorflow_can_be_rolled_back():
+    from tensorflow import distribute
+
+    with distribute.MirroredStrategy(["cpu:0"]).scope():
+        gan = make_gan()
+    stop = StopOnDivergence(rollbacks=1)
+    fit(gan, make_images(2), stop)
+    assert not stop.diverged
+    assert rates(gan) == pytest.approx([0.005, 0.05])
+    assert all(np.isfinite(value).all() for value in state(gan))
 
 
 def test_learning_rate_schedules_do_not_allow_rollbacks():
