@@ -63,13 +63,13 @@ ALLOWED = {
         "keras numpy",
     ),
     "page": (
-        "_checks _health _screens _types _version files gan images layers "
-        "runs",
+        "_checks _health _screens _types _version files gan images layers runs",
         "keras numpy",
     ),
     "cli": (
-        "_checks _device _locks _screens _types _version callbacks datasets files gan "
-        "images layers losses metrics page penalties plan replicas runs",
+        "_checks _device _locks _screens _types _version callbacks datasets "
+        "files gan images layers losses metrics page penalties plan replicas "
+        "runs",
         "keras numpy PIL tensorflow torch",
     ),
     "_registration": ("", ""),

@@ -86,12 +86,15 @@ def _add_train(parser: Parser) -> None:
         help="a folder, an archive (.zip, .tar), a .npy or .npz file, MNIST's "
         "idx files, or tfds:NAME",
     )
-    parser.add_run_options("runs/ and the name of PICTURES")
+    parser.add_run_options(
+        "runs/ and the name of PICTURES",
+        "--minutes 120 extends it to two hours in all",
+    )
     text = "time for the whole run, with loading and measuring (default: 60, "
     text += "or 20 with --start-from)"
     length = parser.add_mutually_exclusive_group()
     parser.add("minutes", text, kind=positive, group=length)
-    text = "train for so many steps, without a time limit"
+    text = "train for about so many steps, without a time limit"
     parser.add("steps", text, kind=at_least(1), group=length)
     text = "continue a trained GAN on these pictures, in a new run: the folder "
     text += "of its run, or a .keras file"
@@ -131,20 +134,22 @@ def _add_train(parser: Parser) -> None:
     )
     alphas = ("auto", "white", "black", "gray", "drop")
     parser.add("alpha", text, choices=alphas)
-    text = "augmentation against memorizing a few pictures (default: auto)"
+    text = "augmentation against memorizing few pictures (default: auto, none)"
     augment = ("auto", "none", "diff", "adaptive")
     parser.add("augment", text, choices=augment)
     parser.add("flip", f"{HELP['flip']} (default: color pictures)", kind=bool)
     text = "bfloat16 is faster on some processors (default: auto)"
     parser.add("precision", text, choices=("auto", "float32", "bfloat16"))
     for name, kind, default in (
-        ("base_filters", at_least(1), "like the pictures"),
-        ("learning_rate", positive, "like the pictures"),
+        ("base_filters", at_least(1), "depends on the pictures"),
+        ("learning_rate", positive, "depends on the pictures"),
         ("batch_size", at_least(1), "64, or less for few pictures"),
         ("seed", at_least(0), "0"),
     ):
         parser.add(name, f"{HELP[name]} (default: {default})", kind=kind)
-    parser.add("features", HELP["features"], metavar="FILE")
+    text = "saved Keras model that measures the quality (default: a small one "
+    text += "that is trained on the pictures)"
+    parser.add("features", text, metavar="FILE")
     parser.add("tensorboard", HELP["tensorboard"], kind=bool)
 
 

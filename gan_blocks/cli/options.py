@@ -146,7 +146,11 @@ class Parser(argparse.ArgumentParser):
             "--" + name.replace("_", "-"), default=default, help=help, **how
         )
 
-    def add_run_options(self, default_output: str) -> None:
+    def add_run_options(
+        self,
+        default_output: str,
+        longer: str = "--epochs 200 extends it to 200 epochs",
+    ) -> None:
         """Adds the options of all programs that train."""
         text = f"folder of the run (default: {default_output})"
         self.add("output", text, kind=pathlib.Path, metavar="FOLDER")
@@ -154,7 +158,7 @@ class Parser(argparse.ArgumentParser):
             "--resume",
             action="store_true",
             help="continue the run in --output from its newest checkpoint, "
-            "with its settings; --epochs 200 extends it to 200 epochs",
+            f"with its settings; {longer}",
         )
         self.add_argument(
             "--accept-new-data",

@@ -205,7 +205,7 @@ def _make_plan(pixels, labels, settings, seconds_used, reason, trained) -> Plan:
             settings.get("steps"),
             seconds_used,
             trained,
-            reasons={"Images": reason} if reason else {},
+            reasons={"Size": reason} if reason else {},
             **_plan_settings(settings),
         )
     except ValueError as error:

@@ -71,11 +71,10 @@ class Copies:
 
     def __str__(self) -> str:
         count = len(self.distances)
-        near = round(self.share * count)
         return (
-            f"{near} of {count} generated images are nearer to a training "
-            f"image than {1 - _NEAR:.0%} of the training images are to each "
-            f"other (expected: {round(self.expected * count)}). "
+            f"{round(self.share * count):,} of {count:,} generated images are "
+            "unusually similar to a training image. Without copies, about "
+            f"{round(self.expected * count):,} would be. "
             + (
                 "The GAN copies training images."
                 if self.memorized

@@ -9,6 +9,8 @@ from gan_blocks.page.plots import parse_number
 __all__ = ["judge", "kernel_distances"]
 
 _Rows = Sequence[dict[str, str]]
+_MEASUREMENTS = 4  # Fewer show no trend.
+_ERRORS = 2  # Differences of fewer standard errors may be chance.
 
 
 def judge(rows: _Rows) -> str:
@@ -26,23 +28,31 @@ def judge(rows: _Rows) -> str:
 
 
 def kernel_distances(rows: _Rows) -> list[tuple[float, int]]:
-    """Returns the measured kernel distances, with their steps."""
-    return [
-        (value, int(row["step"]))
-        for row in rows
-        if (value := parse_number(row.get("kid", ""))) is not None
-        and math.isfinite(value)
-    ]
+    """Returns the measured kernel distances, with their steps.
+
+    Rows between two measurements repeat the last one. They are left out.
+    """
+    measured: list[tuple[float, int]] = []
+    for row in rows:
+        value = parse_number(row.get("kid", ""))
+        if value is None or not math.isfinite(value):
+            continue
+        if not measured or value != measured[-1][0]:
+            measured.append((value, int(row["step"])))
+    return measured
 
 
 def _trend(rows: _Rows) -> str:
+    """Compares the last kernel distance with earlier ones."""
     measured = kernel_distances(rows)
-    if len(measured) < 2:
+    if len(measured) < _MEASUREMENTS:
         return ""
+    last = measured[-1][0]
     lowest, step = min(measured)
-    if lowest == measured[-1][0]:
-        return (
-            "The quality was still improving: the last kernel distance is the "
-            "lowest. Longer training may help."
-        )
-    return f"The quality was best at step {step} and has not improved since."
+    noise = _ERRORS * (parse_number(rows[-1].get("kid_error", "")) or 0.0)
+    if last > lowest + noise:
+        return f"The quality was best at step {step:,}, and worse at the end."
+    before = measured[-1 - len(measured) // 3][0]
+    if before > last + noise:
+        return "The quality was still improving. Longer training may help."
+    return "In the last third of the run, the quality hardly improved."

@@ -178,14 +178,14 @@ def make_plan(
     plan.steps_per_round, plan.rounds = in_round, math.ceil(steps / in_round)
     passes = plan.steps * plan.batch_size / number
     plan.reasons["Steps"] = (
-        f"{seconds:.2g} s for a step on {device_name()}, each picture is seen "
-        f"{passes:,.0f} times"
+        f"{seconds:.2g} s for a step on {device_name()}; each picture is seen "
+        f"about {passes:,.0f} times"
     )
     if gan is None and plan.steps < _USEFUL_STEPS:
         needed = _USEFUL_STEPS * seconds / _SHARE_OF_TRAINING + seconds_used
         plan.reasons["Time"] = (
-            f"too little for more than colors and blobs, {_USEFUL_STEPS} steps "
-            f"take {duration(needed)}"
+            "too little for more than colors and blobs; at least "
+            f"{_USEFUL_STEPS} steps are useful, in {duration(needed)}"
         )
     return plan
 

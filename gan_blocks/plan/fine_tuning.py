@@ -106,7 +106,7 @@ def fine_tune(gan: GAN, plan: Plan) -> GAN:
 def continued(gan: GAN, settings: dict[str, Any]) -> dict[str, Any]:
     """Returns settings of a plan, with those that a trained GAN decides."""
     reasons = {
-        "Images": "like those of the trained GAN",
+        "Size": "like those of the trained GAN",
         **settings.get("reasons", {}),
     }
     decided = _decided_settings(gan, settings)

@@ -198,7 +198,7 @@ class Plan:
         height, width, channels = self.image_shape
         kind = {1: "gray", 3: "color", 4: "color with transparency"}[channels]
         rows = {
-            "Images": f"{height} x {width} pixels (height x width), {kind}",
+            "Size": f"{height} x {width} pixels (height x width), {kind}",
             "Classes": self.num_classes or "none",
             "Starts from": self.start_from or "",
             "Networks": f"DCGAN with {self.base_filters} base filters",

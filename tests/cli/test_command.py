@@ -122,7 +122,10 @@ def test_a_model_that_cannot_be_loaded_says_which_versions_saved_it(
         (("export", "{empty}", "g.keras"), "No checkpoint found in {empty}"),
         (("interpolate", "{none}/gan.keras"), "gan.keras does not exist."),
         (("animate", "{none}"), "No grids found in {none}/grids"),
-        (("page", "{none}"), "must be the folder of a run"),
+        (
+            ("page", "{none}"),
+            "{none} does not exist. Pass the folder of a run.",
+        ),
         (("evaluate", "{run}", "--data", "{none}"), "{none} does not exist."),
         (("train", "{none}"), "{none} does not exist. Pass pictures: "),
     ],

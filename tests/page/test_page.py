@@ -203,8 +203,10 @@ def test_the_time_is_shown_and_not_plotted(tmp_path):
 @pytest.mark.parametrize(
     ("columns", "rows", "expected"),
     [
-        ("kid", ["0.5", "", "0.2"], "The quality was still improving"),
-        ("kid", ["0.5", "0.1", "0.2"], "The quality was best at step 400 and"),
+        ("kid", ["5", "4", "", "3", "3", "2"], "The quality was still impro"),
+        ("kid", ["5", "1", "4", "3"], "The quality was best at step 400, and"),
+        ("kid", ["5", "3", "2", "2.1", "2"], "In the last third of the run,"),
+        ("kid", ["5", "4", "4", "3"], ""),  # Too few measurements.
         ("spread", ["0.5", "0.01", "0.02"], "Mode collapse: spread 0.02."),
         ("spread", ["0.5", "0.4", "0.5"], "No sign of mode collapse"),
         ("g_loss", ["1", "1", "nan"], "Training diverged: g_loss is NaN"),
@@ -213,10 +215,9 @@ def test_the_time_is_shown_and_not_plotted(tmp_path):
 def test_the_history_tells_how_the_training_went(
     tmp_path, columns, rows, expected
 ):
-    lines = [f"{i},{200 * i},{row}" for i, row in enumerate(rows, start=1)]
-    text = page_of(
-        write_run(tmp_path, "\n".join([f"epoch,step,{columns}", *lines]))
-    )
+    head = f"epoch,step,kid_error,{columns}"
+    lines = [f"{i},{200 * i},0.1,{x}" for i, x in enumerate(rows, start=1)]
+    text = page_of(write_run(tmp_path, "\n".join([head, *lines])))
     assert f"<p>{expected}" in text
 
 

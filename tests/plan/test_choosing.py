@@ -73,7 +73,7 @@ def test_a_number_of_steps_gives_the_same_plan_on_every_machine(monkeypatch):
 def test_too_little_time_is_said_with_what_is_needed():
     plan = make_plan(images(1000), minutes=0.5, **SMALL)
     assert "too little for more than colors and blobs" in plan.reasons["Time"]
-    assert "300 steps take 1 min 22 s" in plan.reasons["Time"]
+    assert "300 steps are useful, in 1 min 22 s" in plan.reasons["Time"]
     assert "Time" not in make_plan(images(1000), minutes=5, **SMALL).reasons
 
 

@@ -94,13 +94,13 @@ def test_a_plan_survives_being_stored_as_json_does():
 
 
 def test_a_plan_prints_as_a_table():
-    reasons = {"Images": "the usual size"}
+    reasons = {"Size": "the usual size"}
     reasons["Steps"] = "a b " * 30
     plan = Plan((64, 96, 3), num_classes=2, minutes=20, reasons=reasons)
     text = str(plan)
     assert max(map(len, text.splitlines())) < 80
     assert text.splitlines()[:6] == [
-        "Images         64 x 96 pixels (height x width), color: the usual size",
+        "Size           64 x 96 pixels (height x width), color: the usual size",
         "Classes        2",
         "Networks       DCGAN with 32 base filters",
         "Learning rate  0.0004 (Adam, both networks)",
