@@ -67,7 +67,7 @@ class Copies:
     @property
     def memorized(self) -> bool:
         """True if three times as many images are near as expected."""
-        return self.share > _SUSPICIOUS * self.expected
+        return self.share > _SUSPICIOUS * max(self.expected, _NEAR)
 
     def __str__(self) -> str:
         count = len(self.distances)
