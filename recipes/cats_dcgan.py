@@ -47,11 +47,11 @@ def build_gan(
 ) -> GAN:
     """Builds the two networks and compiles them as one `GAN`."""
     height, width = image_size
-    # Below 64 pixels, both networks leave out their widest blocks. The
-    # discriminator gets twice the filters instead: with 16 filters in its
-    # first block it overlooks noise, and the generator draws grainy images.
+    # Below 64 pixels, both networks leave out their widest blocks. The first
+    # block of the discriminator has twice the filters instead. With only 16, it
+    # overlooks noise, and the generator draws grainy images.
     small = max(image_size) < 64
-    discriminator_filters = 2 * filters if small else filters
+    first = 2 * filters if small else filters
     factor = 8 if small else 16  # The generator doubles the size 3 or 4 times.
     if height % factor or width % factor:
         raise ValueError(
@@ -81,17 +81,10 @@ def build_gan(
     discriminator = keras.Sequential(
         [
             keras.Input((height, width, 3)),
-            down(discriminator_filters, normalization=None),
-            down(2 * discriminator_filters),
-            down(4 * discriminator_filters),
-            *(
-                []
-                if small
-                else [
-                    down(8 * discriminator_filters, strides=1),
-                    down(16 * discriminator_filters),
-                ]
-            ),
+            down(first, normalization=None),
+            down(2 * first),
+            down(4 * first),
+            *([] if small else [down(8 * first, strides=1), down(16 * first)]),
             keras.layers.Flatten(),
             keras.layers.Dense(1),
         ],
