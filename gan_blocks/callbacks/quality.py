@@ -20,10 +20,10 @@ class QualityMonitor(keras.callbacks.Callback):
     or `ModelCheckpoint(path, "kid", mode="min", save_best_only=True)`. Always
     pass `mode`, because Keras cannot know that lower is better.
 
-    The first epoch is measured, and then every `every_n_epochs`-th epoch. The
-    logs of other epochs repeat the last values. Measuring does not use the
-    GAN's random seeds, so it does not change training. A model with NaN or
-    infinite values is not measured.
+    The first epoch is measured, and then every `every_n_epochs`-th epoch, and
+    the epoch in which training is stopped. The logs of other epochs repeat the
+    last values. Measuring does not use the GAN's random seeds, so it does not
+    change training. A model with NaN or infinite values is not measured.
 
     Args:
         quality: A `metrics.Quality`, or a function that takes the model and
@@ -82,6 +82,7 @@ class QualityMonitor(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         due = not self.results or (epoch + 1) % self.every_n_epochs == 0
+        due = due or self.model.stop_training
         if due and is_finite(self.model):
             self.results.append((epoch + 1, self.quality(self.model)))
         if logs is not None and self.results:

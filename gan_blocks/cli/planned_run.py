@@ -35,8 +35,8 @@ from gan_blocks.plan import Plan
 __all__ = ["PlannedRun"]
 
 _NO_END = 10**9  # Rounds, if the clock ends the training.
-_MEASURING_SHARE = 0.04  # Of the time.
-_FIRST_PICTURE = 20.0  # Seconds after the beginning of the training.
+_MEASURING_SHARE = 0.03  # Of the time. Training the features takes 2%.
+_FIRST_PICTURE = 45.0  # Seconds after the beginning of the run.
 _ROLLBACKS = 3
 _REAL_IMAGES = 2000
 _GENERATED_IMAGES = 1000
@@ -227,9 +227,11 @@ class PlannedRun(Run):
 
     def _first_step(self) -> int | None:
         """Returns the step of the first picture, if a round takes long."""
-        if not self.plan.minutes:
+        if not self._limit:
             return None
-        step = int(self.plan.steps * _FIRST_PICTURE / 60 / self.plan.minutes)
+        seconds = max(5.0, _FIRST_PICTURE - self._limit.seconds_used)
+        left = max(1.0, self._limit.seconds_left())
+        step = int(self.plan.steps * seconds / left)
         return step if 0 < step < self.plan.steps_per_round else None
 
     def _write_page(self) -> None:
@@ -303,6 +305,7 @@ class PlannedRun(Run):
         }
         if rows and rows[-1].get("seconds"):
             summary["minutes"] = float(rows[-1]["seconds"]) / 60
+        self.neighbors.unlink(missing_ok=True)
         with contextlib.suppress(ValueError):  # Too few different pictures.
             copies = metrics.find_copies(
                 self._real, generated, mirror=self.plan.flip
@@ -311,7 +314,7 @@ class PlannedRun(Run):
                 copies, self._real, generated, scale=self._scale()
             )
             images.save_png(sheet, self.neighbors)
-            summary["text"] += f" {copies}"
+            summary["text"] = f"{summary['text']} {copies}".strip()
             summary["near_copies"] = copies.share
             summary["near_copies_expected"] = copies.expected
         self._text = summary["text"]

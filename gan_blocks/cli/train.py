@@ -5,8 +5,11 @@ import math
 import pathlib
 import re
 import warnings
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
+
+import numpy as np
 
 from gan_blocks import datasets, replicas
 from gan_blocks.cli import loading, options
@@ -23,7 +26,7 @@ _MINUTES = 60.0
 _FINE_TUNING_MINUTES = 20.0
 _FEWEST_PICTURES = 4  # For the measures of quality.
 _SAMPLE = 200  # Pictures that are looked at before the size is chosen.
-_GRAY = {"1", "F", "I", "I;16", "L"}  # Pillow's modes.
+_GRAY = 2  # Largest mean difference between the colors of a gray picture.
 _CHOOSABLE = {"augment", "base_filters", "batch_size", "flip", "learning_rate"}
 _CHOOSABLE |= {"precision", "seed", "start_from"}
 _CHANGEABLE = {"minutes", "steps"}  # In a resumed run.
@@ -89,6 +92,7 @@ def _train(
     else:
         plan = None
         shape, reason = _choose_shape(settings)
+        _check_size(shape, settings)
     *size, channels = shape
     pixels = loading.load_pictures(
         run.data,
@@ -175,7 +179,7 @@ def _choose_shape(settings: dict[str, Any]) -> tuple[tuple[int, ...], str]:
         return (*size, channels), ""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # They follow when all are loaded.
-        _, report = loading.load_pictures(
+        pixels, report = loading.load_pictures(
             settings["data"],
             (32, 32),
             number=_SAMPLE,
@@ -183,17 +187,33 @@ def _choose_shape(settings: dict[str, Any]) -> tuple[tuple[int, ...], str]:
             verbose=False,
             **loading.load_options(settings),
         )
-    channels = channels or (1 if set(report.modes) <= _GRAY else 3)
+    if channels is None:
+        colors = np.ptp(pixels[..., :3], axis=-1).mean(axis=(1, 2)).max()
+        channels = 1 if colors < _GRAY else 3
     if size:
         return (*size, channels), ""
+    sizes, crop = report.sizes, settings.get("crop")
+    if isinstance(crop, float):
+        sizes = Counter(
+            {(int(crop * w), int(crop * h)): n for (w, h), n in sizes.items()}
+        )
     minutes = None if "steps" in settings else settings.get("minutes", _MINUTES)
     size, reason = choose_image_size(
-        report.sizes,
+        sizes,
         minutes,
         channels,
         **_plan_settings(settings),
     )
     return (*size, channels), reason
+
+
+def _check_size(shape, settings):
+    """Ends the process if the networks cannot have this size."""
+    try:
+        if "start_from" not in settings:
+            Plan(shape)
+    except ValueError as error:
+        fail(str(error).replace("`image_shape`", "--image-size"))
 
 
 def _make_plan(pixels, labels, settings, seconds_used, reason, trained) -> Plan:
@@ -210,7 +230,6 @@ def _make_plan(pixels, labels, settings, seconds_used, reason, trained) -> Plan:
         )
     except ValueError as error:
         text = str(error).replace("`num_classes`", "The number of classes")
-        text = text.replace("`image_shape`", "`image_size`")
         fail(re.sub("`(.*?)`", lambda m: "--" + m[1].replace("_", "-"), text))
 
 

@@ -2,7 +2,6 @@
 
 import contextlib
 import functools
-import itertools
 from collections.abc import Callable, Iterator, Sequence
 from concurrent import futures
 from typing import Any
@@ -174,8 +173,8 @@ class Batches(keras.utils.PyDataset):
             TensorFlow. Both can be passed to `fit` and used in a `for` loop.
 
         Raises:
-            ValueError: If `step` is invalid, or the number of processes does
-                not divide `batch_size`.
+            ValueError: If `step` is invalid, or `batch_size` is not a multiple
+                of the number of processes or devices that train together.
         """
         check_positive_integer("step", step, minimum=0)
         rows = replicas.rows(self.batch_size)
@@ -227,6 +226,7 @@ class _Endless(keras.utils.PyDataset):
         self._step = step
         self._pool = futures.ThreadPoolExecutor(2)
         self._ahead: dict[int, futures.Future[_Batch]] = {}
+        self._restore = contextlib.ExitStack()
         self.element_spec = specs[0] if len(specs) == 1 else tuple(specs)
 
     def __getitem__(self, index: int) -> _Batch:
@@ -237,23 +237,30 @@ class _Endless(keras.utils.PyDataset):
         }
         return self._ahead[index].result()
 
-    def __iter__(self) -> Iterator[_Batch]:
-        return map(self.__getitem__, itertools.count())
-
     @contextlib.contextmanager
     def reading(self) -> Iterator[None]:
         """Prepares Keras for a `fit`, and ends the threads after it."""
         distribution: Any = keras.distribution.distribution()
-        divide = getattr(distribution, "auto_shard_dataset", None)
         if distribution:
-            # The batches have only the rows of this process.
+            # These batches have only the rows of this process. Other data, for
+            # example for validation, is divided as the user has set it.
+            self._restore.callback(
+                setattr,
+                distribution,
+                "auto_shard_dataset",
+                distribution.auto_shard_dataset,
+            )
             distribution.auto_shard_dataset = False
         try:
             yield
         finally:
-            if distribution:
-                distribution.auto_shard_dataset = divide
+            self._restore.close()
             self._pool.shutdown(cancel_futures=True)
+
+    def on_epoch_end(self) -> None:
+        # Keras calls this method also before the first epoch of `fit`, when it
+        # has accepted the batches.
+        self._restore.close()
 
 
 def _tf_dataset(read, step, specs):

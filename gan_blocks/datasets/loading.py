@@ -248,8 +248,10 @@ def _read_images(found, target, number, strict, verbose):
             and min(target.shape[:2]) >= (target.min_size or 1)
             and (isinstance(target.crop, str) or target.crop == 1)
         ):
+            mode = {1: "L", 3: "RGB", 4: "RGBA"}[target.channels]
+            size = images.shape[2:0:-1]
             for i in range(len(images)):
-                found.report.add(f"image {i}", size=images.shape[2:0:-1])
+                found.report.add(f"image {i}", mode=mode, size=size)
             if images.nbytes <= _COMPARED:
                 found.report.duplicates = inspection.count_duplicates(images)
             return images, slice(None, None, step)

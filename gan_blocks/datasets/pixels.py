@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager
 from typing import Any, TypeAlias
 
 import numpy as np
-from PIL import Image, ImageOps, TiffImagePlugin
+from PIL import ExifTags, Image, ImageOps, TiffImagePlugin
 
 from gan_blocks.datasets import profiles, ranges, transparency
 
@@ -123,7 +123,7 @@ def read(opener: Opener, target: Target) -> Pixels:
     with opener() as image:
         if target.min_size and min(image.size) < target.min_size:
             raise TooSmall(f"{image.width} x {image.height} pixels")
-        pixels = Pixels(image.format, image.mode, image.size)
+        pixels = Pixels(image.format, image.mode, _upright_size(image))
         crop = 1 if isinstance(target.crop, str) else target.crop
         side = math.ceil(2 * max(target.height, target.width) / crop)
         draft(image, "L" if target.channels == 1 else "RGB", (side, side))
@@ -161,6 +161,13 @@ def read(opener: Opener, target: Target) -> Pixels:
         else:
             _add_bytes(pixels, image, target)
         return pixels
+
+
+def _upright_size(image):
+    """Returns the size after the rotation that the EXIF data asks for."""
+    orientation = image.getexif().get(ExifTags.Base.Orientation)
+    width, height = image.size
+    return (height, width) if orientation in (5, 6, 7, 8) else (width, height)
 
 
 def _choose_frame(image):

@@ -5,6 +5,7 @@ import functools
 import json
 import math
 import pathlib
+import time
 from collections import Counter
 from typing import Any
 
@@ -60,7 +61,23 @@ def choose_image_size(
 
     Returns:
         `(height, width)` in pixels, and the reason in a few words.
+
+    Raises:
+        ValueError: If `sizes` is empty.
+
+    Example:
+
+    ```python
+    from collections import Counter
+
+    from gan_blocks.plan import choose_image_size
+
+    size, reason = choose_image_size(Counter({(1280, 960): 500}))
+    assert size == (64, 80)
+    ```
     """
+    if not sizes:
+        raise ValueError("`sizes` must not be empty.")
     pairs = np.array([*sizes.elements()])
     shorter = float(np.median(pairs.min(axis=1)))
     sides = [side for side in _SIDES if side <= shorter] or [_SIDES[0]]
@@ -80,7 +97,9 @@ def choose_image_size(
         )
     larger = [other for other in sides if other > chosen]
     reason = (
-        f"{larger[0]} pixels would need more time"
+        "the largest without a time limit"
+        if larger and minutes is None
+        else f"{larger[0]} pixels would need more time"
         if larger
         else "the size of the pictures"
         if chosen == shorter
@@ -143,6 +162,7 @@ def make_plan(
     )
     ```
     """
+    begin = time.monotonic()
     number = len(images)
     if number < 2:
         raise ValueError(f"`images` must be at least two. Received: {number}")
@@ -159,9 +179,15 @@ def make_plan(
         chosen["batch_size"] = min(_MAX_BATCH_SIZE, largest)
         if largest < _MAX_BATCH_SIZE:
             reasons["Batch size"] = f"there are only {number} pictures"
+    if chosen["batch_size"] > number:
+        raise ValueError(
+            "`batch_size` must be at most the number of pictures. Received: "
+            f"batch_size={chosen['batch_size']} and {number:,} pictures"
+        )
     plan = Plan(**chosen)
     seconds = _seconds_per_step(plan, gan)
     if steps is None:
+        seconds_used += time.monotonic() - begin
         left = max(0.0, 60 * minutes - seconds_used) * _SHARE_OF_TRAINING
         is_slow = left / seconds < _STEPS_OF_WIDE_NETWORKS
         narrow = Plan(**{**_NARROW, **chosen})

@@ -29,6 +29,7 @@ EMA_MOMENTUM = 0.999
 _POLICY = ("translation", "cutout")
 AUGMENTATIONS = ("none", "diff", "adaptive")
 PRECISIONS = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
+_MEASURED = "best in measurements"
 _COLUMN = 15  # As in the report of `datasets.load`.
 _WIDTH = 79
 
@@ -126,9 +127,11 @@ class Plan:
             if self.base_filters is None:
                 small = min(height, width) <= 32
                 self.base_filters = 64 if small and not gray else 32
+                self.reasons.setdefault("Networks", _MEASURED)
             names.append("base_filters")
         if self.learning_rate is None:
             self.learning_rate = 8e-4 if gray else 4e-4
+            self.reasons.setdefault("Learning rate", _MEASURED)
         if self.flip is None:
             self.flip = not gray
             self.reasons["Mirrored"] = (

@@ -134,6 +134,28 @@ def test_pictures_are_cropped_as_wanted(tmp_path, capsys):
     assert capsys.readouterr().out.count("1 smaller than min_size=8") == 2
 
 
+@pytest.mark.parametrize("side", [8, 32])
+@pytest.mark.parametrize("gray", [False, True])
+def test_the_colors_of_the_pictures_decide(side, gray, tmp_path, capsys):
+    random = np.random.default_rng(0)
+    array = random.integers(0, 256, (20, side, side, 3), np.uint8)
+    array[:10] = array[:10, :, :, :1]
+    if gray:
+        array[10:] = array[:10]
+    np.save(tmp_path / "a.npy", array)
+    words = ("train", tmp_path / "a.npy", "--dry-run")
+    command(*words, "--output", tmp_path / "run")
+    assert f", {'gray' if gray else 'color'}" in capsys.readouterr().out
+
+
+def test_a_crop_leaves_fewer_pixels_to_train_on(tmp_path, capsys):
+    array = np.random.default_rng(0).integers(0, 256, (20, 64, 64), np.uint8)
+    np.save(tmp_path / "a.npy", array)
+    words = ("train", tmp_path / "a.npy", "--dry-run", "--crop", 0.5)
+    command(*words, "--output", tmp_path / "run")
+    assert "Size           32 x 32 pixels" in capsys.readouterr().out
+
+
 @pytest.mark.slow
 def test_labels_are_learned_if_wanted(pictures, tmp_path):
     output = tmp_path / "run"
@@ -150,7 +172,7 @@ def test_labels_are_learned_if_wanted(pictures, tmp_path):
     [
         (["--image-size", "9"], "--image-size must have a shorter side"),
         (["--image-size", "8x8x8"], "must be like 64 or 64x96"),
-        (["--batch-size", "21"], "more than the 20 pictures"),
+        (["--batch-size", "21"], "at most the number of pictures"),
         (["--learning-rate", "0"], "must be positive"),
         (["--minutes", "0"], "must be positive"),
         (["--minutes", "1", "--steps", "1"], "not allowed with argument"),

@@ -1,7 +1,8 @@
 """The text of a report."""
 
+import numpy as np
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image
 
 from gan_blocks import datasets
 from gan_blocks.datasets import Report
@@ -95,3 +96,20 @@ def test_a_report_counts_the_sizes(tmp_path):
     *_, report = datasets.load(tmp_path, 8, report=True)
     assert report.sizes == {(8, 9): 2, (30, 20): 1}
     assert "Sizes          8 x 9 to 30 x 20 pixels" in str(report)
+
+
+def test_a_rotated_photograph_is_counted_upright(tmp_path):
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    photo = Image.effect_noise((30, 20), 100)
+    photo.save(tmp_path / "photo.jpg", exif=exif)
+    *_, report = datasets.load(tmp_path, 8, report=True)
+    assert report.sizes == {(20, 30): 1}
+
+
+@pytest.mark.parametrize(("channels", "mode"), [(1, "L"), (3, "RGB")])
+def test_arrays_that_need_no_resizing_have_colors_in_the_report(channels, mode):
+    random = np.random.default_rng(0)
+    array = random.integers(0, 256, (5, 8, 8, channels), np.uint8)
+    *_, report = datasets.load(array, 8, channels=channels, report=True)
+    assert report.modes == {mode: 5}

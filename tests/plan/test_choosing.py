@@ -38,7 +38,7 @@ def images(number, shape=(64, 64, 3)):
         ((6, 6), 20, (8, 8), "not larger than most of the pictures"),
         ((640, 480), 20, (64, 80), "96 pixels would need more time"),
         ((100, 300), 20, (128, 64), "96 pixels would need more time"),
-        ((640, 480), None, (64, 80), "96 pixels would need more time"),
+        ((640, 480), None, (64, 80), "the largest without a time limit"),
     ],
 )
 def test_the_size_is_what_pictures_and_time_allow(
@@ -106,6 +106,8 @@ def test_one_image_is_not_enough():
         make_plan(images(1), 5)
     with pytest.raises(ValueError, match="`steps` must be a positive"):
         make_plan(images(9), steps=0)
+    with pytest.raises(ValueError, match="Received: batch_size=10 and 9"):
+        make_plan(images(9), batch_size=10)
 
 
 @pytest.mark.parametrize(("minutes", "filters"), [(2, 32), (60, 64)])

@@ -102,8 +102,8 @@ def test_a_plan_prints_as_a_table():
     assert text.splitlines()[:6] == [
         "Size           64 x 96 pixels (height x width), color: the usual size",
         "Classes        2",
-        "Networks       DCGAN with 32 base filters",
-        "Learning rate  0.0004 (Adam, both networks)",
+        "Networks       DCGAN with 32 base filters: best in measurements",
+        "Learning rate  0.0004 (Adam, both networks): best in measurements",
         "Batch size     64",
         "Augmentation   none",
     ]
