@@ -39,6 +39,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         # Imported here, because `--help` must not wait for Keras.
         with output.hide_tensorflow_log():
             module = importlib.import_module(f"gan_blocks.cli.{action}")
+        output.keep_tensorflow_unused()
         if action == "train":
             arguments["begin"] = begin
         stream: Any = output.TolerantStream(sys.stdout)
@@ -143,7 +144,7 @@ def _add_train(parser: Parser) -> None:
     for name, kind, default in (
         ("base_filters", at_least(1), "depends on the pictures"),
         ("learning_rate", positive, "depends on the pictures"),
-        ("batch_size", at_least(1), "64, or less for few pictures"),
+        ("batch_size", at_least(1), "16, or 64 with a GPU"),
         ("seed", at_least(0), "0"),
     ):
         parser.add(name, f"{HELP[name]} (default: {default})", kind=kind)

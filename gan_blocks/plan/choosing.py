@@ -31,7 +31,7 @@ _USEFUL_STEPS = 300  # With fewer, the pictures show colors and blobs only.
 _ROUNDS = 40
 _ROUND_SECONDS = 5.0, 60.0  # The shortest and the longest round.
 _SHARE_OF_TRAINING = 0.92  # The rest is for pictures, files and measuring.
-_MAX_BATCH_SIZE = 64
+_BATCH_SIZE, _BATCH_SIZE_OF_GPU = 16, 64
 _NARROW = {"base_filters": 32}
 _STEPS_OF_WIDE_NETWORKS = 3000  # With fewer steps, narrow networks are better.
 _SQUARE = 1.3  # Pictures with a smaller aspect ratio are cropped to squares.
@@ -176,9 +176,12 @@ def make_plan(
     reasons = chosen["reasons"]
     if "batch_size" not in chosen:
         largest = 2 ** int(math.log2(max(2, number // 2)))
-        chosen["batch_size"] = min(_MAX_BATCH_SIZE, largest)
-        if largest < _MAX_BATCH_SIZE:
+        usual = _BATCH_SIZE_OF_GPU if backend.gpu_names() else _BATCH_SIZE
+        chosen["batch_size"] = min(usual, largest)
+        if largest < usual:
             reasons["Batch size"] = f"there are only {number} pictures"
+        elif usual == _BATCH_SIZE:
+            reasons["Batch size"] = "quick steps pay more than large batches"
     if chosen["batch_size"] > number:
         raise ValueError(
             "`batch_size` must be at most the number of pictures. Received: "

@@ -78,12 +78,12 @@ def test_too_little_time_is_said_with_what_is_needed():
 
 
 @pytest.mark.parametrize(
-    ("number", "batch_size"), [(2, 2), (50, 16), (127, 32), (128, 64)]
+    ("number", "batch_size"), [(2, 2), (31, 8), (32, 16), (5000, 16)]
 )
 def test_few_pictures_get_small_batches(number, batch_size):
     plan = make_plan(images(number), 5, **SMALL)
     assert plan.batch_size == batch_size
-    assert ("there are only" in str(plan)) is (batch_size < 64)
+    assert ("there are only" in str(plan)) is (batch_size < 16)
 
 
 def test_settings_of_the_user_are_kept():
