@@ -34,6 +34,25 @@ def test_new_images_are_not_reported():
     assert "about 10 would be" in str(copies) and "no sign" in str(copies)
 
 
+@pytest.mark.every_backend
+@pytest.mark.parametrize("blended", [50, 200])
+def test_blurred_images_are_not_copies(blended):
+    real = training_images()
+    order = np.random.default_rng(0).permuted([np.arange(200)] * 40, axis=1)
+    parts = images.from_uint8(real)[order[:, :blended]]
+    copies = metrics.find_copies(real, parts.mean(axis=1))
+    assert copies.ratios.min() > 0.9
+    assert copies.share < 0.25 and not copies.memorized
+
+
+def test_darker_noisy_copies_are_found():
+    real = training_images()
+    noise = np.random.default_rng(0).normal(0, 0.1, real.shape)
+    fake = (0.8 * images.from_uint8(real) - 0.1 + noise).clip(-1, 1)
+    copies = metrics.find_copies(real, fake)
+    assert copies.share > 0.9 and copies.memorized
+
+
 def test_shifted_copies_are_found():
     real = training_images(size=32)
     fake = np.roll(real, (1, -1), axis=(1, 2))
@@ -59,6 +78,39 @@ def test_identical_training_images_count_once():
     assert doubled.threshold == pytest.approx(once.threshold, rel=1e-4)
     assert doubled.indices.max() < len(real)
     assert len(set(doubled.indices[0])) == 3
+
+
+def test_training_images_that_mirror_each_other_count_once_if_mirrored():
+    real = training_images()
+    twins = np.concatenate([real, real[:, :, ::-1]])
+    once = metrics.find_copies(real, real[:20], mirror=True)
+    copies = metrics.find_copies(twins, real[:20], mirror=True)
+    assert copies.memorized and copies.indices.max() < len(real)
+    assert copies.threshold == pytest.approx(once.threshold, rel=1e-4)
+    # Without `mirror`, they are different images.
+    copies = metrics.find_copies(twins, twins[-20:])
+    assert copies.indices[:, 0].tolist() == [*range(380, 400)]
+
+
+def test_the_result_is_the_same_in_each_process(monkeypatch):
+    monkeypatch.setattr("gan_blocks.metrics.copies._SAMPLE", 50)
+    real = training_images()
+    expected = metrics.find_copies(real, real[:5]).threshold
+    for salt in (b"1", b"2"):  # Python's hashes differ from process to process.
+        monkeypatch.setattr(
+            "gan_blocks.metrics.copies.hash",
+            lambda value, salt=salt: hash(value + salt),
+            raising=False,
+        )
+        assert metrics.find_copies(real, real[:5]).threshold == expected
+
+
+def test_more_neighbors_than_the_ratio_compares_can_be_found():
+    real = training_images()
+    copies = metrics.find_copies(real, real[:5], neighbors=30)
+    assert copies.distances.shape == copies.mirrored.shape == (5, 30)
+    few = metrics.find_copies(real, real[:5])
+    np.testing.assert_allclose(copies.ratios, few.ratios, atol=1e-4)
 
 
 def test_the_nearest_training_images_come_first():
