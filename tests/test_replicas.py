@@ -43,6 +43,20 @@ def test_each_torch_process_reads_its_part_of_the_rows(monkeypatch):
         replicas.rows(4)
 
 
+@pytest.mark.every_backend
+@pytest.mark.skipif(
+    keras.backend.backend() != "jax", reason="keras.distribution needs JAX"
+)
+def test_jax_devices_need_a_batch_that_they_can_share(monkeypatch):
+    distribution = keras.distribution.DataParallel()
+    keras.distribution.set_distribution(distribution)
+    assert replicas.rows(3) == slice(0, 3)
+    kind = type(distribution)
+    monkeypatch.setattr(kind, "num_model_replicas", 2)
+    with pytest.raises(ValueError, match="multiple .*size=3 and 2 devices"):
+        replicas.rows(3)
+
+
 def start(*command, env=()):
     return subprocess.Popen(
         [sys.executable, *map(str, command)],

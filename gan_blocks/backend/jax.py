@@ -201,8 +201,14 @@ def rows(batch_size):
     distribution = keras.distribution.distribution()
     if distribution is None:
         return slice(None)
-    # The layout knows the devices of this process, and raises a `ValueError`
-    # if they cannot share the batch evenly.
+    count = distribution.num_model_replicas
+    if batch_size % count:
+        raise ValueError(
+            "`batch_size` must be a multiple of the number of devices that "
+            f"train together. Received: batch_size={batch_size} and {count} "
+            "devices"
+        )
+    # The layout knows the devices of this process.
     layout = distribution.get_data_layout((batch_size,)).backend_layout
     parts = layout.addressable_devices_indices_map((batch_size,)).values()
     starts, stops, _ = zip(

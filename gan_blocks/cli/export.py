@@ -1,7 +1,6 @@
 """The action `export`: the generator for other programs."""
 
 import contextlib
-import importlib
 import logging
 import pathlib
 import warnings
@@ -12,12 +11,7 @@ import keras
 import numpy as np
 
 from gan_blocks.cli import loading
-from gan_blocks.cli.output import (
-    fail,
-    hide_tensorflow_log,
-    require,
-    shorten,
-)
+from gan_blocks.cli.output import fail, require, shorten
 from gan_blocks.gan.model import GAN
 
 __all__ = ["export"]
@@ -42,9 +36,6 @@ def export(run: pathlib.Path, file: pathlib.Path) -> None:
     package = _PACKAGES.get((suffix, backend))
     if package:
         require(package, f"Exporting to {suffix or 'a SavedModel'}")
-    if package == "tensorflow":
-        with hide_tensorflow_log():
-            importlib.import_module(package)
     gan = loading.load_gan(run)
     generator = gan.averaged_generator()
     file.parent.mkdir(parents=True, exist_ok=True)

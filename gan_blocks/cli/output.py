@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import importlib
 import importlib.util
 import logging
 import os
@@ -22,6 +23,7 @@ __all__ = [
     "fail",
     "gan_blocks_command",
     "hide_tensorflow_log",
+    "keep_tensorflow_unused",
     "plural",
     "python_command",
     "require",
@@ -56,13 +58,38 @@ def fail(message: object, status: int = 1) -> NoReturn:
 
 
 def require(package: str, purpose: str) -> None:
-    """Ends the process with a hint if a Python package is not installed."""
+    """Ends the process with a hint if a Python package is not installed.
+
+    TensorFlow is also imported, because it logs lines when it is imported.
+    """
     if not importlib.util.find_spec(package.replace("-", "_")):
         command = python_command("-m", "pip", "install", package)
         fail(
             f'{purpose} needs the package "{package}", which is not installed. '
             f"Install it with: {command}"
         )
+    if package == "tensorflow":
+        with hide_tensorflow_log():
+            importlib.import_module(package)
+
+
+def keep_tensorflow_unused() -> None:
+    """Keeps Keras from importing TensorFlow on JAX and torch.
+
+    The import takes seconds, and Keras needs nothing from it there. If the
+    program has imported TensorFlow itself, this function does nothing.
+    """
+    import keras  # Imported here, because `--help` must not wait for it.
+
+    if keras.backend.backend() != "tensorflow" and (
+        "tensorflow" not in sys.modules
+    ):
+        # This attribute is private, because Keras has no setting for it: if
+        # TensorFlow is installed, Keras imports it for seeds and for configs.
+        with contextlib.suppress(ImportError):
+            from keras.src.utils import module_utils
+
+            module_utils.tensorflow._available = False
 
 
 @contextlib.contextmanager
@@ -161,7 +188,9 @@ def gan_blocks_command(*words: Any) -> str:
 
 
 def _shell(*words):
-    if sys.platform == "win32":  # KERAS_BACKEND is set in a line of its own.
+    # On Windows, a command cannot begin with `KERAS_BACKEND=...`. Users set it
+    # for the whole terminal.
+    if sys.platform == "win32":
         return subprocess.list2cmdline(map(str, words))
     command = shlex.join(map(str, words))
     backend = os.environ.get("KERAS_BACKEND")

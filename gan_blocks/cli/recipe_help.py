@@ -4,6 +4,7 @@ import ast
 import contextlib
 import pathlib
 import sys
+from typing import Any
 
 from gan_blocks.cli import options
 
@@ -14,15 +15,17 @@ def print_help_early() -> None:
     """Prints the help and ends the process, if the user asks for it.
 
     A recipe imports Keras, which takes seconds, before it calls `start`. The
-    arguments of this call are therefore read from the source. If that fails,
-    this function does nothing, and `start` prints the help.
+    arguments of this call are therefore read from the source. They may use
+    names that the script assigns at its top level: these assignments are
+    executed, except for those that need an import. If that fails, this function
+    does nothing, and `start` prints the help.
     """
     if not {"-h", "--help"} & set(sys.argv[1:]):
         return
     with contextlib.suppress(Exception):
         main = sys.modules["__main__"]
         tree = ast.parse(pathlib.Path(str(main.__file__)).read_bytes())
-        names: dict = {"__doc__": main.__doc__, "start": _print_help}
+        names: dict[str, Any] = {"__doc__": main.__doc__, "start": _print_help}
         for node in tree.body:
             if isinstance(node, ast.Assign):
                 with contextlib.suppress(Exception):  # It needs an import.

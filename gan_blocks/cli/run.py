@@ -83,6 +83,7 @@ def start(
     parsed, settings = options.parse_options(
         description, defaults, sample or {}, argv
     )
+    output.keep_tensorflow_unused()
     sys.excepthook = _print_error
     sys.stdout = output.TolerantStream(sys.stdout)
     return Run(

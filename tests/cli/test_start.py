@@ -1,12 +1,15 @@
 """`start` and `Run`, in a small program that has the shape of a recipe."""
 
 import csv
+import importlib.util
 import json
 import os
 import re
 import signal
+import subprocess
 import sys
 import time
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -486,11 +489,44 @@ def test_evaluate_every_logs_the_quality_and_keeps_the_best_model(
     assert (run / "best.keras").read_bytes() == before
 
 
+@pytest.mark.every_backend
 def test_tensorboard_gets_the_logs_and_the_grids(tmp_path):
     pytest.importorskip("tensorboard")
+    pytest.importorskip("tensorflow")
     train(tmp_path, "--tensorboard", "--epochs", 1)
     folders = {path.parent.name for path in tmp_path.rglob("events.out*")}
     assert folders == {"train", "images"}
+
+
+RUN = """
+import runpy, sys
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+assert "tensorflow" not in sys.modules
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.every_backend
+@pytest.mark.skipif(
+    keras.backend.backend() == "tensorflow", reason="Keras imports TensorFlow"
+)
+def test_programs_do_not_import_tensorflow_on_jax_and_torch(tmp_path):
+    if not importlib.util.find_spec("tensorflow"):
+        pytest.skip("TensorFlow is not installed")
+    root = Path(__file__).parents[2]
+    options = "--image-size 16 --filters 2 --steps-per-epoch 1 --epochs 1"
+    train = [root / "recipes" / "cats_dcgan.py", "--output", "run"]
+    generate = [root / "gan_blocks" / "__main__.py", "generate", "run"]
+    for words in ([*train, *options.split()], generate):
+        result = subprocess.run(
+            [sys.executable, "-c", RUN, *map(str, words)],
+            cwd=tmp_path,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert result.returncode == 0, result.stderr
+        assert "oneDNN" not in result.stderr
 
 
 # Errors.

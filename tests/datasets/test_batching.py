@@ -8,6 +8,7 @@ import time
 import keras
 import numpy as np
 import pytest
+from support import gans
 from support.image_sources import noise, numbered
 
 from gan_blocks import datasets, images, replicas
@@ -193,6 +194,38 @@ def test_each_process_gets_its_rows_of_each_batch(monkeypatch):
             np.testing.assert_array_equal(np.concatenate(pieces), array)
 
 
+class WatchSetting(keras.callbacks.Callback):
+    """Notes whether Keras divides data in training and in validation."""
+
+    found = ()
+
+    def on_epoch_begin(self, epoch, logs=None):
+        distribution = keras.distribution.distribution()
+        self.found += (distribution.auto_shard_dataset,)
+
+    def on_test_begin(self, logs=None):
+        self.on_epoch_begin(None)
+
+
+@pytest.mark.every_backend
+@pytest.mark.skipif(
+    keras.backend.backend() != "jax", reason="keras.distribution needs JAX"
+)
+@pytest.mark.parametrize("divide", [True, False])
+def test_fit_divides_validation_data_as_the_user_has_set_it(divide):
+    distribution = keras.distribution.DataParallel(auto_shard_dataset=divide)
+    keras.distribution.set_distribution(distribution)
+    watch = WatchSetting()
+    gans.compiled().fit(
+        datasets.batches(noise(8, 4, 4, 1), 4),
+        validation_data=gans.images(8),
+        callbacks=[watch],
+        verbose=0,
+    )
+    assert watch.found == (divide, divide)
+    assert distribution.auto_shard_dataset == divide
+
+
 # Invalid arguments
 
 
@@ -333,5 +366,5 @@ assert gan.optimizer.iterations == 12
 @pytest.mark.skipif(
     keras.backend.backend() == "tensorflow", reason="Keras imports TensorFlow"
 )
-def test_training_does_not_import_tensorflow(tmp_path):
+def test_training_works_without_tensorflow(tmp_path):
     subprocess.run([sys.executable, "-c", TRAIN], cwd=tmp_path, check=True)
