@@ -269,7 +269,9 @@ class Run(runs.RunFolder):
                 callback.arguments = self.settings
         recorders: list = [callbacks.HistoryTable(self.history)]
         if self.evaluate_every:
-            recorders = [self._quality_monitor(), *recorders, KeepBest(self)]
+            monitor = self._quality_monitor()
+            best = KeepBest(self, monitor.quality)
+            recorders = [monitor, *recorders, best]
         if self.tensorboard:
             output.require("tensorboard", "--tensorboard")
             output.require("tensorflow", "--tensorboard")  # Keras needs it.
@@ -455,24 +457,31 @@ def _seconds_per_image(gan, number=8):
 
 
 class KeepBest(keras.callbacks.Callback):
-    """Saves the model with the lowest kernel distance as `best.keras`."""
+    """Saves the model with the lowest kernel distance as `best.keras`.
+
+    A resumed run keeps the file until a model is better. It replaces the file
+    if the features or the real images are different, because their distances
+    cannot be compared.
+    """
 
     model: Any
 
-    def __init__(self, run):
+    def __init__(self, run, quality):
         super().__init__()
         self.run = run
         self.path = run.best_model
         self._lowest = math.inf
+        self._measure = {
+            "data_checksum": run.data_checksum,
+            **quality.features.protocol,
+        }
         self._written = files.BestEffort(f"{self.path} cannot be written")
 
     def on_train_begin(self, logs=None):
-        if not self.path.exists():
-            return
-        steps_done = runs.steps_done(self.model)
-        for row in runs.read_history(self.run.history):
-            if row.get("kid") and int(row["step"]) <= steps_done:
-                self._lowest = min(self._lowest, float(row["kid"]))
+        with contextlib.suppress(OSError, ValueError):  # Lost or damaged.
+            best = runs.read_manifest(self.path)["arguments"] or {}
+            if best.get("measure") == self._measure:
+                self._lowest = best["kid"]
 
     def on_epoch_end(self, epoch, logs=None):
         value = (logs or {}).get("kid", math.inf)
@@ -488,4 +497,6 @@ class KeepBest(keras.callbacks.Callback):
         ):
             self.model.save(temporary)
             step = runs.steps_done(self.model)
-            runs.write_manifest(temporary, epoch + 1, step, self.run.settings)
+            best = {"kid": float(value), "measure": self._measure}
+            settings = self.run.settings | best
+            runs.write_manifest(temporary, epoch + 1, step, settings)

@@ -479,14 +479,34 @@ def test_evaluate_every_logs_the_quality_and_keeps_the_best_model(
     distances = [float(row["kid"]) for row in read_table(run)]
     best = runs.read_manifest(run / "best.keras")
     assert best["epoch"] == 1 + int(np.argmin(distances))
-    # A resumed run remembers how good the best model was.
-    before = (run / "best.keras").read_bytes()
-    history = (run / "history.csv").read_text()
-    for distance in distances:
-        history = history.replace(f",{distance},", ",-9.0,")
-    (run / "history.csv").write_text(history)
-    train(run, "--resume", "--epochs", EPOCHS + 1)
-    assert (run / "best.keras").read_bytes() == before
+
+
+@pytest.mark.parametrize("change", [None, "features", "pictures", "damage"])
+def test_a_resumed_run_keeps_the_best_model_if_it_is_measured_as_before(
+    change, tmp_path
+):
+    features, run = tmp_path / "features.keras", tmp_path / "run"
+    pooling_model().save(features)
+    words = ("--evaluate-every", 1, "--features", features)
+    train(run, *words, "--epochs", 1)
+    path, pictures = run / "best.keras", IMAGES
+    best = runs.read_manifest(path)["arguments"]
+    path.unlink()
+    runs.write_manifest(path, 1, 5, best | {"kid": -9.0})  # Hard to beat.
+    before = path.read_bytes()
+    if change == "features":
+        model = pooling_model()
+        keras.Model(model.inputs, model.outputs[0] * 2).save(features)
+    elif change == "pictures":
+        pictures = IMAGES[::-1]
+    elif change == "damage":
+        path.write_bytes(before[:-9])
+    resume = ("--resume", "--accept-new-data", "--epochs")
+    train(run, *resume, 2, pictures=pictures)
+    assert (path.read_bytes() == before) == (change is None)
+    if change:  # Distances of the earlier measure no longer count.
+        assert runs.read_manifest(path)["epoch"] == 2
+        assert runs.read_manifest(path)["arguments"]["kid"] > -9
 
 
 @pytest.mark.every_backend
