@@ -144,7 +144,7 @@ def _add_train(parser: Parser) -> None:
     for name, kind, default in (
         ("base_filters", at_least(1), "depends on the pictures"),
         ("learning_rate", positive, "depends on the pictures"),
-        ("batch_size", at_least(1), "16, or 64 with a GPU"),
+        ("batch_size", at_least(1), "16 for color on a CPU, otherwise 64"),
         ("seed", at_least(0), "0"),
     ):
         parser.add(name, f"{HELP[name]} (default: {default})", kind=kind)

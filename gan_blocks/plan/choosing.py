@@ -31,7 +31,8 @@ _USEFUL_STEPS = 300  # With fewer, the pictures show colors and blobs only.
 _ROUNDS = 40
 _ROUND_SECONDS = 5.0, 60.0  # The shortest and the longest round.
 _SHARE_OF_TRAINING = 0.92  # The rest is for pictures, files and measuring.
-_BATCH_SIZE, _BATCH_SIZE_OF_GPU = 16, 64
+_BATCH_SIZE = 64
+_BATCH_SIZE_OF_COLORS = 16  # On a CPU.
 _NARROW = {"base_filters": 32}
 _STEPS_OF_WIDE_NETWORKS = 3000  # With fewer steps, narrow networks are better.
 _SQUARE = 1.3  # Pictures with a smaller aspect ratio are cropped to squares.
@@ -176,11 +177,12 @@ def make_plan(
     reasons = chosen["reasons"]
     if "batch_size" not in chosen:
         largest = 2 ** int(math.log2(max(2, number // 2)))
-        usual = _BATCH_SIZE_OF_GPU if backend.gpu_names() else _BATCH_SIZE
+        is_small = images.shape[3] > 1 and not backend.gpu_names()
+        usual = _BATCH_SIZE_OF_COLORS if is_small else _BATCH_SIZE
         chosen["batch_size"] = min(usual, largest)
         if largest < usual:
             reasons["Batch size"] = f"there are only {number} pictures"
-        elif usual == _BATCH_SIZE:
+        elif is_small:
             reasons["Batch size"] = "quick steps pay more than large batches"
     if chosen["batch_size"] > number:
         raise ValueError(

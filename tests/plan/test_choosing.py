@@ -86,6 +86,10 @@ def test_few_pictures_get_small_batches(number, batch_size):
     assert ("there are only" in str(plan)) is (batch_size < 16)
 
 
+def test_gray_pictures_get_larger_batches():
+    assert make_plan(images(5000, (28, 28, 1)), 5, **SMALL).batch_size == 64
+
+
 def test_settings_of_the_user_are_kept():
     plan = make_plan(
         images(100),
