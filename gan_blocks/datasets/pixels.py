@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager
 from typing import Any, TypeAlias
 
 import numpy as np
-from PIL import ExifTags, Image, ImageOps, TiffImagePlugin
+from PIL import Image, ImageOps, TiffImagePlugin
 
 from gan_blocks.datasets import profiles, ranges, transparency
 
@@ -60,7 +60,7 @@ class Pixels:
     Attributes:
         format: File format, or None.
         mode: Color mode of the file.
-        size: Width and height of the image in the file.
+        size: Width and height of the upright image in the file.
         frames: Number of pages or frames of the file.
         array: Array of shape `(height, width, channels)`: uint8, or float32 if
             the image has more than 8 bits. Infinity stands for opaque.
@@ -123,7 +123,7 @@ def read(opener: Opener, target: Target) -> Pixels:
     with opener() as image:
         if target.min_size and min(image.size) < target.min_size:
             raise TooSmall(f"{image.width} x {image.height} pixels")
-        pixels = Pixels(image.format, image.mode, _upright_size(image))
+        pixels = Pixels(image.format, image.mode, image.size)
         crop = 1 if isinstance(target.crop, str) else target.crop
         side = math.ceil(2 * max(target.height, target.width) / crop)
         draft(image, "L" if target.channels == 1 else "RGB", (side, side))
@@ -133,7 +133,11 @@ def read(opener: Opener, target: Target) -> Pixels:
         if image.format == "TIFF" and image.mode in ("RGB", "RGBA"):
             _set_raw_modes(image)
         frame = image.tell()
+        stored_size = image.size
         ImageOps.exif_transpose(image, in_place=True)
+        if image.size != stored_size:  # It is turned by 90 degrees.
+            width, height = pixels.size
+            pixels.size = height, width
         if _is_deep_gray(image):
             pixels.integers = image.mode != "F"
             _add_values(pixels, np.asarray(image)[..., np.newaxis], target)
@@ -161,13 +165,6 @@ def read(opener: Opener, target: Target) -> Pixels:
         else:
             _add_bytes(pixels, image, target)
         return pixels
-
-
-def _upright_size(image):
-    """Returns the size after the rotation that the EXIF data asks for."""
-    orientation = image.getexif().get(ExifTags.Base.Orientation)
-    width, height = image.size
-    return (height, width) if orientation in (5, 6, 7, 8) else (width, height)
 
 
 def _choose_frame(image):

@@ -743,7 +743,7 @@ def test_the_report_describes_the_images(tmp_path):
     assert report.names == ["00.png", "01.png", "02.png", "04.png"]
     assert report.formats == {"PNG": 3, "JPEG": 1}
     assert report.modes == {"RGB": 4}
-    assert (report.smallest, report.largest) == ((8, 8), (9, 20))
+    assert report.sizes == {(8, 8): 3, (9, 20): 1}
     assert "1 could not be read: 03.png" in report.warning()
 
 
