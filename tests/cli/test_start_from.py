@@ -49,6 +49,7 @@ def features(tmp_path):
     return "--features", tmp_path / "features.keras"
 
 
+@pytest.mark.slow
 def test_training_continues_on_other_pictures(
     pictures, old_run, features, tmp_path, capsys
 ):

@@ -16,6 +16,9 @@ from gan_blocks.plan import choosing
 SMALL = ("--base-filters", 4, "--batch-size", 8)
 
 
+time_steps = choosing._seconds_per_step
+
+
 @pytest.fixture(autouse=True)
 def speed(monkeypatch):
     """Steps are not timed, and features hardly trained: both take seconds."""
@@ -99,6 +102,7 @@ def test_a_resumed_run_ends_like_one_that_was_never_stopped(pictures, tmp_path):
     assert one == other
 
 
+@pytest.mark.slow
 def test_pictures_can_be_transparent_or_on_a_color(tmp_path):
     random = np.random.default_rng(0)
     for index in range(4):
@@ -114,6 +118,7 @@ def test_pictures_can_be_transparent_or_on_a_color(tmp_path):
         assert corner[3:] == (0,) or corner == (0, 0, 0)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:The Frechet distance")
 def test_pictures_are_cropped_as_wanted(tmp_path, capsys):
     for index in range(4):
@@ -209,6 +214,7 @@ def test_runs_of_recipes_are_resumed_by_their_recipe(tmp_path, capsys):
     assert "Continue it with the recipe." in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize(
     ("module", "name", "message"),
@@ -246,6 +252,7 @@ def test_too_little_time_for_training_is_reported(pictures, tmp_path, capsys):
     assert not (output / "arguments.json").exists()
 
 
+@pytest.mark.slow
 def test_a_damaged_network_of_features_is_trained_again(pictures, tmp_path):
     output = tmp_path / "run"
     command("train", pictures, *SMALL, "--output", output, "--steps", 1)
@@ -255,6 +262,7 @@ def test_a_damaged_network_of_features_is_trained_again(pictures, tmp_path):
     assert keras.saving.load_model(path).name == "self_trained"
 
 
+@pytest.mark.slow
 def test_a_resumed_run_has_more_steps_in_more_time(pictures, tmp_path, capsys):
     output = tmp_path / "run"
     words = ("--output", output, "--dry-run", "--minutes")
@@ -268,6 +276,7 @@ def test_a_resumed_run_has_more_steps_in_more_time(pictures, tmp_path, capsys):
     assert "Time           20 min 00 s\n" in text
 
 
+@pytest.mark.slow
 def test_divergence_is_reported_with_what_to_do(pictures, tmp_path, capsys):
     words = ("--base-filters", 4, "--learning-rate", 1e30, "--steps", 80)
     with pytest.raises(SystemExit):
@@ -277,6 +286,7 @@ def test_divergence_is_reported_with_what_to_do(pictures, tmp_path, capsys):
     assert "--resume" in message and "such as 2.5e+29." in message
 
 
+@pytest.mark.slow
 def test_a_resumed_run_cannot_have_fewer_steps(pictures, tmp_path, capsys):
     words = ("--output", tmp_path / "run", "--steps")
     command("train", pictures, *SMALL, *words, 2)
@@ -310,7 +320,7 @@ def test_several_processes_need_a_number_of_steps(
 def test_the_clock_ends_a_run_on_every_backend(
     pictures, tmp_path, monkeypatch, capsys
 ):
-    monkeypatch.undo()  # Steps are timed.
+    monkeypatch.setattr(choosing, "_seconds_per_step", time_steps)
     output = tmp_path / "run"
     command("train", pictures, "--output", output, "--minutes", 1)
     assert "The time is up, after " in capsys.readouterr().out
