@@ -324,5 +324,4 @@ def test_the_clock_ends_a_run_on_every_backend(
     output = tmp_path / "run"
     command("train", pictures, "--output", output, "--minutes", 1)
     assert "The time is up, after " in capsys.readouterr().out
-    assert "The time is up, after " in capsys.readouterr().out
     assert (output / "summary.json").is_file()
