@@ -14,6 +14,8 @@ from gan_blocks import GAN, images, networks, runs
 
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module", params=[1, 3, 4], ids=MODES.get)
 def run(request, tmp_path_factory):
