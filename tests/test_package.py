@@ -33,6 +33,7 @@ ALLOWED = {
     "images": ("_checks _types files", "keras numpy PIL"),
     "backend": ("_types", "keras tensorflow jax torch"),
     "_device": ("backend", ""),
+    "_precision": ("", "keras"),
     "replicas": ("_types backend", "keras"),
     "gradients": ("_types backend replicas", "keras"),
     # TensorFlow: faster or more exact operations than those of Keras.
@@ -56,10 +57,10 @@ ALLOWED = {
         "keras numpy PIL pillow_heif tensorflow tensorflow_datasets",
     ),
     "faces": ("_checks _types datasets files", "numpy PIL"),
-    "metrics": ("_checks _types files images", "keras numpy PIL"),
+    "metrics": ("_checks _precision _types files images", "keras numpy PIL"),
     "plan": (
-        "_checks _device _screens _types backend datasets gan layers losses "
-        "networks penalties replicas",
+        "_checks _device _precision _screens _types backend datasets gan "
+        "layers losses networks penalties replicas",
         "keras numpy",
     ),
     "page": (

@@ -334,7 +334,7 @@ class PlannedRun(Run):
         lines = super()._list_results(picture)
         if self.neighbors.exists():
             lines.append(
-                f"Generated pictures beside the nearest real ones: "
+                "Generated pictures beside the nearest real ones: "
                 f"{self.neighbors}"
             )
         return lines

@@ -9,10 +9,10 @@ import keras
 import numpy as np
 from numpy.typing import ArrayLike
 
+from gan_blocks._precision import dtype_policy
 from gan_blocks._types import PathLike
 from gan_blocks.files import atomic_write, find_damage
 from gan_blocks.images import from_uint8
-from gan_blocks.metrics._precision import float32_policy
 
 __all__ = ["train_classifier"]
 
@@ -105,7 +105,7 @@ def train_classifier(
     return model
 
 
-@float32_policy()
+@dtype_policy("float32")
 def _train(images: np.ndarray, labels: np.ndarray) -> keras.Model:
     # Explicit seeds keep the global random state unchanged.
     order = np.random.default_rng(0).permutation(len(images))

@@ -8,9 +8,9 @@ from numpy.typing import ArrayLike
 from PIL import Image
 
 from gan_blocks._checks import check_positive_integer
+from gan_blocks._precision import dtype_policy
 from gan_blocks.images import from_uint8, grid, to_uint8
 from gan_blocks.metrics._neighbors import squared_distances
-from gan_blocks.metrics._precision import float32_policy
 from gan_blocks.metrics.features import FeatureExtractor
 
 __all__ = ["Copies", "draw_neighbors", "find_copies"]
@@ -204,7 +204,7 @@ def _ratios(distances: np.ndarray) -> np.ndarray:
     return distances[:, 0] / np.maximum(distances.mean(axis=1), tiny)
 
 
-@float32_policy()
+@dtype_policy("float32")
 def _thumbnails(images: np.ndarray) -> keras.Model:
     """Returns a model of pixels. `FeatureExtractor` makes the images small."""
     _, height, width, channels = images.shape

@@ -8,7 +8,7 @@ import numpy as np
 from keras import ops
 from numpy.typing import ArrayLike
 
-from gan_blocks.metrics._precision import float32_policy
+from gan_blocks._precision import dtype_policy
 
 __all__ = ["FeatureExtractor"]
 
@@ -136,7 +136,7 @@ class FeatureExtractor:
         return self.model.predict_on_batch(inputs)
 
 
-@float32_policy()
+@dtype_policy("float32")
 def _load_inception() -> keras.Model:
     try:
         return keras.applications.InceptionV3(

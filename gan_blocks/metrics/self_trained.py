@@ -8,8 +8,8 @@ import numpy as np
 from keras import ops
 
 from gan_blocks._checks import check_positive_integer
+from gan_blocks._precision import dtype_policy
 from gan_blocks.images import from_uint8
-from gan_blocks.metrics._precision import float32_policy
 
 __all__ = ["train_features"]
 
@@ -20,7 +20,7 @@ _MAX_IMAGES = 5000  # Images that are used, drawn at random.
 _MAX_SIDE = 64  # Larger images are resized, so that the features stay cheap.
 
 
-@float32_policy()
+@dtype_policy("float32")
 def train_features(
     images: np.ndarray, steps: int = 300, seed: int = 0
 ) -> keras.Model:

@@ -24,8 +24,8 @@ from gan_blocks.plan.speed import measure_seconds_per_step
 __all__ = ["choose_image_size", "make_plan"]
 
 _SIDES = (8, 16, 28, 32, 48, 64, 96, 128)  # pixels
-# Training steps of 64 images after which photographs of faces or cats of this
-# size look better than smaller ones. Estimated from trainings with 64 pixels.
+# Training steps after which photographs of this size look better than smaller
+# ones. Estimated from trainings with 64 pixels and batches of 64.
 _STEPS_NEEDED = {48: 700, 64: 1200, 96: 15_000, 128: 30_000}
 _USEFUL_STEPS = 300  # With fewer, the pictures show colors and blobs only.
 _ROUNDS = 40
@@ -177,12 +177,12 @@ def make_plan(
     reasons = chosen["reasons"]
     if "batch_size" not in chosen:
         largest = 2 ** int(math.log2(max(2, number // 2)))
-        is_small = images.shape[3] > 1 and not backend.gpu_names()
-        usual = _BATCH_SIZE_OF_COLORS if is_small else _BATCH_SIZE
+        use_small_batches = images.shape[3] > 1 and not backend.gpu_names()
+        usual = _BATCH_SIZE_OF_COLORS if use_small_batches else _BATCH_SIZE
         chosen["batch_size"] = min(usual, largest)
         if largest < usual:
             reasons["Batch size"] = f"there are only {number} pictures"
-        elif is_small:
+        elif use_small_batches:
             reasons["Batch size"] = "quick steps pay more than large batches"
     if chosen["batch_size"] > number:
         raise ValueError(
@@ -222,7 +222,7 @@ def make_plan(
 
 
 def _complete(settings: dict[str, Any]) -> dict[str, Any]:
-    """Returns the settings without those to choose, and with a precision."""
+    """Removes the settings that are chosen later, and adds a precision."""
     chosen = {
         name: value
         for name, value in settings.items()

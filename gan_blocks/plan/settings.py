@@ -1,15 +1,14 @@
 """The settings of a training run, and the GAN that they describe."""
 
-import contextlib
 import dataclasses
 import textwrap
-from collections.abc import Iterator
 from typing import Any
 
 import keras
 
 from gan_blocks import layers, losses, networks, penalties
 from gan_blocks._checks import check_positive_integer
+from gan_blocks._precision import dtype_policy
 from gan_blocks._screens import duration
 from gan_blocks.gan.model import GAN
 
@@ -178,7 +177,7 @@ class Plan:
                 f"start_from={self.start_from!r}"
             )
         keras.utils.set_random_seed(self.seed)
-        with _dtype_policy(PRECISIONS[self.precision]):
+        with dtype_policy(PRECISIONS[self.precision]):
             gan = GAN(
                 self._generator(),
                 self._discriminator(),
@@ -283,14 +282,3 @@ def compile_gan(gan: GAN, learning_rate: float) -> None:
         loss=losses.NonSaturating(label_smoothing=0.1),
         penalty=penalties.R1(0.1, interval=8),
     )
-
-
-@contextlib.contextmanager
-def _dtype_policy(name: str) -> Iterator[None]:
-    """Sets the global dtype policy for the layers that are created inside."""
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(name)
-    try:
-        yield
-    finally:
-        keras.config.set_dtype_policy(before)
