@@ -23,6 +23,7 @@ if TYPE_CHECKING:  # For editors and type checkers.
         replicas,
         runs,
         samples,
+        toy,
     )
     from gan_blocks.gan import GAN
 
@@ -43,6 +44,7 @@ __all__ = [
     "replicas",
     "runs",
     "samples",
+    "toy",
 ]
 
 

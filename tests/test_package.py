@@ -49,9 +49,10 @@ ALLOWED = {
     "callbacks": (
         "_checks _device _health _locks _screens _steps _types files images "
         "replicas runs",
-        "keras numpy tensorflow tensorboard IPython",
+        "keras numpy PIL matplotlib tensorflow tensorboard IPython",
     ),
     "samples": ("_checks _types", "numpy PIL sklearn skimage"),
+    "toy": ("_checks", "numpy"),
     "datasets": (
         "_checks _screens _types images replicas runs samples",
         "keras numpy PIL pillow_heif tensorflow tensorflow_datasets",
@@ -78,7 +79,7 @@ ALLOWED = {
     "__init__": (
         "_registration _version callbacks datasets faces gan gradients images "
         "layers losses metrics networks page penalties plan replicas runs "
-        "samples",
+        "samples toy",
         "",
     ),
     "__main__": ("cli", ""),
