@@ -13,22 +13,23 @@ _EPOCHS = 2
 _STEPS = 100
 _REMEDIES = {
     "mode collapse": (
-        "The generated images are nearly identical. The generator rarely "
-        "recovers: go back to an earlier checkpoint, and try a lower learning "
-        "rate of the generator, the penalty R1, or the loss "
-        "`relativistic_pairing` with R1 and R2."
+        "The generated pictures are nearly identical. The generator rarely "
+        "recovers: go back to an earlier checkpoint, or train again with a "
+        "lower learning rate. In your own code, also try the penalty R1, or "
+        "the loss `relativistic_pairing` with R1 and R2."
     ),
     "discriminator dominates": (
         "The generator gets little signal from a discriminator that is almost "
-        "always right. If the images stop improving, try a lower learning "
-        "rate or fewer filters for the discriminator, the penalty R1, label "
-        "smoothing or, with few images, augmentation against overfitting."
+        "always right. If the pictures stop improving, try a lower learning "
+        "rate or, with few pictures, augmentation against overfitting. In your "
+        "own code, also try fewer filters for the discriminator, the penalty "
+        "R1, or label smoothing."
     ),
     "discriminator at chance": (
-        "Either the images are perfect, or the discriminator is too weak to "
-        "teach the generator. If the images do not improve, try a higher "
-        "learning rate, more filters or more `discriminator_steps` for the "
-        "discriminator, or a lower learning rate of the generator."
+        "Either the pictures are perfect, or the discriminator is too weak to "
+        "teach the generator. If the pictures do not improve, try more filters "
+        "or a higher learning rate. In your own code, also try more "
+        "`discriminator_steps`, or a lower learning rate of the generator."
     ),
 }
 
@@ -102,7 +103,7 @@ def _describe(logs: dict[str, Any]) -> str:
     if "real_accuracy" in logs and "fake_accuracy" in logs:
         parts.append(
             f"the discriminator is right about {logs['real_accuracy']:.0%} of "
-            f"real and {logs['fake_accuracy']:.0%} of generated images"
+            f"real and {logs['fake_accuracy']:.0%} of generated pictures"
         )
     return "; ".join(parts)
 

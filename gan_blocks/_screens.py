@@ -1,8 +1,13 @@
-"""Lines that show progress in a terminal, a notebook or a pipe."""
+"""Text for a terminal, a notebook or a pipe: progress and tables."""
 
 import collections
 import sys
+import textwrap
+from collections.abc import Iterable, Mapping
 from typing import Any
+
+_WIDTH = 79
+_TITLE_WIDTH = 15
 
 
 class Nothing:
@@ -63,10 +68,15 @@ class Notebook(Nothing):
 
 def choose_screen() -> Nothing:
     """Returns the screen for the current stdout."""
-    ipython = sys.modules.get("IPython")
-    if ipython and hasattr(ipython.get_ipython(), "kernel"):
+    if in_notebook():
         return Notebook()
     return Terminal() if sys.stdout.isatty() else Pipe()
+
+
+def in_notebook() -> bool:
+    """Returns True if a notebook shows what this process displays."""
+    ipython = sys.modules.get("IPython")
+    return bool(ipython) and hasattr(ipython.get_ipython(), "kernel")
 
 
 def duration(seconds: float) -> str:
@@ -76,3 +86,18 @@ def duration(seconds: float) -> str:
     if hours:
         return f"{hours} h {minutes:02d} min"
     return f"{minutes} min {seconds:02d} s" if minutes else f"{seconds} s"
+
+
+def table(rows: Mapping[str, Iterable[str]]) -> str:
+    """Returns rows with a title and wrapped lines. Empty lines are left out."""
+    return "\n".join(
+        textwrap.fill(
+            f"{'' if number else title:<{_TITLE_WIDTH}}{line}",
+            _WIDTH,
+            subsequent_indent=" " * _TITLE_WIDTH,
+            break_long_words=False,  # Paths can be copied.
+            break_on_hyphens=False,
+        )
+        for title, lines in rows.items()
+        for number, line in enumerate(filter(None, lines))
+    )

@@ -88,6 +88,15 @@ class RunFolder:
         """Returns the newest undamaged checkpoint, or `None`."""
         return latest_checkpoint(self.checkpoints)
 
+    def best_checkpoint(self) -> pathlib.Path | None:
+        """Returns the best model, or else the newest undamaged checkpoint.
+
+        A run has a best model, `best.keras`, if it has measured its quality.
+        """
+        if find_damage(self.best_model) is None:
+            return self.best_model
+        return self.latest_checkpoint()
+
     def read_settings(self) -> dict[str, Any]:
         """Reads the settings that the run was started with.
 

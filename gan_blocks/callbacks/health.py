@@ -43,7 +43,7 @@ class WarnOnTrouble(keras.callbacks.Callback):
         message: The problems at the end of the last epoch, or `None`.
         verdict: Summary of the last epoch, such as "No sign of mode collapse:
             spread 0.82; the discriminator is right about 71% of real and 78%
-            of generated images." `None` if the model logs none of the values.
+            of generated pictures." `None` if the model logs none of the values.
 
     Example:
 

@@ -112,10 +112,9 @@ class TimeLimit(keras.callbacks.Callback):
             # if it continues after the last epoch.
             self.model._initial_epoch = (self.params or {}).get("epochs")
             _logger.warning(
-                "No time is left for training: %.1f of %.1f minutes were used "
-                "before. Train with more `minutes`.",
+                "No time is left for training: %.1f minutes are used. Allow "
+                "more minutes to train longer.",
                 self.seconds_used / 60,
-                self.minutes,
             )
 
     def on_train_batch_end(self, batch, logs=None):

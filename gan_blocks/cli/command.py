@@ -72,8 +72,9 @@ def _parser() -> Parser:
                 "run",
                 metavar="RUN",
                 type=pathlib.Path,
-                help="folder of a run, whose newest checkpoint is used, or a "
-                "saved GAN (.keras)",
+                help="folder of a run, or a saved GAN (.keras); a folder gives "
+                "best.keras if the quality was measured, otherwise the newest "
+                "checkpoint",
             )
         add_options(added)
     return parser
@@ -95,7 +96,8 @@ def _add_train(parser: Parser) -> None:
     text += "or 20 with --start-from)"
     length = parser.add_mutually_exclusive_group()
     parser.add("minutes", text, kind=positive, group=length)
-    text = "train for about so many steps, without a time limit"
+    text = "train for N steps, rounded up to whole rounds of N/40 steps, "
+    text += "without a time limit"
     parser.add("steps", text, kind=at_least(1), group=length)
     text = "continue a trained GAN on these pictures, in a new run: the folder "
     text += "of its run, or a .keras file"
@@ -135,7 +137,8 @@ def _add_train(parser: Parser) -> None:
     )
     alphas = ("auto", "white", "black", "gray", "drop")
     parser.add("alpha", text, choices=alphas)
-    text = "augmentation against memorizing few pictures (default: auto, none)"
+    text = "augmentation against memorizing few pictures (default: auto, which "
+    text += "is none, or with --start-from that of the trained GAN)"
     augment = ("auto", "none", "diff", "adaptive")
     parser.add("augment", text, choices=augment)
     parser.add("flip", f"{HELP['flip']} (default: color pictures)", kind=bool)

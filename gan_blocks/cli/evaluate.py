@@ -22,7 +22,7 @@ def evaluate(
 ) -> None:
     """Compares generated with real pictures, prints and saves the result."""
     path = loading.find_model(run)
-    gan = loading.load_gan(path)
+    gan = loading.load_gan(run)
     *size, channels = gan.image_shape
     folder = loading.find_folder(run)
     options = {"image_size": size, "channels": channels}

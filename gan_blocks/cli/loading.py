@@ -1,5 +1,6 @@
 """Loads trained GANs and pictures, with one-line errors."""
 
+import contextlib
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,11 +11,11 @@ import numpy as np
 from gan_blocks import datasets
 from gan_blocks.cli.output import fail, shorten
 from gan_blocks.gan.model import GAN
-from gan_blocks.runs import RunFolder, read_manifest
+from gan_blocks.runs import RunFolder, read_history, read_manifest
 
 __all__ = [
     "choose_labels",
-    "find_best_model",
+    "describe_model",
     "find_folder",
     "find_model",
     "load_features",
@@ -25,7 +26,7 @@ __all__ = [
 
 
 def find_model(run: pathlib.Path) -> pathlib.Path:
-    """Returns the newest checkpoint of a run, or the `.keras` file itself."""
+    """Returns the best model of a run, or the `.keras` file itself."""
     if not run.exists():
         fail(f"{run} does not exist. Pass the folder of a run.")
     if run.suffix == ".keras":
@@ -33,19 +34,22 @@ def find_model(run: pathlib.Path) -> pathlib.Path:
     if not run.is_dir():
         fail(f"{run} is neither the folder of a run nor a .keras file.")
     folder = RunFolder(run)
-    return folder.latest_checkpoint() or fail(
+    return folder.best_checkpoint() or fail(
         f"No checkpoint found in {folder.checkpoints}. Train first, or pass a "
         ".keras file instead of the folder."
     )
 
 
-def find_best_model(run: pathlib.Path) -> pathlib.Path:
-    """Returns the best model of a run if its quality was measured.
-
-    Otherwise, this is the model of `find_model`.
-    """
-    best = RunFolder(run).best_model
-    return best if best.is_file() else find_model(run)
+def describe_model(folder: RunFolder) -> str:
+    """Returns, for example, "runs/cats/best.keras, step 12,000 of 15,000"."""
+    path, best = folder.best_checkpoint(), folder.best_model
+    text = str(path)
+    if path == best:
+        with contextlib.suppress(ValueError, OSError):
+            text += f", step {read_manifest(best)['step']:,}"
+            for row in read_history(folder.history)[-1:]:
+                text += f" of {int(row['step']):,}"
+    return text
 
 
 def find_folder(run: pathlib.Path) -> RunFolder:
@@ -54,8 +58,10 @@ def find_folder(run: pathlib.Path) -> RunFolder:
 
 
 def load_gan(run: pathlib.Path) -> GAN:
-    """Loads the newest checkpoint of a run, or a `.keras` file."""
+    """Loads the best model of a run, or a `.keras` file."""
     path = find_model(run)
+    if path == (folder := RunFolder(run)).best_model:
+        print(f"Model: {describe_model(folder)}")
     try:
         gan = keras.saving.load_model(path)
     except Exception as error:  # Keras raises many types.

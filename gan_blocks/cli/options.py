@@ -80,8 +80,8 @@ HELP = {
     "rollbacks": "if a value becomes NaN or infinite, restore the weights from "
     "the start of the epoch and halve the learning rates, up to this many "
     "times; 0 stops training",
-    "evaluate_every": "measure the quality after every so many epochs, and "
-    "keep the best model in best.keras; 0 never does",
+    "evaluate_every": "measure the quality every N epochs, and keep the best "
+    "model in best.keras; 0 never does",
     "features": "saved Keras model whose outputs --evaluate-every compares "
     "(default: InceptionV3, which is downloaded once)",
     "tensorboard": "write logs for TensorBoard",

@@ -166,25 +166,32 @@ class PlannedRun(Run):
         self._quality(gan)
         self._seconds_to_measure = time.monotonic() - begin
         if self.plan.minutes:
-            reserve = (
-                _RESERVE
-                + _RESERVE_PER_PICTURE * len(real_images)
-                + _RESERVE_PER_VALUE * real_images.size
-                + _RESERVED_MEASUREMENTS * self._seconds_to_measure
+            self._limit = self._limit_time(gan, self.plan.minutes)
+
+    def _limit_time(self, gan: GAN, minutes: float) -> callbacks.TimeLimit:
+        """Returns the time limit. Ends the process if no time is left."""
+        reserve = self._seconds_to_finish()
+        limit = callbacks.TimeLimit(
+            max(0.01, minutes - reserve / 60), self._seconds_used(gan)
+        )
+        if not (runs.steps_done(gan) or limit.seconds_left()):
+            used = limit.seconds_used + reserve
+            self.settings_file.unlink()  # A longer run needs a new plan.
+            output.fail(
+                "No time is left for training: loading, planning and measuring "
+                f"take {duration(used)}. Pass at least --minutes "
+                f"{math.ceil(2 * used / 60)}."
             )
-            self._limit = callbacks.TimeLimit(
-                max(0.01, self.plan.minutes - reserve / 60),
-                self._seconds_used(gan),
-            )
-            if not (steps_done or self._limit.seconds_left()):
-                used = self._limit.seconds_used + reserve
-                minutes = math.ceil(2 * used / 60)
-                self.settings_file.unlink()  # A longer run needs a new plan.
-                output.fail(
-                    "No time is left for training: loading, planning and "
-                    f"measuring take {duration(used)}. Pass at least --minutes "
-                    f"{minutes}."
-                )
+        return limit
+
+    def _seconds_to_finish(self) -> float:
+        """Estimates how long a run takes after its last training step."""
+        return (
+            _RESERVE
+            + _RESERVE_PER_PICTURE * len(self._real)
+            + _RESERVE_PER_VALUE * self._real.size
+            + _RESERVED_MEASUREMENTS * self._seconds_to_measure
+        )
 
     def _load_features(self) -> keras.Model | None:
         """Loads the model of --features, or that of the resumed run."""
@@ -252,7 +259,8 @@ class PlannedRun(Run):
 
     def _announce(self, number: int, steps_done: int) -> None:
         if steps_done:
-            print(f"Continues after step {steps_done:,}.")
+            steps = output.plural(steps_done, "step")
+            print(f"The run has made {steps} so far.")
 
     def _progress(self) -> list[keras.callbacks.Callback]:
         line = callbacks.ProgressLine(
@@ -287,20 +295,14 @@ class PlannedRun(Run):
         steps = output.plural(steps_done, "step")
         return f"Training {'is complete' if complete else 'ended'}: {steps}."
 
-    def finish(self, gan: GAN) -> None:
-        if not (self._signal.signal or self._divergence.diverged):
-            self._judge(gan)
-        super().finish(gan)
-
-    def _judge(self, gan: GAN) -> None:
+    def _judge(self, gan: GAN, steps_done: int) -> None:
         """Looks for copies, and writes the summary that the page shows."""
         generated = gan.generate(_GENERATED_IMAGES, seed=self.seed)
         if not self._is_chief:
             return
         rows = runs.read_history(self.history)
-        steps_done = runs.steps_done(gan)
         summary = {
-            "text": judge(rows),
+            "text": judge(rows, self.comparable_after_step),
             "steps": steps_done,
             "pictures": len(self._real),
             "device": device_name(),
@@ -339,16 +341,8 @@ class PlannedRun(Run):
             )
         return lines
 
-    def _commands(self) -> list[str]:
-        command = output.gan_blocks_command
-        longer = f"--steps {2 * self.plan.steps}"
+    def _twice_as_long(self) -> str:
         if self._limit and self.plan.minutes:
             used = round(self._limit.seconds_used / 60, 1)
-            longer = f"--minutes {2 * max(self.plan.minutes, used):g}"
-        return [
-            command("generate", self.path, "--number", 100, "--separate"),
-            *super()._commands()[:-1],
-            command("explore", self.path),
-            f"{self._resume_command} {longer}",
-            command("train", "NEW_PICTURES", "--start-from", self.path),
-        ]
+            return f"--minutes {2 * max(self.plan.minutes, used):g}"
+        return f"--steps {2 * self.plan.steps}"

@@ -218,7 +218,7 @@ class Run(runs.RunFolder):
         self._real = real_images
         self._scope.close()
         steps_done = runs.steps_done(gan)
-        data_changed = self._record_data(real_images, labels, steps_done > 0)
+        data_changed = self._record_data(real_images, labels, steps_done)
         if steps_done > self.epochs * self._steps:
             output.fail(
                 f"The run has trained for {output.plural(steps_done, 'step')}, "
@@ -293,6 +293,9 @@ class Run(runs.RunFolder):
     def finish(self, gan: GAN) -> None:
         """Draws pictures, writes the page of the run, and prints hints.
 
+        If the run has measured its quality, `gan` gets the weights of the best
+        model, which the commands of `gan_blocks` use too.
+
         Ends the process if training diverged (exit status 1) or was stopped by
         a signal (exit status 128 + the signal's number).
         """
@@ -308,6 +311,11 @@ class Run(runs.RunFolder):
                 f"{self._resume_command}",
                 status=128 + self._signal.signal,
             )
+        if not devices.several_processes() and (
+            self.best_checkpoint() == self.best_model
+        ):
+            gan.load_weights(self.best_model)
+        self._judge(gan, steps_done)
         generated = gan.generate(64, seed=self.seed)  # On JAX, by each process.
         if not replicas.is_chief(gan):
             return
@@ -321,16 +329,16 @@ class Run(runs.RunFolder):
     def _is_complete(self, steps_done: int) -> bool:
         return steps_done >= self.epochs * self._steps
 
+    def _judge(self, gan: GAN, steps_done: int) -> None:
+        """Looks at the trained model, before anything is printed."""
+
     def _print_summary(self, picture, steps_done, complete):
         lines = ["", self._describe_end(steps_done, complete)]
         if verdict := self._verdict():
             lines += textwrap.wrap(verdict, 79)
-        lines += self._list_results(picture)
-        lines += [
-            "",
-            "Next:",
-            *(f"  {command}" for command in self._commands()),
-        ]
+        lines += [*self._list_results(picture), "", "Next:"]
+        for purpose, command in self._commands().items():
+            lines.append(f"  {purpose:<22}{command}")
         print("\n".join(lines))
 
     def _rollback_hint(self) -> str:
@@ -352,29 +360,37 @@ class Run(runs.RunFolder):
         return self._trouble.verdict
 
     def _list_results(self, picture):
-        lines = [
+        return [
             f"64 pictures: {picture}",
             f"Page of the run: {page.write_page(self.path)}",
-            f"Model: {self.latest_checkpoint()}",
+            f"Model: {loading.describe_model(self)}",
         ]
-        if self.best_model.exists():
-            lines.append(f"Best model: {self.best_model}")
-        return lines
 
-    def _commands(self) -> list[str]:
-        """Returns commands that use the model."""
+    def _commands(self) -> dict[str, str]:
+        """Returns commands that use the model, by their purpose."""
         command = output.gan_blocks_command
-        return [
-            command("generate", self.path, "--seed", 1),
-            command("interpolate", self.path),
-            command("animate", self.path),
-            f"{self._resume_command} --epochs {2 * self.epochs}",
-        ]
+        return {
+            "New pictures": command("generate", self.path, "--seed", 1),
+            "A file per picture": command("generate", self.path, "--separate"),
+            "Film": command("interpolate", self.path),
+            "Film of the training": command("animate", self.path),
+            "Page to play with": command("explore", self.path),
+            "Compare two runs": command("page", self.path, "OTHER_RUN"),
+            "Train longer": f"{self._resume_command} {self._twice_as_long()}",
+            "Fine-tune": command(
+                "train", "NEW_PICTURES", "--start-from", self.path
+            ),
+        }
 
-    def _record_data(self, images, labels, trained):
+    def _twice_as_long(self) -> str:
+        """Returns the option that doubles the length of a resumed run."""
+        return f"--epochs {2 * self.epochs}"
+
+    def _record_data(self, images, labels, steps_done):
         """Adds the number and a checksum of the images to the settings.
 
-        Returns True if a resumed run had other images before.
+        Also adds the step after which the same images and features measure the
+        quality. Returns True if a resumed run had other images before.
         """
         data = {
             "pictures": len(images),
@@ -383,7 +399,11 @@ class Run(runs.RunFolder):
         self.settings |= data
         saved = self.read_settings() if self.settings_file.exists() else {}
         before = {name: saved.get(name) for name in data}
-        changed = trained and before not in (data, dict.fromkeys(data))
+        changed = steps_done and before not in (data, dict.fromkeys(data))
+        comparable = saved.get("comparable_after_step", 0)
+        if changed or saved.get("features") != self.features:
+            comparable = steps_done
+        self.settings["comparable_after_step"] = comparable
         if changed and not self._accept_new_data:
             change = f"now has {len(images):,}"
             if before["pictures"] == len(images):

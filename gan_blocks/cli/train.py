@@ -140,7 +140,7 @@ def _train(
 
 def _load_trained(chosen: dict[str, Any]) -> GAN:
     """Loads the GAN of --start-from, and chooses what this GAN decides."""
-    path = loading.find_best_model(chosen["start_from"])
+    path = loading.find_model(chosen["start_from"])
     gan = loading.load_gan(path)
     *size, channels = gan.image_shape
     decided = {

@@ -13,7 +13,7 @@ class Progress:
     A terminal or a notebook gets the line at most five times per second, a
     pipe or a file every ten seconds:
 
-        1,200/5,153 images, 430 images/s, 9 s left
+        1,200/5,153 pictures, 430 pictures/s, 9 s left
 
     Args:
         total: Number of images.
@@ -51,7 +51,7 @@ class Progress:
         rate = self.done / max(now - self._begin, 1e-3)
         digits = 0 if rate >= 10 else 1
         line = (
-            f"{self.done:,}/{self.total:,} images, {rate:,.{digits}f} images/s,"
-            f" {end}"
+            f"{self.done:,}/{self.total:,} pictures, "
+            f"{rate:,.{digits}f} pictures/s, {end}"
         )
         return line[: shutil.get_terminal_size().columns - 1]

@@ -1,16 +1,15 @@
 """The report of what `load` read and what it left out."""
 
 import math
-import textwrap
 from collections import Counter
 from dataclasses import dataclass, field
+
+from gan_blocks._screens import table
 
 __all__ = ["Report"]
 
 _NAMES = 3  # At most so many files of each kind are named.
 _LINES = 10  # At most so many folders and labels are shown.
-_COLUMN = 15  # As in the text of a `Plan`.
-_WIDTH = 79
 _MODES = {
     "1": "black and white",
     "CMYK": "CMYK color",
@@ -137,7 +136,7 @@ class Report:
         sizes = " to ".join(f"{w:,} x {h:,}" for w, h in ends)
         labels = self.class_names
         rows = {
-            "Images": [f"{len(self.names):,} from {self.source}"],
+            "Pictures": [f"{len(self.names):,} from {self.source}"],
             "Formats": [_counts(self.formats)],
             "Sizes": [f"{sizes} pixels (width x height)" * bool(sizes)],
             "Colors": [_counts(modes)],
@@ -146,7 +145,7 @@ class Report:
                 f"{len(labels):,}: {_some(labels, _LINES)}" * bool(labels)
             ],
             "Duplicates": [
-                f"{self.duplicates:,} of the images equal an earlier image"
+                f"{self.duplicates:,} of the pictures equal an earlier one"
                 * bool(self.duplicates)
             ],
             "Notes": self.notes,
@@ -154,17 +153,7 @@ class Report:
             "Other files": [_counts(self.other_files)],
             "Warning": self.warnings,
         }
-        return "\n".join(
-            textwrap.fill(
-                f"{'' if number else title:<{_COLUMN}}{line}",
-                _WIDTH,
-                subsequent_indent=" " * _COLUMN,
-                break_long_words=False,
-                break_on_hyphens=False,
-            )
-            for title, lines in rows.items()
-            for number, line in enumerate(filter(None, lines))
-        )
+        return table(rows)
 
     def _folder_lines(self):
         if len(self.folders) < 2:

@@ -78,11 +78,11 @@ class Copies:
     def __str__(self) -> str:
         count = len(self.distances)
         return (
-            f"{round(self.share * count):,} of {count:,} generated images are "
-            "unusually similar to a training image. Without copies, about "
-            f"{round(self.expected * count):,} would be. "
+            f"{round(self.share * count):,} of {count:,} generated pictures "
+            "are unusually similar to a training picture. Without copies, "
+            f"about {round(self.expected * count):,} would be. "
             + (
-                "The GAN copies training images."
+                "The GAN copies training pictures."
                 if self.memorized
                 else "There is no sign of copies."
             )
@@ -138,7 +138,7 @@ def find_copies(
     images = np.random.default_rng(0).uniform(-1, 1, (200, 8, 8, 1))
     copies = metrics.find_copies(images[:100], images[:50] + 0.01)
     assert copies.memorized and copies.indices[7, 0] == 7
-    print(copies)  # 50 of 50 generated images are nearer ...
+    print(copies)  # 50 of 50 generated pictures are ...
     print(metrics.find_copies(images[:100], images[100:]))  # no sign of copies
     ```
 

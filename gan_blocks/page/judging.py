@@ -13,8 +13,14 @@ _MEASUREMENTS = 4  # Fewer show no trend.
 _ERRORS = 2  # Differences of fewer standard errors may be chance.
 
 
-def judge(rows: _Rows) -> str:
-    """Returns the sentences, or an empty string if nothing is known."""
+def judge(rows: _Rows, comparable_after: int = 0) -> str:
+    """Returns the sentences, or an empty string if nothing is known.
+
+    Args:
+        rows: Rows of the history.
+        comparable_after: Step after which the same images and features
+            measured the quality. Defaults to 0.
+    """
     health, logs, step = Health(), {}, 0
     for row in rows:
         values = {name: parse_number(text) for name, text in row.items()}
@@ -24,27 +30,28 @@ def judge(rows: _Rows) -> str:
     for name in ("d_loss", "g_loss"):
         if not math.isfinite(logs.get(name, 0)):
             return f"Training diverged: {name} is NaN or infinite, step {step}."
-    return " ".join(filter(None, [health.verdict, _trend(rows)]))
+    trend = _trend(rows, kernel_distances(rows, comparable_after))
+    return " ".join(filter(None, [health.verdict, trend]))
 
 
-def kernel_distances(rows: _Rows) -> list[tuple[float, int]]:
-    """Returns the measured kernel distances, with their steps.
+def kernel_distances(rows: _Rows, after: int = 0) -> list[tuple[float, int]]:
+    """Returns the kernel distances measured after a step, with their steps.
 
     Rows between two measurements repeat the last one. They are left out.
     """
     measured: list[tuple[float, int]] = []
     for row in rows:
         value = parse_number(row.get("kid", ""))
-        if value is None or not math.isfinite(value):
+        step = int(row["step"])
+        if value is None or not math.isfinite(value) or step <= after:
             continue
         if not measured or value != measured[-1][0]:
-            measured.append((value, int(row["step"])))
+            measured.append((value, step))
     return measured
 
 
-def _trend(rows: _Rows) -> str:
+def _trend(rows: _Rows, measured: Sequence[tuple[float, int]]) -> str:
     """Compares the last kernel distance with earlier ones."""
-    measured = kernel_distances(rows)
     if len(measured) < _MEASUREMENTS:
         return ""
     last = measured[-1][0]

@@ -60,6 +60,8 @@ class Run:
         manifest: Manifest of the newest checkpoint, with its name.
         best: Manifest of the best model.
         settings: Settings of the run.
+        comparable_after: Step after which the same images and features
+            measured the quality.
         summary: Summary of a finished run.
         quality: File names and results of `gan_blocks evaluate`, newest last.
         last_step: Number of training steps.
@@ -87,6 +89,8 @@ class Run:
         self.best = self._read(folder.best_model, read_manifest) or {}
         settings = self._read(folder.settings_file, _read_json)
         self.settings = settings or self.manifest.get("arguments") or {}
+        after = self.settings.get("comparable_after_step")
+        self.comparable_after = after if isinstance(after, int) else 0
         self.grids = self._read_grids(grids)
         steps = [int(row["step"]) for row in self.rows[-1:]]
         steps += [grid.step for grid in self.grids if grid.step is not None]

@@ -124,7 +124,8 @@ def _verdicts(runs: _Runs) -> str:
     """Returns how each run went, as paragraphs."""
     lines = []
     for name, run in runs.items():
-        text = _text(run.summary.get("text") or judge(run.rows))
+        text = run.summary.get("text") or judge(run.rows, run.comparable_after)
+        text = _text(text)
         title = f"<b>{escape(name)}</b> " if len(runs) > 1 else ""
         if text:
             lines.append(f"<p>{title}{escape(text)}</p>")
@@ -255,7 +256,7 @@ def _facts(run: Run) -> dict[str, str]:
     if isinstance(minutes, int | float):
         seconds = 60 * minutes
     settings = run.settings
-    distances = kernel_distances(run.rows)
+    distances = kernel_distances(run.rows, run.comparable_after)
     facts = {
         "Training time": math.isfinite(seconds) and duration(seconds),
         "Training steps": row.get("step"),
@@ -282,8 +283,9 @@ def _settings(runs: _Runs) -> str:
             values["this page"] = f"gan_blocks {__version__}"
             values["Python of this page"] = platform.python_version()
         settings = {**run.settings, **values}
-        for row, reason in settings.pop("reasons", {}).items():
-            settings[f"reason for {row.lower()}"] = reason
+        if isinstance(settings.get("reasons"), dict):
+            for row, reason in settings.pop("reasons").items():
+                settings[f"reason for {row.lower()}"] = reason
         columns[name] = {k: _text(v) for k, v in settings.items()}
     return _side_by_side(columns, only_differences=len(runs) > 1)
 

@@ -18,7 +18,7 @@ from gan_blocks._device import device_name
 from gan_blocks._screens import duration
 from gan_blocks.gan.model import GAN
 from gan_blocks.plan.fine_tuning import continued
-from gan_blocks.plan.settings import Plan
+from gan_blocks.plan.settings import MEASURED, Plan
 from gan_blocks.plan.speed import measure_seconds_per_step
 
 __all__ = ["choose_image_size", "make_plan"]
@@ -85,30 +85,27 @@ def choose_image_size(
     aspect = _common_aspect(pairs)
     side = min(64, sides[-1])
     shape = (*_with_aspect(side, aspect), channels)
-    if minutes is None:
-        chosen = side
-    else:
+    if minutes is not None:
         plan = Plan(shape, **{**_NARROW, **_complete(settings)})
         pixels_per_second = side**2 / _seconds_per_step(plan)
-        chosen = max(
+        side = max(
             other
             for other in sides
             if 60 * minutes * pixels_per_second
             >= other**2 * _STEPS_NEEDED.get(other, 0)
         )
-    larger = [other for other in sides if other > chosen]
-    reason = (
-        "the largest without a time limit"
-        if larger and minutes is None
-        else f"{larger[0]} pixels would need more time"
-        if larger
-        else "the size of the pictures"
-        if chosen == shorter
-        else "not larger than most of the pictures"
-        if chosen < _SIDES[-1]
-        else "the largest size that was tried"
-    )
-    return _with_aspect(chosen, aspect), reason
+    larger = [other for other in sides if other > side]
+    if larger and minutes is None:
+        reason = "the largest without a time limit"
+    elif larger:
+        reason = f"{larger[0]} pixels would need more time"
+    elif side == shorter:
+        reason = "the size of the pictures"
+    elif side < _SIDES[-1]:
+        reason = "not larger than most of the pictures"
+    else:
+        reason = "the largest size that was tried"
+    return _with_aspect(side, aspect), reason
 
 
 def make_plan(
@@ -175,6 +172,8 @@ def make_plan(
         settings = continued(gan, settings)
     chosen = _complete(settings)
     reasons = chosen["reasons"]
+    if "augment" not in chosen:
+        reasons["Augmentation"] = MEASURED
     if "batch_size" not in chosen:
         largest = 2 ** int(math.log2(max(2, number // 2)))
         use_small_batches = images.shape[3] > 1 and not backend.gpu_names()

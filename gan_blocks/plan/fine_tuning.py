@@ -91,14 +91,12 @@ def fine_tune(gan: GAN, plan: Plan) -> GAN:
         return tuned
     config = gan.get_compile_config()
     config.pop("steps_per_execution", None)  # It must divide a round.
-    rates = _rates(gan)
-    for name, rate in rates.items():
-        optimizer = config[name]["config"]
+    rates = _learning_rates(gan)
+    for role, rate in zip(("generator", "discriminator"), rates, strict=True):
+        optimizer = config[f"{role}_optimizer"]["config"]
         if "inner_optimizer" in optimizer:  # Of a `LossScaleOptimizer`.
             optimizer = optimizer["inner_optimizer"]["config"]
-        optimizer["learning_rate"] = (
-            plan.learning_rate * rate / max(rates.values())
-        )
+        optimizer["learning_rate"] = plan.learning_rate * rate / max(rates)
     tuned.compile_from_config(config)
     return tuned
 
@@ -111,7 +109,7 @@ def continued(gan: GAN, settings: dict[str, Any]) -> dict[str, Any]:
     }
     decided = _decided_settings(gan, settings)
     if gan.compiled and settings.get("learning_rate") is None:
-        decided["learning_rate"] = max(_rates(gan).values())
+        decided["learning_rate"] = max(_learning_rates(gan))
         reasons["Learning rate"] = "like that of the trained GAN"
     settings = {"start_from": gan.name, **settings, **decided}
     return {**settings, "reasons": reasons}
@@ -145,14 +143,7 @@ def _augmentations(network):
     return [kinds[kind] for kind in found if kind in kinds]
 
 
-def _rates(gan):
-    """Returns the current learning rates, by the arguments of `compile`."""
-    names = ("generator_optimizer", "discriminator_optimizer")
-    return {
-        name: float(
-            keras.ops.convert_to_numpy(
-                getattr(gan.optimizer, name).learning_rate
-            )
-        )
-        for name in names
-    }
+def _learning_rates(gan):
+    """Returns the current rates of the generator and the discriminator."""
+    rates = gan.optimizer.learning_rate
+    return [float(keras.ops.convert_to_numpy(rate)) for rate in rates]

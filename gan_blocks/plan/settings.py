@@ -1,7 +1,6 @@
 """The settings of a training run, and the GAN that they describe."""
 
 import dataclasses
-import textwrap
 from typing import Any
 
 import keras
@@ -9,12 +8,13 @@ import keras
 from gan_blocks import layers, losses, networks, penalties
 from gan_blocks._checks import check_positive_integer
 from gan_blocks._precision import dtype_policy
-from gan_blocks._screens import duration
+from gan_blocks._screens import duration, table
 from gan_blocks.gan.model import GAN
 
 __all__ = [
     "AUGMENTATIONS",
     "EMA_MOMENTUM",
+    "MEASURED",
     "PRECISIONS",
     "Plan",
     "compile_gan",
@@ -28,9 +28,7 @@ EMA_MOMENTUM = 0.999
 _POLICY = ("translation", "cutout")
 AUGMENTATIONS = ("none", "diff", "adaptive")
 PRECISIONS = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
-_MEASURED = "best in measurements"
-_COLUMN = 15  # As in the report of `datasets.load`.
-_WIDTH = 79
+MEASURED = "best in measurements"
 
 
 @dataclasses.dataclass
@@ -126,17 +124,17 @@ class Plan:
             if self.base_filters is None:
                 small = min(height, width) <= 32
                 self.base_filters = 64 if small and not gray else 32
-                self.reasons.setdefault("Networks", _MEASURED)
+                self.reasons.setdefault("Networks", MEASURED)
             names.append("base_filters")
         if self.learning_rate is None:
             self.learning_rate = 8e-4 if gray else 4e-4
-            self.reasons.setdefault("Learning rate", _MEASURED)
+            self.reasons.setdefault("Learning rate", MEASURED)
         if self.flip is None:
             self.flip = not gray
             self.reasons["Mirrored"] = (
                 "gray pictures may be letters or digits"
                 if gray
-                else "a mirrored photograph usually looks natural"
+                else "mirrored photographs usually look natural"
             )
         for name in names:
             check_positive_integer(name, getattr(self, name))
@@ -201,36 +199,25 @@ class Plan:
         kind = {1: "gray", 3: "color", 4: "color with transparency"}[channels]
         rows = {
             "Size": f"{height} x {width} pixels (height x width), {kind}",
-            "Classes": self.num_classes or "none",
+            "Classes": str(self.num_classes or "none"),
             "Starts from": self.start_from or "",
             "Networks": f"DCGAN with {self.base_filters} base filters",
             "Learning rate": f"{self.learning_rate:g} (Adam, both networks)",
-            "Batch size": self.batch_size,
+            "Batch size": str(self.batch_size),
             "Augmentation": self.augment,
-            "Mirrored": "half of the images" if self.flip else "none",
+            "Mirrored": "half of the pictures" if self.flip else "none",
             "Precision": self.precision,
             "Steps": f"{self.steps:,} ({self.steps_per_round} per round)",
-            "Time": f"{duration(60 * self.minutes)}" if self.minutes else "",
-            "Seed": self.seed,
+            "Time": duration(60 * self.minutes) if self.minutes else "",
+            "Seed": str(self.seed),
         }
         if self.start_from is not None:
             rows["Networks"] = "those of the trained GAN"
             rows["Learning rate"] = f"{self.learning_rate:g}"
-        lines = []
-        for name, value in rows.items():
-            reason = self.reasons.get(name)
-            text = f"{name:<{_COLUMN}}{value}" + (
-                f": {reason}" if reason else ""
-            )
-            if value != "":
-                lines += textwrap.wrap(
-                    text,
-                    _WIDTH,
-                    subsequent_indent=" " * _COLUMN,
-                    break_long_words=False,  # Paths can be copied.
-                    break_on_hyphens=False,
-                )
-        return "\n".join(lines)
+        for name, reason in self.reasons.items():
+            if rows.get(name):
+                rows[name] += f": {reason}"
+        return table({name: [text] for name, text in rows.items()})
 
     @property
     def _max_filters(self) -> int:

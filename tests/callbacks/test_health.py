@@ -134,7 +134,7 @@ def test_nan_is_not_a_mode_collapse(caplog):
             HEALTHY,
             3,
             "No sign of mode collapse: spread 0.82; the discriminator is right "
-            "about 71% of real and 78% of generated images.",
+            "about 71% of real and 78% of generated pictures.",
         ),
         ({"spread": 0.82}, 3, "No sign of mode collapse: spread 0.82."),
         ({"spread": 0.03}, 3, "Mode collapse: spread 0.03."),
@@ -147,7 +147,7 @@ def test_nan_is_not_a_mode_collapse(caplog):
             {"real_accuracy": 0.9, "fake_accuracy": 0.9},
             2,
             "No sign of a problem: the discriminator is right about 90% of "
-            "real and 90% of generated images.",
+            "real and 90% of generated pictures.",
         ),
     ],
 )

@@ -102,7 +102,7 @@ def test_a_run_without_time_left_makes_no_step(clock, caplog):
     assert limit.stopped and history.history == {}
     assert runs.steps_done(gan) == 0
     (message,) = caplog.messages
-    assert "1.0 of 1.0 minutes were used" in message
+    assert "No time is left for training: 1.0 minutes are used." in message
 
     # The next training is not affected.
     limit = TimeLimit(5)

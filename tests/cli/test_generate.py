@@ -1,3 +1,5 @@
+import shutil
+
 import keras
 import numpy as np
 import pytest
@@ -5,7 +7,7 @@ from PIL import Image
 from support import gans
 from support.trained_runs import command
 
-from gan_blocks import GAN, images
+from gan_blocks import GAN, images, runs
 
 
 def pixels(path):
@@ -23,6 +25,27 @@ def test_a_run_and_its_newest_checkpoint_generate_the_same_pictures(
         assert path.endswith("generated_6_seed_3.png")
         np.testing.assert_array_equal(pixels(path), np.asarray(expected))
     assert pixels(path).std() > 0
+
+
+def test_the_best_model_of_a_run_is_used_if_it_has_one(run, tmp_path, capsys):
+    shutil.copytree(run.path, tmp_path, dirs_exist_ok=True)
+    best = tmp_path / "best.keras"
+    first, last = runs.list_checkpoints(run.checkpoints)
+    for model, text in (
+        (first, f"Model: {best}, step 2 of 4\n"),
+        (last, f"Model: {best}, step 4 of 4\n"),
+    ):
+        shutil.copy(model, best)
+        command("generate", tmp_path, "--number", 6)
+        *lines, path = capsys.readouterr().out.splitlines(keepends=True)
+        assert "".join(lines) == text
+        gan = keras.saving.load_model(model)
+        expected = images.grid(gan.generate(6, seed=0))
+        np.testing.assert_array_equal(pixels(path.strip()), expected)
+    best.write_bytes(b"damaged")
+    command("generate", tmp_path, "--number", 6)
+    (path,) = capsys.readouterr().out.splitlines()
+    np.testing.assert_array_equal(pixels(path), expected)
 
 
 def test_scale_enlarges_each_pixel_of_the_grid(run, tmp_path):

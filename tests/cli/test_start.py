@@ -5,6 +5,7 @@ import importlib.util
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from PIL import Image
 from support.models import StopAfter, assert_same_variables, pooling_model
 from support.processes import process_that_locks
 
-from gan_blocks import GAN, cli, datasets, runs
+from gan_blocks import GAN, cli, datasets, images, runs
 from gan_blocks.callbacks import EpochCheckpoint, ImageGrid
 from gan_blocks.cli import devices
 
@@ -383,6 +384,7 @@ def test_a_run_is_resumed_with_other_data_only_if_that_is_accepted(
     train(tmp_path, "--resume", accept, "--epochs", 2, pictures=pictures)
     train(tmp_path, "--resume", "--epochs", 3, pictures=pictures)
     assert run.real_images.read_bytes() != before[1]
+    assert run.read_settings()["comparable_after_step"] == 5
 
 
 @pytest.mark.parametrize(
@@ -475,10 +477,22 @@ def test_evaluate_every_logs_the_quality_and_keeps_the_best_model(
     run = tmp_path / "run"
     words = ("--evaluate-every", 1, "--features", tmp_path / "features.keras")
     train(run, *words)
-    assert f"Best model: {run / 'best.keras'}" in capsys.readouterr().out
     distances = [float(row["kid"]) for row in read_table(run)]
     best = runs.read_manifest(run / "best.keras")
     assert best["epoch"] == 1 + int(np.argmin(distances))
+    line = f"Model: {run / 'best.keras'}, step {best['step']} of 15\n"
+    assert line in capsys.readouterr().out
+
+
+@pytest.mark.every_backend
+def test_the_last_picture_shows_the_best_model(tmp_path):
+    train(tmp_path)
+    first = runs.list_checkpoints(tmp_path / "checkpoints")[0]
+    shutil.copy(first, tmp_path / "best.keras")
+    train(tmp_path, "--resume")  # Draws the picture again.
+    expected = images.grid(keras.saving.load_model(first).generate(64, seed=0))
+    with Image.open(tmp_path / "generated_64_seed_0.png") as picture:
+        np.testing.assert_array_equal(np.asarray(picture), expected)
 
 
 @pytest.mark.parametrize("change", [None, "features", "pictures", "damage"])
@@ -491,7 +505,7 @@ def test_a_resumed_run_keeps_the_best_model_if_it_is_measured_as_before(
     train(run, *words, "--epochs", 1)
     path, pictures = run / "best.keras", IMAGES
     best = runs.read_manifest(path)["arguments"]
-    path.unlink()
+    keras.saving.load_model(path).save(path)  # Without its manifest.
     runs.write_manifest(path, 1, 5, best | {"kid": -9.0})  # Hard to beat.
     before = path.read_bytes()
     if change == "features":

@@ -1,26 +1,12 @@
 import keras
-import numpy as np
 import pytest
 from support.models import assert_same_variables, pooling_model
 from support.trained_runs import command
 
 from gan_blocks import runs
-from gan_blocks.plan import Plan, choosing
+from gan_blocks.plan import Plan
 
-
-@pytest.fixture(autouse=True)
-def speed(monkeypatch):
-    """Steps are not timed, which would take seconds."""
-    monkeypatch.setattr(choosing, "_seconds_per_step", lambda *_: 0.01)
-
-
-@pytest.fixture
-def pictures(tmp_path):
-    path = tmp_path / "pictures.npz"
-    random = np.random.default_rng(0)
-    images = random.integers(0, 256, (20, 12, 12), "uint8")
-    np.savez(path, x_train=images, y_train=np.arange(20) % 3)
-    return path
+pytestmark = pytest.mark.usefixtures("quick_start")
 
 
 @pytest.fixture

@@ -1,4 +1,5 @@
 import json
+import re
 import shutil
 import signal
 
@@ -10,29 +11,14 @@ from support.models import assert_same_variables, pooling_model
 from support.trained_runs import command
 
 from gan_blocks import metrics, runs
-from gan_blocks.cli import loading, planned_run
+from gan_blocks.cli import loading
 from gan_blocks.plan import choosing
+
+pytestmark = pytest.mark.usefixtures("quick_start")
 
 SMALL = ("--base-filters", 4, "--batch-size", 8)
 
-
 time_steps = choosing._seconds_per_step
-
-
-@pytest.fixture(autouse=True)
-def speed(monkeypatch):
-    """Steps are not timed, and features hardly trained: both take seconds."""
-    monkeypatch.setattr(choosing, "_seconds_per_step", lambda *_: 0.01)
-    monkeypatch.setattr(planned_run, "_FEATURE_STEPS", 2)
-
-
-@pytest.fixture
-def pictures(tmp_path):
-    path = tmp_path / "pictures.npz"
-    random = np.random.default_rng(0)
-    images = random.integers(0, 256, (20, 8, 8), "uint8")
-    np.savez(path, x_train=images, y_train=np.arange(20) % 3)
-    return path
 
 
 def load(output):
@@ -43,7 +29,7 @@ def test_pictures_become_a_run(pictures, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     command("train", pictures, *SMALL, "--steps", 4)
     text = capsys.readouterr().out
-    assert "8 x 8 pixels (height x width), gray: the size of" in text
+    assert "8 x 8 pixels (height x width), gray: not larger than" in text
     run = runs.RunFolder("runs/pictures")
     assert run.page.is_file() and run.real_images.is_file()
     names = sorted(path.name for path in run.grids.iterdir())
@@ -54,7 +40,10 @@ def test_pictures_become_a_run(pictures, tmp_path, monkeypatch, capsys):
     assert "0.01 s for a step" in settings["reasons"]["Steps"]
     assert load(run.path).image_shape == (8, 8, 1)
     assert "kid" in runs.read_history(run.history)[0]
-    assert run.best_model.is_file()
+    step = runs.read_manifest(run.best_model)["step"]
+    assert f"Model: {run.best_model}, step {step} of 4\n" in text
+    purposes = re.findall("^  (.{22}).*gan_blocks ", text, re.MULTILINE)
+    assert len(purposes) == 8 and "Compare two runs" in text
 
 
 @pytest.mark.slow
@@ -68,7 +57,8 @@ def test_the_clock_ends_a_run(pictures, tmp_path, capsys):
     used = float(runs.read_history(output / "history.csv")[-1]["seconds"])
     assert used > 5
     command("train", "--resume", "--output", output)
-    assert "The time is up" in capsys.readouterr().out
+    again = capsys.readouterr().out
+    assert "The run has made" in again and "The time is up" in again
     rows = runs.read_history(output / "history.csv")
     assert float(rows[-1]["seconds"]) == pytest.approx(used, abs=3)
 

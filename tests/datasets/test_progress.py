@@ -36,9 +36,9 @@ def test_a_pipe_gets_a_line_every_ten_seconds(clock, capsys):
     load()
     lines = [x for x in capsys.readouterr().out.splitlines() if "/s" in x]
     assert lines == [
-        "80/230 images, 8.0 images/s, 19 s left",
-        "160/230 images, 8.0 images/s, 9 s left",
-        "230/230 images, 8.0 images/s, 29 s",
+        "80/230 pictures, 8.0 pictures/s, 19 s left",
+        "160/230 pictures, 8.0 pictures/s, 9 s left",
+        "230/230 pictures, 8.0 pictures/s, 29 s",
     ]
 
 
@@ -49,21 +49,21 @@ def test_a_terminal_line_moves_by_time_and_not_by_number(
     load()
     lines = capsys.readouterr().out.split("\r")[1:]
     assert len(lines) == NUMBER / 2 + 1  # And the last one.
-    assert lines[0].rstrip() == "2/230 images, 8.0 images/s, 28 s left"
+    assert lines[0].rstrip() == "2/230 pictures, 8.0 pictures/s, 28 s left"
 
 
 def test_a_slow_rate_has_a_decimal(clock, capsys):
     clock.seconds = 4
     load()
     lines = capsys.readouterr().out.splitlines()
-    assert "3/230 images, 0.2 images/s, 15 min 08 s left" in lines
+    assert "3/230 pictures, 0.2 pictures/s, 15 min 08 s left" in lines
 
 
 def test_a_notebook_updates_one_output(clock, monkeypatch):
     shown = fake_notebook(monkeypatch)
     load()
     assert [how for how, _ in shown].count("display") == 1
-    assert shown[-1][1]["text/plain"].startswith("230/230 images")
+    assert shown[-1][1]["text/plain"].startswith("230/230 pictures")
 
 
 def test_nothing_is_shown_without_verbose(clock, monkeypatch):

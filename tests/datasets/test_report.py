@@ -18,7 +18,7 @@ def test_a_report_without_problems_is_short_and_has_no_warning():
         report.add(f"{index}.jpg", "JPEG", "RGB", (1024, 768))
     report.add("icon.png", "PNG", "RGBA", (32, 16))
     assert lines(report) == [
-        "Images         1,201 from 'pets'",
+        "Pictures       1,201 from 'pets'",
         "Formats        1,200 JPEG, 1 PNG",
         "Sizes          32 x 16 to 1,024 x 768 pixels (width x height)",
         "Colors         1,200 color, 1 color with transparency",
@@ -69,7 +69,7 @@ def test_decisions_are_shown_and_only_changes_are_warnings():
     report.class_names = ["cat", "dog"]
     assert lines(report)[1:] == [
         "Labels         2: cat, dog",
-        "Duplicates     3 of the images equal an earlier image",
+        "Duplicates     3 of the pictures equal an earlier one",
         "Notes          16-bit values are divided by 257.",
         "Other files    2 .txt, 1 .csv",
     ]

@@ -58,7 +58,7 @@ def test_a_folder_tree_is_prepared_and_can_be_loaded(tmp_path, capsys):
     assert list(manifest["left_out"]) == ["without_landmarks.jpg"]
     out, _ = capsys.readouterr()
     assert "4/4 images" in out
-    assert f"Images 4 from '{source}'" in " ".join(out.split())
+    assert f"Pictures 4 from '{source}'" in " ".join(out.split())
     assert "1 without landmarks: without_landmarks.jpg" in out
     assert names(tmp_path / "made")[-1] == "faces/prepared.json"
 
@@ -113,7 +113,7 @@ def test_unusable_images_are_skipped_and_listed(tmp_path, capsys, monkeypatch):
     for name, reason in reasons.items():
         assert manifest["left_out"][name].startswith(reason)
     summary = " ".join(capsys.readouterr()[0].split())
-    assert f"Images 1 from '{source}'" in summary
+    assert f"Pictures 1 from '{source}'" in summary
     assert "3 unreadable: bomb.jpg, text.jpg, torn.jpg " in summary
     assert "2 too small: small.jpg, small_too.jpg" in summary
 

@@ -2,6 +2,7 @@
 
 import signal
 import threading
+import time
 
 import keras
 import numpy as np
@@ -138,9 +139,10 @@ def test_ctrl_c_within_a_step_keeps_the_state(method):
     gan = trained_gan()
     for delay in (0.02, 0.05, 0.11):
         timer = threading.Timer(delay, signal.raise_signal, [signal.SIGINT])
+        end = time.monotonic() + 60
         timer.start()
         with pytest.raises(KeyboardInterrupt):
-            for _ in range(10_000):
+            while time.monotonic() < end:
                 call(gan, method)
         timer.join()
         assert all(np.isfinite(value).all() for value in state(gan))

@@ -20,8 +20,8 @@ def test_a_gan_that_repeats_its_training_images_is_reported():
     copies = metrics.find_copies(real, fake)
     assert copies.indices[:, 0].tolist() == [*range(50, 150)]
     assert copies.share == 1 and copies.memorized
-    assert "100 of 100 generated images" in str(copies)
-    assert "copies training images" in str(copies)
+    assert "100 of 100 generated pictures" in str(copies)
+    assert "copies training pictures" in str(copies)
 
 
 @pytest.mark.every_backend

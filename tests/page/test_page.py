@@ -120,6 +120,14 @@ def test_odd_files_are_named_and_do_not_stop_the_page(tmp_path, content):
         assert f"{name} cannot be read" in text
 
 
+@pytest.mark.parametrize("name", ["reasons", "comparable_after_step", "data"])
+def test_settings_of_odd_types_do_not_stop_the_page(tmp_path, name):
+    folder = write_run(tmp_path)
+    for value in ("text", 3, ["text"], {"Steps": 3}, None):
+        (folder / "arguments.json").write_text(json.dumps({name: value}))
+        assert "text" not in str(value) or "text" in page_of(folder)
+
+
 @pytest.mark.parametrize(
     "history",
     [
@@ -219,6 +227,18 @@ def test_the_history_tells_how_the_training_went(
     lines = [f"{i},{200 * i},0.1,{x}" for i, x in enumerate(rows, start=1)]
     text = page_of(write_run(tmp_path, "\n".join([head, *lines])))
     assert f"<p>{expected}" in text
+
+
+def test_only_values_that_were_measured_in_the_same_way_are_compared(tmp_path):
+    values = ["1", "2", "5", "4", "3", "2"]
+    lines = [f"{i},{i},{x}" for i, x in enumerate(values, start=1)]
+    folder = write_run(tmp_path, "\n".join(["epoch,step,kid", *lines]))
+    assert "The quality was best at step 1, and worse" in page_of(folder)
+    settings = {"comparable_after_step": 2}
+    (folder / "arguments.json").write_text(json.dumps(settings))
+    text = page_of(folder)
+    assert "The quality was still improving" in text
+    assert "2 at the end, lowest 2 at step 6" in text
 
 
 def test_neighbors_and_the_explorer_are_shown_if_they_exist(tmp_path):

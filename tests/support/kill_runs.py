@@ -22,10 +22,12 @@ The script can be any script that has an option `--output`. It must have an
 option `--resume` if it writes the file `arguments.json`. The number of grids
 that a resumed run draws again shows how far back it started.
 
-With `--train`, the command `gan_blocks train` runs instead of a script. How the
-quality was measured depends on time, so the measurements and the best model
-are not compared. With `--minutes`, the runs have a time limit and are not
-compared. The time that they have trained must be within the limit.
+With `--train`, the command `gan_blocks train` runs instead of a script. A
+resumed run measures its quality at other steps, so the measurements, the best
+model and its pictures are not compared. With `--minutes`, the clock ends each
+run at a step of its own. The time that a run has trained must be within the
+limit. Its whole rounds are trained once more, without kills and without a
+limit, and compared.
 """
 
 import argparse
@@ -60,6 +62,7 @@ TRAIN = ["-m", "gan_blocks", "train"]
 QUALITY = {"fid", "kid", "kid_error", "precision", "recall"}
 # Beside the files of `QUALITY`, these contain names of folders or times.
 NOT_COMPARED = {"index.html", "best.keras", "summary.json"}
+OF_BEST_MODEL = {"generated_64_seed_0.png", "neighbors.png"}
 
 # The moments to kill at: the file that must be new, and a relative frequency.
 # All but the first two wait for the first grid and for some time after it.
@@ -338,6 +341,8 @@ def _content(path):
     """Returns the content of a file, without the dates in a checkpoint."""
     if path.is_dir() or path.name in NOT_COMPARED:
         return None
+    if path.name in OF_BEST_MODEL and path.with_name("best.keras").exists():
+        return None
     if path.name == "history.csv":
         return _rows(path)
     if path.name == "arguments.json":
@@ -383,14 +388,51 @@ def _without_times(text):
     return settings
 
 
-def _too_long(minutes, uninterrupted, run, stopped_by_sigterm):
-    """Returns a line if a run has trained for more than its time."""
+def _differences_of_rounds(minutes, uninterrupted, run, stopped_by_sigterm):
+    """Lists the faults of a run with a time limit.
+
+    Its plan is its own, so its rounds are trained again, with the same plan.
+    """
     del uninterrupted, stopped_by_sigterm
-    seconds = float(runs.read_history(run / "history.csv")[-1]["seconds"])
-    print(f"{run.name} has trained for {seconds:.0f} s.")
-    if seconds <= 60 * minutes and (run / "summary.json").exists():
-        return []
-    return [f"{run.name}: {seconds:.0f} s of training, no summary, or both"]
+    *_, last = runs.read_history(run / "history.csv")
+    settings = json.loads((run / "arguments.json").read_bytes())
+    rounds = int(last["step"]) // settings["steps_per_round"]
+    steps = rounds * settings["steps_per_round"]
+    again = run.with_name(f"{run.name}_again")
+    again.mkdir()
+    limit = {"minutes": None, "steps": steps, "rounds": rounds}
+    (again / "arguments.json").write_text(json.dumps(settings | limit))
+    process = _start([], [*TRAIN, "--resume"], again)
+    if process.wait():
+        raise RuntimeError(f"The rounds cannot be trained. See {again}.txt")
+    found = []
+    if not (run / "summary.json").exists():
+        found.append("there is no summary")
+    if float(last["seconds"]) > 60 * minutes:
+        found.append("the training was too long")
+    one, other = (
+        [
+            {name: value for name, value in row.items() if name != "seconds"}
+            for row in _rows(folder / "history.csv")
+            if int(row["step"]) <= steps
+        ]
+        for folder in (run, again)
+    )
+    if one != other:
+        found.append("history.csv is different")
+    compared = 0
+    for path in again.glob("*/epoch_????.*"):  # Checkpoints and grids.
+        same = run / path.relative_to(again)
+        if same.exists():
+            compared += 1
+            if _content(same) != _content(path):
+                found.append(f"{path.relative_to(again)} is different")
+    print(
+        f"{run.name} has trained for {float(last['seconds']):.1f} s and "
+        f"{last['step']} steps. {rounds} rounds were trained again: {len(one)} "
+        f"rows and {compared} files were compared."
+    )
+    return [f"{run.name}: {line}" for line in found]
 
 
 def train_command(folder, minutes=None):
@@ -437,7 +479,8 @@ def main():
             resume = [*TRAIN, "--resume"]
             moments = {**MOMENTS, **TRAIN_MOMENTS}
         if options.minutes:
-            compare = functools.partial(_too_long, options.minutes)
+            compare = functools.partial(_differences_of_rounds, options.minutes)
+            del moments["end"]  # The name of the last checkpoint is unknown.
         kills = choose_kills(
             options.kills, options.seed, options.terminate, moments
         )
