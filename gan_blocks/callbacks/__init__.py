@@ -4,6 +4,7 @@ from gan_blocks.callbacks.checkpoints import EpochCheckpoint
 from gan_blocks.callbacks.divergence import StopOnDivergence
 from gan_blocks.callbacks.health import WarnOnTrouble
 from gan_blocks.callbacks.history import HistoryTable
+from gan_blocks.callbacks.live_plot import LivePlot
 from gan_blocks.callbacks.pictures import ImageGrid
 from gan_blocks.callbacks.progress import ProgressLine
 from gan_blocks.callbacks.quality import QualityMonitor
@@ -15,6 +16,7 @@ __all__ = [
     "EpochCheckpoint",
     "HistoryTable",
     "ImageGrid",
+    "LivePlot",
     "ProgressLine",
     "QualityMonitor",
     "StopOnDivergence",

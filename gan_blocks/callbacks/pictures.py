@@ -4,17 +4,17 @@ import importlib.util
 import pathlib
 from typing import Any
 
-import keras
 import numpy as np
 
 from gan_blocks import files, images, replicas, runs
 from gan_blocks._checks import check_positive_integer
 from gan_blocks._types import PathLike
+from gan_blocks.callbacks._fixed_latents import FixedLatents
 
 __all__ = ["ImageGrid"]
 
 
-class ImageGrid(keras.callbacks.Callback):
+class ImageGrid(FixedLatents):
     """Saves grids of generated images during training.
 
     GAN losses say little about the images, so look at these grids. All grids
@@ -87,8 +87,6 @@ class ImageGrid(keras.callbacks.Callback):
     ```
     """
 
-    model: Any
-
     def __init__(
         self,
         directory: PathLike,
@@ -102,7 +100,7 @@ class ImageGrid(keras.callbacks.Callback):
         tensorboard: PathLike | None = None,
         first_step: int | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(rows, columns, seed)
         if every_n_batches is not None and every_n_epochs is not None:
             raise ValueError(
                 "Only one of `every_n_batches` and `every_n_epochs` can be "
@@ -114,16 +112,11 @@ class ImageGrid(keras.callbacks.Callback):
         else:
             every_n_batches = 10 if every_n_batches is None else every_n_batches
             check_positive_integer("every_n_batches", every_n_batches)
-        check_positive_integer("rows", rows)
-        check_positive_integer("columns", columns)
         if first_step is not None:
             check_positive_integer("first_step", first_step)
         self.directory = pathlib.Path(directory)
         self.every_n_batches = every_n_batches
         self.every_n_epochs = every_n_epochs
-        self.rows = rows
-        self.columns = columns
-        self.seed = seed
         self.batch_statistics = batch_statistics
         self.show = show
         self.tensorboard = tensorboard
@@ -133,22 +126,9 @@ class ImageGrid(keras.callbacks.Callback):
         if tensorboard is not None:
             _check_tensorboard()
         self._writer: Any = None
-        self._step: Any = None
 
     def on_train_begin(self, logs=None):
-        for method in ("generate", "sample_latents"):
-            if not hasattr(self.model, method):
-                raise ValueError(
-                    f"`ImageGrid` needs a model with a method `{method}`, "
-                    f"such as `GAN`. Received: a {type(self.model).__name__}"
-                )
-        shape = getattr(self.model, "image_shape", None)
-        if shape is not None:
-            _check_can_be_drawn(shape)
-        # Also raises an error now if the seed is wrong.
-        self._latents = self.model.sample_latents(
-            self.rows * self.columns, self.seed
-        )
+        super().on_train_begin(logs)
         self._best_effort = files.BestEffort(
             f"Images cannot be written to {self.directory}"
         )
@@ -160,28 +140,14 @@ class ImageGrid(keras.callbacks.Callback):
                 self.directory.mkdir(parents=True, exist_ok=True)
                 files.remove_leftovers(self.directory)
         self._writer = None
-        self._step = None
 
     def on_epoch_begin(self, epoch, logs=None):
-        # Not in `on_train_begin`: a later callback, such as
-        # `BackupAndRestore`, may restore the model there.
-        if self._step is None:
-            self._step = runs.steps_done(self.model)
-        self._steps_before_epoch = self._step
+        super().on_epoch_begin(epoch, logs)
         self._epoch = epoch
 
-    def on_train_batch_end(self, batch, logs=None):
-        done = batch + 1
-        if self.params and self.params.get("steps"):
-            # With `steps_per_execution`, the number of an epoch's last batch
-            # can exceed the number of steps.
-            done = min(done, self.params["steps"])
-        before = self._step
-        self._step = self._steps_before_epoch + done
+    def _after_steps(self, before, logs):
         n = self.every_n_batches
         due = n and self._step // n > before // n
-        # `self.model` is used only when needed: on JAX, it moves all weights
-        # out of the training loop and back.
         if due or before < (self.first_step or 0) <= self._step:
             epoch = "" if n else f"epoch_{self._epoch:04d}_"
             self._save(f"{epoch}step_{self._step:07d}.png")
@@ -193,20 +159,17 @@ class ImageGrid(keras.callbacks.Callback):
             self._save(f"epoch_{epoch + 1:04d}.png")
 
     def _save(self, name):
-        model = self.model
         options = {}
         if self.batch_statistics is not None:
             options["batch_statistics"] = self.batch_statistics
-        # On JAX, all processes compute together.
-        generated = model.generate(latents=self._latents, **options)
-        if not replicas.is_chief(model):
+        grid = self._draw_grid(**options)
+        if grid is None:
             return
-        grid = images.grid(generated, self.rows, self.columns)
         with self._best_effort():
             images.save_png(grid, self.directory / name)
         if self.tensorboard is not None:
             with self._best_effort_events():
-                self._write_event(grid, runs.steps_done(model))
+                self._write_event(grid, runs.steps_done(self.model))
         if self._handle is not None:
             self._handle.update(grid)
         elif self._display is not None:
@@ -226,18 +189,6 @@ class ImageGrid(keras.callbacks.Callback):
             self._writer.flush()
         except tf.errors.OpError as error:
             raise OSError(str(error)) from error
-
-
-def _check_can_be_drawn(shape):
-    try:
-        images.grid(np.zeros((1, *(side or 1 for side in shape)), "uint8"))
-    except ValueError as error:
-        raise ValueError(
-            "`ImageGrid` draws gray, RGB and RGBA images of shape (height, "
-            "width, channels), or (channels, height, width) with "
-            'keras.config.set_image_data_format("channels_first"). Train '
-            f"without `ImageGrid`. Received: a model with image_shape={shape}"
-        ) from error
 
 
 def _import_display():
