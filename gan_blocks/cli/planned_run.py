@@ -90,7 +90,6 @@ class PlannedRun(Run):
         self._limit: callbacks.TimeLimit | None = None
         self._seconds_to_measure = 0.0
         self._own_features = self.path / "features.keras"
-        self._text = ""  # How the training went.
         self._page_written = files.BestEffort(f"{self.page} cannot be written")
 
     @contextlib.contextmanager
@@ -295,14 +294,14 @@ class PlannedRun(Run):
         steps = output.plural(steps_done, "step")
         return f"Training {'is complete' if complete else 'ended'}: {steps}."
 
-    def _judge(self, gan: GAN, steps_done: int) -> None:
+    def _judge(self, gan: GAN, steps_done: int) -> str | None:
         """Looks for copies, and writes the summary that the page shows."""
         generated = gan.generate(_GENERATED_IMAGES, seed=self.seed)
         if not self._is_chief:
-            return
+            return None
         rows = runs.read_history(self.history)
-        summary = {
-            "text": judge(rows, self.comparable_after_step),
+        text = judge(rows, self.comparable_after_step)
+        summary: dict[str, Any] = {
             "steps": steps_done,
             "pictures": len(self._real),
             "device": device_name(),
@@ -314,23 +313,19 @@ class PlannedRun(Run):
             copies = metrics.find_copies(
                 self._real, generated, mirror=self.plan.flip
             )
+            # Small pictures are enlarged.
+            scale = max(1, 64 // min(self.plan.image_shape[:2]))
             sheet = metrics.draw_neighbors(
-                copies, self._real, generated, scale=self._scale()
+                copies, self._real, generated, scale=scale
             )
             images.save_png(sheet, self.neighbors)
-            summary["text"] = f"{summary['text']} {copies}".strip()
+            text = f"{text} {copies}".strip()
             summary["near_copies"] = copies.share
             summary["near_copies_expected"] = copies.expected
-        self._text = summary["text"]
+        summary["text"] = text
         with files.atomic_write(self.summary_file) as temporary:
             temporary.write_text(json.dumps(summary), encoding="utf-8")
-
-    def _scale(self) -> int:
-        """Returns how many times small pictures are enlarged."""
-        return max(1, 64 // min(self.plan.image_shape[:2]))
-
-    def _verdict(self) -> str | None:
-        return self._text
+        return text
 
     def _list_results(self, picture):
         lines = super()._list_results(picture)

@@ -22,7 +22,7 @@ from gan_blocks.gan.model import GAN
 
 __all__ = ["Run", "start"]
 
-_REAL_IMAGES = 10_000  # At most so many are compared with generated ones.
+_REAL_IMAGES = 10_000  # At most. They are compared with generated images.
 _GENERATED_IMAGES = 2000  # Enough to see progress in the kernel distance.
 
 
@@ -315,13 +315,18 @@ class Run(runs.RunFolder):
             self.best_checkpoint() == self.best_model
         ):
             gan.load_weights(self.best_model)
-        self._judge(gan, steps_done)
+        verdict = self._judge(gan, steps_done)
         generated = gan.generate(64, seed=self.seed)  # On JAX, by each process.
         if not replicas.is_chief(gan):
             return
         picture = self.path / f"generated_64_seed_{self.seed}.png"
         images.save_png(images.grid(generated), picture)
-        self._print_summary(picture, steps_done, complete)
+        lines = ["", self._describe_end(steps_done, complete)]
+        lines += textwrap.wrap(verdict or "", 79)
+        lines += [*self._list_results(picture), "", "Next:"]
+        for purpose, command in self._commands().items():
+            lines.append(f"  {purpose:<22}{command}")
+        print("\n".join(lines))
 
     def _progress(self) -> list[keras.callbacks.Callback]:
         return [callbacks.ProgressLine(self.epochs, self._steps)]
@@ -329,17 +334,10 @@ class Run(runs.RunFolder):
     def _is_complete(self, steps_done: int) -> bool:
         return steps_done >= self.epochs * self._steps
 
-    def _judge(self, gan: GAN, steps_done: int) -> None:
-        """Looks at the trained model, before anything is printed."""
-
-    def _print_summary(self, picture, steps_done, complete):
-        lines = ["", self._describe_end(steps_done, complete)]
-        if verdict := self._verdict():
-            lines += textwrap.wrap(verdict, 79)
-        lines += [*self._list_results(picture), "", "Next:"]
-        for purpose, command in self._commands().items():
-            lines.append(f"  {purpose:<22}{command}")
-        print("\n".join(lines))
+    def _judge(self, gan: GAN, steps_done: int) -> str | None:
+        """Returns how the training went."""
+        del gan, steps_done
+        return self._trouble.verdict
 
     def _rollback_hint(self) -> str:
         """Returns what to do after divergence."""
@@ -354,10 +352,6 @@ class Run(runs.RunFolder):
                 f"Training is complete: {output.plural(self.epochs, 'epoch')}."
             )
         return f"Training ended after {output.plural(steps_done, 'step')}."
-
-    def _verdict(self) -> str | None:
-        """Returns how the training went."""
-        return self._trouble.verdict
 
     def _list_results(self, picture):
         return [
@@ -417,7 +411,7 @@ class Run(runs.RunFolder):
         return changed
 
     def _sample(self, number):
-        """Returns at most so many of the real images, in their order."""
+        """Returns some of the real images, or all, in their order."""
         random = np.random.default_rng(self.seed)
         chosen = random.permutation(len(self._real))[:number]
         return self._real[np.sort(chosen)]
