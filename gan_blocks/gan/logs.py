@@ -77,6 +77,8 @@ def spread(real_images: Tensor, fake_images: Tensor) -> Tensor:
 
 def mean(logs: list[dict[str, Tensor]]) -> dict[str, Tensor]:
     """Returns the mean of the logs of several updates on one batch."""
+    if len(logs) == 1:
+        return logs[0]
     return {
         name: sum(update[name] for update in logs) / len(logs)
         for name in logs[0]

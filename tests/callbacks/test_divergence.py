@@ -18,7 +18,7 @@ def make_gan():
 
 def fit(gan, real_images, *callbacks, **options):
     options = {"shuffle": False, "verbose": 0, **options}
-    real_images = gans.dataset(real_images, options.pop("batch_size", 4))
+    real_images = gans.Batches(real_images, options.pop("batch_size", 4))
     gan.fit(real_images, callbacks=list(callbacks), **options)
 
 

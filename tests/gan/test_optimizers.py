@@ -31,7 +31,7 @@ def test_float16_uses_loss_scaling_and_skips_a_step_that_overflows():
     assert isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
     before = gans.values(gan.discriminator.trainable_variables)
     scale = float(ops.convert_to_numpy(optimizer.dynamic_scale))
-    images = gans.dataset(gans.images() * np.nan, 32)
+    images = gans.Batches(gans.images() * np.nan, 32)
     with np.errstate(all="ignore"), pytest.warns(UserWarning, match="NaN"):
         gan.fit(images, shuffle=False, verbose=0)
     gans.assert_same(before, gans.values(gan.discriminator.trainable_variables))

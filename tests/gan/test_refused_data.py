@@ -59,7 +59,7 @@ def test_labels_of_batches_must_be_classes():
 
 def test_other_data_must_have_integer_labels():
     for data in (
-        gans.dataset((IMAGES, LABELS + 0.5)),
+        gans.Batches((IMAGES, LABELS + 0.5)),
         generator_of((IMAGES, LABELS + 0.5)),
     ):
         assert_refuses(conditional(), "must be integers.*float", data)
@@ -71,11 +71,11 @@ def test_other_data_reports_wrong_labels_after_the_first_batch(wrong):
     labels[0] = wrong
     gan = conditional()
     with pytest.raises(ValueError, match="0 to 2.*labels of which 12.50%"):
-        gan.fit(gans.dataset((IMAGES, labels)), shuffle=False, verbose=0)
+        gan.fit(gans.Batches((IMAGES, labels)), shuffle=False, verbose=0)
     assert int(gan.optimizer.iterations) == 1
     assert all(np.isfinite(value).all() for value in gans.values(gan.variables))
     with pytest.raises(ValueError, match="labels of which 6.25% are not"):
-        gan.evaluate(gans.dataset((IMAGES, labels)), verbose=0)
+        gan.evaluate(gans.Batches((IMAGES, labels)), verbose=0)
 
 
 def test_wrong_labels_of_a_later_batch_are_reported_after_the_epoch():
@@ -83,7 +83,7 @@ def test_wrong_labels_of_a_later_batch_are_reported_after_the_epoch():
     labels[-1] = 7
     with pytest.raises(ValueError, match=r"labels of which 6.25%"):
         conditional().fit(
-            gans.dataset((IMAGES, labels)), shuffle=False, verbose=0
+            gans.Batches((IMAGES, labels)), shuffle=False, verbose=0
         )
 
 
@@ -117,7 +117,7 @@ def test_images_in_arrays_must_be_finite_numbers_of_the_right_shape(
         assert_refuses(gan, message, IMAGES, validation_data=images)
 
 
-@pytest.mark.parametrize("make", [gans.dataset, generator_of])
+@pytest.mark.parametrize("make", [gans.Batches, generator_of])
 def test_other_data_must_have_images_of_the_right_shape(make):
     gan = gans.compiled()
     wrong = np.zeros((8, 5, 5, 1), "float32")
@@ -128,11 +128,13 @@ def test_other_data_must_have_images_of_the_right_shape(make):
 
 
 def test_text_in_a_dataset_is_refused():
-    assert_refuses(gans.compiled(), "must be numbers", gans.dataset(TEXT))
+    data = pytest.importorskip("tensorflow").data.Dataset
+    text = data.from_tensor_slices(TEXT).batch(8)
+    assert_refuses(gans.compiled(), "must be numbers", text)
 
 
 def test_nan_in_other_data_causes_a_warning():
-    images = gans.dataset(np.where(IMAGES > 0.99, np.nan, IMAGES))
+    images = gans.Batches(np.where(IMAGES > 0.99, np.nan, IMAGES))
     with pytest.warns(UserWarning, match="images contain NaN or infinite"):
         gans.compiled().fit(images, shuffle=False, verbose=0)
 
@@ -143,7 +145,7 @@ def test_weights_of_images_are_refused(name):
     for gan, data in (
         (gans.compiled(), (IMAGES,)),
         (conditional(), (IMAGES, LABELS)),
-        (conditional(), (gans.dataset((IMAGES, LABELS)),)),
+        (conditional(), (gans.Batches((IMAGES, LABELS)),)),
     ):
         message = f"takes no `{name}`.*Received"
         assert_refuses(gan, message, *data, **{name: weights})
@@ -154,7 +156,7 @@ def test_weights_of_images_are_refused(name):
 
 def test_weights_in_data_are_refused():
     weights = np.ones(16, "float32")
-    data = gans.dataset((IMAGES, LABELS, weights))
+    data = gans.Batches((IMAGES, LABELS, weights))
     assert_refuses(conditional(), "pairs of images.*tuple of 3", data)
     assert_refuses(gans.compiled(), "images only.*tuple of 3", data)
     options = {"validation_data": (IMAGES, LABELS, weights)}
@@ -198,7 +200,7 @@ def test_the_steps_per_execution_must_divide_an_epoch():
     gan.fit(batches, epochs=2, steps_per_epoch=8, verbose=0)
     gan.fit(IMAGES, batch_size=4, epochs=2, verbose=0)
     # A data set that ends needs no whole number of executions.
-    gan.fit(gans.dataset(gans.images(20), 4), shuffle=False, verbose=0)
+    gan.fit(gans.Batches(gans.images(20), 4), shuffle=False, verbose=0)
     assert int(gan.optimizer.iterations) == 16 + 8 + 5
 
 

@@ -90,7 +90,7 @@ def test_loading_restores_the_loss_scale_of_float16(tmp_path):
     keras.config.set_dtype_policy("mixed_float16")
     gan = compiled()
     with np.errstate(all="ignore"), pytest.warns(UserWarning, match="NaN"):
-        train(gan, data=gans.dataset(gans.images() * np.nan), epochs=1)
+        train(gan, data=gans.Batches(gans.images() * np.nan), epochs=1)
     gan.save(tmp_path / "gan.keras")
     keras.config.set_dtype_policy("float32")
     again = keras.saving.load_model(tmp_path / "gan.keras")

@@ -108,3 +108,10 @@ def test_images_are_generated_by_few_compiled_functions():
     # JAX compiles for a single size of the batch.
     expected = {"tensorflow": 2, "jax": 1}[keras.backend.backend()]
     assert count.times - before <= expected
+
+
+@tensorflow_only
+def test_several_gans_generate_without_a_warning_about_traces(caplog):
+    for _ in range(6):
+        gans.small_gan().generate(2, seed=0)
+    assert not caplog.messages

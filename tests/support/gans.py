@@ -1,8 +1,9 @@
 """Small GANs, images for them, and comparisons of their variables."""
 
+import math
+
 import keras
 import numpy as np
-import pytest
 from keras import ops
 
 from gan_blocks import GAN, layers
@@ -74,10 +75,21 @@ def images(number=32, seed=0):
     return random.uniform(-1, 1, (number, 4, 4, 1)).astype("float32")
 
 
-def dataset(images, batch_size=8):
-    """Returns a `tf.data.Dataset`, whose values are not checked before use."""
-    tf = pytest.importorskip("tensorflow")
-    return tf.data.Dataset.from_tensor_slices(images).batch(batch_size)
+class Batches(keras.utils.PyDataset):
+    """Batches of arrays, whose values are not checked before use."""
+
+    def __init__(self, arrays, batch_size=8):
+        super().__init__()
+        self.arrays, self.batch_size = arrays, batch_size
+
+    def __len__(self):
+        first = keras.tree.flatten(self.arrays)[0]
+        return math.ceil(len(first) / self.batch_size)
+
+    def __getitem__(self, index):
+        start = index * self.batch_size
+        rows = slice(start, start + self.batch_size)
+        return keras.tree.map_structure(lambda a: a[rows], self.arrays)
 
 
 def values(variables):
