@@ -57,7 +57,7 @@ def test_a_folder_tree_is_prepared_and_can_be_loaded(tmp_path, capsys):
     assert manifest["images"] == manifest["prepared"] == 4
     assert list(manifest["left_out"]) == ["without_landmarks.jpg"]
     out, _ = capsys.readouterr()
-    assert "4/4 images" in out
+    assert "4/4 pictures" in out
     assert f"Pictures 4 from '{source}'" in " ".join(out.split())
     assert "1 without landmarks: without_landmarks.jpg" in out
     assert names(tmp_path / "made")[-1] == "faces/prepared.json"
