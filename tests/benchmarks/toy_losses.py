@@ -159,17 +159,14 @@ def print_tables(path):
 
 
 def cell_text(lines, number):
-    """Returns the modes and the percentage of good points."""
-    if not lines:
-        return ""
+    """Returns the number of modes and the percentage of good points."""
     texts = []
-    for key, factor, digits, unit in (
-        ("modes", number, 1, ""),
-        ("good", 100, 0, "%"),
-    ):
+    for key, factor, unit in ("modes", number, ""), ("good", 100, "%"):
         values = [factor * line[key] for line in lines]
-        mean = f"{sum(values) / len(values):.{digits}f}"
-        texts.append(f"{mean}{unit} ({min(values):.0f}–{max(values):.0f})")
+        if values:
+            texts.append(f"{sum(values) / len(values):.0f}{unit}")
+        if len(values) > 1:
+            texts[-1] += f" ({min(values):.0f}–{max(values):.0f})"
     return ", ".join(texts)
 
 
