@@ -250,7 +250,9 @@ def code_blocks():
             line = text[: match.start()].count("\n") + 2
             code = textwrap.dedent(match[2])
             tools = {tool for tool in OTHER_TOOLS if tool in code}
-            slow = tools or re.search("train_(classifier|features)", code)
+            slow = tools or re.search(
+                "train_(classifier|features)|make_plan", code
+            )
             marks = [pytest.mark.slow] if slow else []
             if path in pages and not slow:
                 marks.append(pytest.mark.every_backend)
