@@ -18,7 +18,7 @@ from gan_blocks._device import device_name
 from gan_blocks._screens import duration
 from gan_blocks.gan.model import GAN
 from gan_blocks.plan.fine_tuning import continued
-from gan_blocks.plan.settings import MEASURED, Plan
+from gan_blocks.plan.settings import Plan
 from gan_blocks.plan.speed import measure_seconds_per_step
 
 __all__ = ["choose_image_size", "make_plan"]
@@ -173,7 +173,7 @@ def make_plan(
     chosen = _complete(settings)
     reasons = chosen["reasons"]
     if "augment" not in chosen:
-        reasons["Augmentation"] = MEASURED
+        reasons["Augmentation"] = "diff helps with a few hundred pictures"
     if "batch_size" not in chosen:
         largest = 2 ** int(math.log2(max(2, number // 2)))
         use_small_batches = images.shape[3] > 1 and not backend.gpu_names()

@@ -14,7 +14,6 @@ from gan_blocks.gan.model import GAN
 __all__ = [
     "AUGMENTATIONS",
     "EMA_MOMENTUM",
-    "MEASURED",
     "PRECISIONS",
     "Plan",
     "compile_gan",
@@ -28,7 +27,7 @@ EMA_MOMENTUM = 0.999
 _POLICY = ("translation", "cutout")
 AUGMENTATIONS = ("none", "diff", "adaptive")
 PRECISIONS = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
-MEASURED = "best in measurements"
+_MEASURED = "best in measurements"
 
 
 @dataclasses.dataclass
@@ -124,11 +123,11 @@ class Plan:
             if self.base_filters is None:
                 small = min(height, width) <= 32
                 self.base_filters = 64 if small and not gray else 32
-                self.reasons.setdefault("Networks", MEASURED)
+                self.reasons.setdefault("Networks", _MEASURED)
             names.append("base_filters")
         if self.learning_rate is None:
             self.learning_rate = 8e-4 if gray else 4e-4
-            self.reasons.setdefault("Learning rate", MEASURED)
+            self.reasons.setdefault("Learning rate", _MEASURED)
         if self.flip is None:
             self.flip = not gray
             self.reasons["Mirrored"] = (

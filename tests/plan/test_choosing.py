@@ -103,7 +103,9 @@ def test_settings_of_the_user_are_kept():
     )
     assert (plan.num_classes, plan.batch_size, plan.flip) == (3, 8, False)
     assert (plan.learning_rate, plan.augment) == (4e-4, "none")
-    assert "Augmentation   none: best in measurements" in str(plan)
+    assert "Augmentation   none: diff helps with a few hundred pictures" in str(
+        plan
+    )
     plan = make_plan(images(100), 5, augment="none", **SMALL)
     assert "Augmentation   none\n" in str(plan)
 
