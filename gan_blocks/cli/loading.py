@@ -40,13 +40,12 @@ def find_model(run: pathlib.Path) -> pathlib.Path:
     )
 
 
-def describe_model(folder: RunFolder) -> str:
+def describe_model(path: pathlib.Path | None, folder: RunFolder) -> str:
     """Returns, for example, "runs/cats/best.keras, step 12,000 of 15,000"."""
-    path, best = folder.best_checkpoint(), folder.best_model
     text = str(path)
-    if path == best:
+    if path == folder.best_model:
         with contextlib.suppress(ValueError, OSError):
-            text += f", step {read_manifest(best)['step']:,}"
+            text += f", step {read_manifest(folder.best_model)['step']:,}"
             for row in read_history(folder.history)[-1:]:
                 text += f" of {int(row['step']):,}"
     return text
@@ -61,7 +60,7 @@ def load_gan(run: pathlib.Path) -> GAN:
     """Loads the best model of a run, or a `.keras` file."""
     path = find_model(run)
     if path == (folder := RunFolder(run)).best_model:
-        print(f"Model: {describe_model(folder)}")
+        print(f"Model: {describe_model(path, folder)}")
     try:
         gan = keras.saving.load_model(path)
     except Exception as error:  # Keras raises many types.

@@ -357,7 +357,7 @@ class Run(runs.RunFolder):
         return [
             f"64 pictures: {picture}",
             f"Page of the run: {page.write_page(self.path)}",
-            f"Model: {loading.describe_model(self)}",
+            f"Model: {loading.describe_model(self.best_checkpoint(), self)}",
         ]
 
     def _commands(self) -> dict[str, str]:

@@ -13,8 +13,8 @@ non-saturating loss and R1.
 
 Each training appends a line of JSON to RESULTS. A training that is there
 already is skipped, so the program can be stopped and started again, and several
-processes can share the work by their seeds. `--table` prints the tables of
-docs/toy.md.
+processes can share the work by their seeds. `--table` prints the results as
+Markdown.
 """
 
 import argparse
