@@ -471,11 +471,15 @@ def _seconds_per_image(gan, number=8):
 
 
 class KeepBest(keras.callbacks.Callback):
-    """Saves the model with the lowest kernel distance as `best.keras`.
+    """Saves the best model as `best.keras`.
 
-    A resumed run keeps the file until a model is better. It replaces the file
-    if the features or the real images are different, because their distances
-    cannot be compared.
+    This is the newest model whose kernel distance is at most one standard
+    error above the lowest one: a smaller difference may be chance, and models
+    that were trained longer are usually better.
+
+    A resumed run keeps the file until another model is as good. It replaces the
+    file if the features or the real images are different, because their
+    distances cannot be compared.
     """
 
     model: Any
@@ -484,7 +488,8 @@ class KeepBest(keras.callbacks.Callback):
         super().__init__()
         self.run = run
         self.path = run.best_model
-        self._lowest = math.inf
+        self._last = None
+        self._limit = math.inf  # The lowest distance and its standard error.
         self._measure = {
             "data_checksum": run.data_checksum,
             **quality.features.protocol,
@@ -495,13 +500,17 @@ class KeepBest(keras.callbacks.Callback):
         with contextlib.suppress(OSError, ValueError):  # Lost or damaged.
             best = runs.read_manifest(self.path)["arguments"] or {}
             if best.get("measure") == self._measure:
-                self._lowest = best["kid"]
+                self._limit = best["kid_limit"]
 
     def on_epoch_end(self, epoch, logs=None):
-        value = (logs or {}).get("kid", math.inf)
-        if not value < self._lowest:  # It may be NaN.
+        logs = logs or {}
+        value = logs.get("kid")
+        if value is None or value == self._last:  # Not measured.
             return
-        self._lowest = value
+        self._last = value
+        if not value <= self._limit:  # It may be NaN.
+            return
+        self._limit = min(self._limit, float(value + logs["kid_error"]))
         if not replicas.is_chief(self.model):
             return
         with (
@@ -511,6 +520,10 @@ class KeepBest(keras.callbacks.Callback):
         ):
             self.model.save(temporary)
             step = runs.steps_done(self.model)
-            best = {"kid": float(value), "measure": self._measure}
+            best = {
+                "kid": float(value),
+                "kid_limit": self._limit,
+                "measure": self._measure,
+            }
             settings = self.run.settings | best
             runs.write_manifest(temporary, epoch + 1, step, settings)

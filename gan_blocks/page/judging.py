@@ -58,7 +58,9 @@ def _trend(rows: _Rows, measured: Sequence[tuple[float, int]]) -> str:
     lowest, step = min(measured)
     noise = _ERRORS * (parse_number(rows[-1].get("kid_error", "")) or 0.0)
     if last > lowest + noise:
-        return f"The quality was best at step {step:,}, and worse at the end."
+        return (
+            f"The quality was best around step {step:,}, and worse at the end."
+        )
     before = measured[-1 - len(measured) // 3][0]
     if before > last + noise:
         return "The quality was still improving. Longer training may help."

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+import types
 from pathlib import Path
 
 import keras
@@ -20,7 +21,7 @@ from support.models import StopAfter, assert_same_variables, pooling_model
 from support.processes import process_that_locks
 
 from gan_blocks import GAN, cli, datasets, images, runs
-from gan_blocks.callbacks import EpochCheckpoint, ImageGrid
+from gan_blocks.callbacks import EpochCheckpoint, ImageGrid, QualityMonitor
 from gan_blocks.cli import devices
 
 EPOCHS = 3
@@ -470,18 +471,47 @@ def test_a_run_that_diverges_fails_after_the_rollbacks(
     assert len(caplog.messages) >= rollbacks + 1
 
 
-def test_evaluate_every_logs_the_quality_and_keeps_the_best_model(
-    tmp_path, capsys
-):
+def test_evaluate_every_logs_the_quality_and_keeps_a_model(tmp_path, capsys):
     pooling_model().save(tmp_path / "features.keras")
     run = tmp_path / "run"
     words = ("--evaluate-every", 1, "--features", tmp_path / "features.keras")
     train(run, *words)
-    distances = [float(row["kid"]) for row in read_table(run)]
     best = runs.read_manifest(run / "best.keras")
-    assert best["epoch"] == 1 + int(np.argmin(distances))
+    row = read_table(run)[best["epoch"] - 1]
+    assert float(row["kid"]) == best["arguments"]["kid"]
     line = f"Model: {run / 'best.keras'}, step {best['step']} of 15\n"
     assert line in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("distances", "every", "epoch"),
+    [
+        ([5, 3, 4, 6], 1, 2),
+        ([5, 3, 3.5, 3.9], 1, 3),  # Within the standard error, 0.5.
+        ([5, 3, 3.5, 2.9], 1, 4),
+        ([5, 3, 3.4, 3.8], 1, 3),  # The limit does not rise.
+        ([3, 5, 6], 2, 1),
+        ([5, 3], 3, 3),  # Epoch 4 repeats the values of epoch 3.
+        ([float("nan"), 3, float("nan"), 4], 1, 2),
+    ],
+)
+def test_the_best_model_is_the_newest_within_a_standard_error_of_the_lowest(
+    distances, every, epoch, tmp_path, monkeypatch
+):
+    measured = iter(distances)
+
+    def quality(model):
+        values = {"kid": next(measured), "kid_error": 0.5}
+        return types.SimpleNamespace(values=values)
+
+    quality.features = types.SimpleNamespace(protocol={})
+    monkeypatch.setattr(
+        cli.Run,
+        "_quality_monitor",
+        lambda run: QualityMonitor(quality, run.evaluate_every),
+    )
+    train(tmp_path, "--evaluate-every", every, "--epochs", 4)
+    assert runs.read_manifest(tmp_path / "best.keras")["epoch"] == epoch
 
 
 @pytest.mark.every_backend
@@ -506,7 +536,7 @@ def test_a_resumed_run_keeps_the_best_model_if_it_is_measured_as_before(
     path, pictures = run / "best.keras", IMAGES
     best = runs.read_manifest(path)["arguments"]
     keras.saving.load_model(path).save(path)  # Without its manifest.
-    runs.write_manifest(path, 1, 5, best | {"kid": -9.0})  # Hard to beat.
+    runs.write_manifest(path, 1, 5, best | {"kid_limit": -9.0})  # Hard to beat.
     before = path.read_bytes()
     if change == "features":
         model = pooling_model()
@@ -520,7 +550,7 @@ def test_a_resumed_run_keeps_the_best_model_if_it_is_measured_as_before(
     assert (path.read_bytes() == before) == (change is None)
     if change:  # Distances of the earlier measure no longer count.
         assert runs.read_manifest(path)["epoch"] == 2
-        assert runs.read_manifest(path)["arguments"]["kid"] > -9
+        assert runs.read_manifest(path)["arguments"]["kid_limit"] > -9
 
 
 @pytest.mark.every_backend

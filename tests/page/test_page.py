@@ -212,7 +212,7 @@ def test_the_time_is_shown_and_not_plotted(tmp_path):
     ("columns", "rows", "expected"),
     [
         ("kid", ["5", "4", "", "3", "3", "2"], "The quality was still impro"),
-        ("kid", ["5", "1", "4", "3"], "The quality was best at step 400, and"),
+        ("kid", ["5", "1", "4", "3"], "The quality was best around step 400"),
         ("kid", ["5", "3", "2", "2.1", "2"], "In the last third of the run,"),
         ("kid", ["5", "4", "4", "3"], ""),  # Too few measurements.
         ("spread", ["0.5", "0.01", "0.02"], "Mode collapse: spread 0.02."),
@@ -233,7 +233,7 @@ def test_only_values_that_were_measured_in_the_same_way_are_compared(tmp_path):
     values = ["1", "2", "5", "4", "3", "2"]
     lines = [f"{i},{i},{x}" for i, x in enumerate(values, start=1)]
     folder = write_run(tmp_path, "\n".join(["epoch,step,kid", *lines]))
-    assert "The quality was best at step 1, and worse" in page_of(folder)
+    assert "The quality was best around step 1, and worse" in page_of(folder)
     settings = {"comparable_after_step": 2}
     (folder / "arguments.json").write_text(json.dumps(settings))
     text = page_of(folder)

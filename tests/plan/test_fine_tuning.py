@@ -186,3 +186,12 @@ def test_what_does_not_fit_the_trained_gan_is_refused(
     labels = None if labels is None else np.array(labels)
     with pytest.raises(ValueError, match=message):
         make_plan(images, 1, labels, gan=build(), **settings)
+
+
+def test_few_color_pictures_are_augmented():
+    trained = Plan((8, 8, 3), base_filters=4).build()
+    plan = make_plan(np.zeros((20, 8, 8, 3), "uint8"), steps=1000, gan=trained)
+    assert plan.augment == "diff"
+    tuned = fine_tune(trained, plan)
+    first = tuned.discriminator.layers[1]
+    assert isinstance(first, layers.DiffAugment)
