@@ -262,7 +262,7 @@ def _settings_of_run(
             "recipe."
         )
     if chosen:  # These reasons are about another length.
-        for name in ("Steps", "Time"):
+        for name in ("Augmentation", "Steps", "Time"):
             settings["reasons"].pop(name, None)
     if "minutes" in chosen:
         settings["steps"] = None

@@ -176,14 +176,9 @@ def make_plan(
     chosen = _complete(settings)
     reasons = chosen["reasons"]
     if "batch_size" not in chosen:
-        largest = 2 ** int(math.log2(max(2, number // 2)))
-        use_small_batches = images.shape[3] > 1 and not backend.gpu_names()
-        usual = _BATCH_SIZE_OF_COLORS if use_small_batches else _BATCH_SIZE
-        chosen["batch_size"] = min(usual, largest)
-        if largest < usual:
-            reasons["Batch size"] = f"there are only {number} pictures"
-        elif use_small_batches:
-            reasons["Batch size"] = "quick steps pay more than large batches"
+        chosen["batch_size"], reason = _batch_size(images)
+        if reason:
+            reasons["Batch size"] = reason
     if chosen["batch_size"] > number:
         raise ValueError(
             "`batch_size` must be at most the number of pictures. Received: "
@@ -191,25 +186,29 @@ def make_plan(
         )
     plan = Plan(**chosen)
     seconds = _seconds_per_step(plan, gan)
-    left = 0.0
-    if steps is None:
-        seconds_used += time.monotonic() - begin
-        left = max(0.0, 60 * minutes - seconds_used) * _SHARE_OF_TRAINING
-        is_slow = left / seconds < _STEPS_OF_WIDE_NETWORKS
-        narrow = Plan(**{**_NARROW, **chosen})
-        if is_slow and gan is None and narrow != plan:
-            plan = narrow
-            reasons["Networks"] = "the time is short"
-            seconds = _seconds_per_step(plan)
+
+    def used():
+        return seconds_used + time.monotonic() - begin
+
+    def possible_steps():
+        left = max(0.0, 60 * minutes - used()) * _SHARE_OF_TRAINING
+        return steps or left / seconds
+
+    narrow = Plan(**{**_NARROW, **chosen})
+    is_slow = not steps and possible_steps() < _STEPS_OF_WIDE_NETWORKS
+    if is_slow and gan is None and narrow != plan:
+        plan = narrow
+        reasons["Networks"] = "the time is short"
+        seconds = _seconds_per_step(plan)
     if "augment" not in chosen:
-        times = (steps or left / seconds) * plan.batch_size / number
+        times = possible_steps() * plan.batch_size / number
         augment, reasons["Augmentation"] = _augmentation(plan, times)
         if augment != plan.augment:
             plan = dataclasses.replace(plan, augment=augment)
             seconds = _seconds_per_step(plan, gan)
     if steps is None:
         plan.minutes = minutes
-        steps = max(1, int(left / seconds))
+        steps = max(1, int(possible_steps()))
         shortest, longest = (max(1, int(x / seconds)) for x in _ROUND_SECONDS)
         in_round = min(max(steps // _ROUNDS, shortest), longest, steps)
     else:  # The same on every machine.
@@ -221,7 +220,7 @@ def make_plan(
         f"about {passes:,.0f} times"
     )
     if gan is None and plan.steps < _USEFUL_STEPS:
-        needed = _USEFUL_STEPS * seconds / _SHARE_OF_TRAINING + seconds_used
+        needed = _USEFUL_STEPS * seconds / _SHARE_OF_TRAINING + used()
         plan.reasons["Time"] = (
             "too little for more than colors and blobs; at least "
             f"{_USEFUL_STEPS} steps are useful, in {duration(needed)}"
@@ -241,6 +240,18 @@ def _complete(settings: dict[str, Any]) -> dict[str, Any]:
         chosen["precision"] = "bfloat16"
         reasons["Precision"] = "this processor is much faster with it"
     return chosen
+
+
+def _batch_size(images: np.ndarray) -> tuple[int, str]:
+    """Chooses a batch size, and returns the reason for a small one."""
+    use_small_batches = images.shape[3] > 1 and not backend.gpu_names()
+    usual = _BATCH_SIZE_OF_COLORS if use_small_batches else _BATCH_SIZE
+    largest = 2 ** int(math.log2(max(2, len(images) // 2)))
+    if largest < usual:
+        return largest, f"there are only {len(images)} pictures"
+    if use_small_batches:
+        return usual, "quick steps pay more than large batches"
+    return usual, ""
 
 
 def _augmentation(plan: Plan, times: float) -> tuple[str, str]:
