@@ -257,7 +257,7 @@ def _batch_size(images: np.ndarray) -> tuple[int, str]:
 def _augmentation(plan: Plan, times: float) -> tuple[str, str]:
     """Chooses an augmentation by how often each picture will be seen."""
     if plan.image_shape[2] == 1:
-        return "none", "best for gray pictures in measurements"
+        return "none", "digits are better without"
     limit = _TIMES_WITHOUT_AUGMENTATION
     if times > limit:
         return "diff", f"each picture is seen more than {limit} times"
