@@ -620,7 +620,9 @@ def test_a_large_jpeg_with_a_profile_is_resized_like_a_png(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "profile", [b"damaged", b"", gamma_profile(1.8)[:300], gray_profile(1.8)]
+    "profile",
+    [b"damaged", b"", gamma_profile(1.8)[:300], gray_profile(1.8)],
+    ids=["damaged", "empty", "cut off", "gray"],  # A profile has a date.
 )
 def test_a_profile_that_cannot_be_used_does_no_harm(profile, tmp_path):
     array = noise(8, 8, 3)
