@@ -497,7 +497,8 @@ class KeepBest(keras.callbacks.Callback):
         self._written = files.BestEffort(f"{self.path} cannot be written")
 
     def on_train_begin(self, logs=None):
-        with contextlib.suppress(OSError, ValueError):  # Lost or damaged.
+        # The file may be lost, damaged or of an older version.
+        with contextlib.suppress(OSError, ValueError, KeyError):
             best = runs.read_manifest(self.path)["arguments"] or {}
             if best.get("measure") == self._measure:
                 self._limit = best["kid_limit"]
