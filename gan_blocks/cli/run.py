@@ -270,7 +270,7 @@ class Run(runs.RunFolder):
         recorders: list = [callbacks.HistoryTable(self.history)]
         if self.evaluate_every:
             monitor = self._quality_monitor()
-            best = KeepBest(self, monitor.quality)
+            best = KeepBest(self, monitor)
             recorders = [monitor, *recorders, best]
         if self.tensorboard:
             output.require("tensorboard", "--tensorboard")
@@ -484,15 +484,15 @@ class KeepBest(keras.callbacks.Callback):
 
     model: Any
 
-    def __init__(self, run, quality):
+    def __init__(self, run, monitor):
         super().__init__()
         self.run = run
         self.path = run.best_model
-        self._last = None
+        self._monitor = monitor
         self._limit = math.inf  # The lowest distance and its standard error.
         self._measure = {
             "data_checksum": run.data_checksum,
-            **quality.features.protocol,
+            **monitor.quality.features.protocol,
         }
         self._written = files.BestEffort(f"{self.path} cannot be written")
 
@@ -504,14 +504,14 @@ class KeepBest(keras.callbacks.Callback):
                 self._limit = best["kid_limit"]
 
     def on_epoch_end(self, epoch, logs=None):
-        logs = logs or {}
-        value = logs.get("kid")
-        if value is None or value == self._last:  # Not measured.
-            return
-        self._last = value
+        results = self._monitor.results
+        if not results or results[-1][0] != epoch + 1:
+            return  # This epoch was not measured.
+        values = results[-1][1].values
+        value = float(values["kid"])
         if not value <= self._limit:  # It may be NaN.
             return
-        self._limit = min(self._limit, float(value + logs["kid_error"]))
+        self._limit = min(self._limit, value + float(values["kid_error"]))
         if not replicas.is_chief(self.model):
             return
         with (
@@ -522,7 +522,7 @@ class KeepBest(keras.callbacks.Callback):
             self.model.save(temporary)
             step = runs.steps_done(self.model)
             best = {
-                "kid": float(value),
+                "kid": value,
                 "kid_limit": self._limit,
                 "measure": self._measure,
             }

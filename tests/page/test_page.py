@@ -212,7 +212,11 @@ def test_the_time_is_shown_and_not_plotted(tmp_path):
     ("columns", "rows", "expected"),
     [
         ("kid", ["5", "4", "", "3", "3", "2"], "The quality was still impro"),
-        ("kid", ["5", "1", "4", "3"], "The quality was best around step 400"),
+        (
+            "kid",
+            ["5", "1", "4", "3"],
+            "The quality was best around step 400, and",
+        ),
         ("kid", ["5", "3", "2", "2.1", "2"], "In the last third of the run,"),
         ("kid", ["5", "4", "4", "3"], ""),  # Too few measurements.
         ("spread", ["0.5", "0.01", "0.02"], "Mode collapse: spread 0.02."),
