@@ -6,7 +6,7 @@
 
 This is Cat DCGAN by Thomas Simonini, https://github.com/simoninithomas/CatDCGAN.
 Without --data it learns from 6,000 cats that the library draws, with small
-networks, in about five minutes on two cores of a CPU. With photographs it is
+networks, in about five minutes on one CPU core. With photographs it is
 the source's system at 128 x 128 pixels, which needs a GPU. docs/cats.md has
 settings for a CPU. The CAT dataset contains the positions of eyes and ears; its
 faces are turned upright and cut out first.

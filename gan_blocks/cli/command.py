@@ -138,7 +138,10 @@ def _add_train(parser: Parser) -> None:
     alphas = ("auto", "white", "black", "gray", "drop")
     parser.add("alpha", text, choices=alphas)
     text = "augmentation against memorizing few pictures (default: auto, which "
-    text += "is none, or with --start-from that of the trained GAN)"
+    text += (
+        "is diff for color pictures that are seen more than 300 times each; "
+    )
+    text += "with --start-from, augmentation in the trained GAN stays)"
     augment = ("auto", "none", "diff", "adaptive")
     parser.add("augment", text, choices=augment)
     parser.add("flip", f"{HELP['flip']} (default: color pictures)", kind=bool)
@@ -186,7 +189,7 @@ def _add_interpolate(parser: Parser) -> None:
 def _add_evaluate(parser: Parser) -> None:
     text = "real pictures to compare with: a folder, a file or tfds:NAME"
     parser.add("data", text, metavar="PICTURES", required=True)
-    text = "part of the data, for MNIST, .npz files and tfds:NAME"
+    text = "part of the data, such as test, if it has several"
     parser.add("split", text, "train")
     parser.add("number", "number of generated pictures", 10_000, at_least(4))
     parser.add("seed", _SEED, 0)

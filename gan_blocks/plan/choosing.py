@@ -250,7 +250,7 @@ def _batch_size(images: np.ndarray) -> tuple[int, str]:
     if largest < usual:
         return largest, f"there are only {len(images)} pictures"
     if use_small_batches:
-        return usual, "quick steps pay more than large batches"
+        return usual, "many quick steps are better than large batches"
     return usual, ""
 
 

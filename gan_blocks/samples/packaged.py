@@ -60,7 +60,7 @@ def digits(
     except ImportError as error:
         raise ImportError(
             "`digits` needs scikit-learn. Install it with: "
-            "pip install 'gan-blocks[samples]'"
+            "pip install scikit-learn"
         ) from error
     packaged: Any = load_digits()
     small = np.rint(packaged.images * (255 / 16)).astype(np.uint8)
@@ -109,7 +109,7 @@ def faces() -> np.ndarray:
     except ImportError as error:
         raise ImportError(
             "`faces` needs scikit-image. Install it with: "
-            "pip install 'gan-blocks[samples]'"
+            "pip install scikit-image"
         ) from error
     # The second half of the subset does not show faces.
     small = np.rint(lfw_subset()[:100] * 255).astype(np.uint8)
