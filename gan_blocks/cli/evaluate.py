@@ -1,5 +1,6 @@
 """The action `evaluate`: how good the generated pictures are."""
 
+import contextlib
 import dataclasses
 import json
 import pathlib
@@ -7,7 +8,7 @@ import pathlib
 from gan_blocks import metrics
 from gan_blocks.cli import loading
 from gan_blocks.files import atomic_write
-from gan_blocks.runs import steps_done
+from gan_blocks.runs import read_manifest, steps_done
 
 __all__ = ["evaluate"]
 
@@ -26,8 +27,9 @@ def evaluate(
     *size, channels = gan.image_shape
     folder = loading.find_folder(run)
     options = {"image_size": size, "channels": channels}
-    if folder.settings_file.exists():
-        options |= loading.load_options(folder.read_settings())
+    with contextlib.suppress(ValueError):  # A model without a run.
+        settings = read_manifest(path)["arguments"] or {}
+        options |= loading.load_options(settings)
     if features == "classifier":
         labeled = loading.load_pictures(data, labels=True, **options)
         model = metrics.train_classifier(*labeled)
@@ -37,8 +39,14 @@ def evaluate(
     result = metrics.Quality(images, model, number, seed)(gan)
     protocol = {**result.protocol, "model": path.name, "step": steps_done(gan)}
     result = dataclasses.replace(result, protocol=protocol)
-    name = f"quality_{number}_seed_{seed}.json"
-    file = folder.path / name
+    name = f"quality_{number}_seed_{seed}"
+    if split != "train":
+        name += f"_{split}"
+    if features:
+        name += f"_{pathlib.Path(features).stem}"
+    if path == run:
+        name += f"_{path.stem}"
+    file = folder.path / f"{name}.json"
     with atomic_write(file) as temporary:
         parts = {"values": result.values, "protocol": protocol}
         temporary.write_text(json.dumps(parts, indent=2) + "\n")

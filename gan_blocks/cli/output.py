@@ -214,6 +214,8 @@ class TolerantStream:
     def __init__(self, stream: Any):
         # A process that was started without stdout has `None`.
         self._stream = stream or open(os.devnull, "w")
+        with contextlib.suppress(AttributeError):  # Not of this kind.
+            self._stream.reconfigure(errors="backslashreplace")
 
     def __getattr__(self, name):
         return getattr(self._stream, name)

@@ -145,6 +145,11 @@ class PlannedRun(Run):
         labels: np.ndarray | None = None,
     ) -> None:
         self.settings |= dataclasses.asdict(self.plan)
+        # It follows from the time.
+        self.settings.pop("evaluate_every", None)
+        features = (
+            self._load_features()
+        )  # Before the run is saved: it may fail.
         steps_done = runs.steps_done(gan)
         if not self.plan.minutes and steps_done > self.plan.steps:
             output.fail(
@@ -157,7 +162,7 @@ class PlannedRun(Run):
         warnings.filterwarnings("ignore", "The Frechet distance")
         self._quality = metrics.Quality(
             self._sample(_REAL_IMAGES),
-            self._load_features() or self._train_features(),
+            features or self._train_features(),
             num_images=_GENERATED_IMAGES,
             seed=self.seed,
         )
@@ -175,7 +180,9 @@ class PlannedRun(Run):
         )
         if not (runs.steps_done(gan) or limit.seconds_left()):
             used = limit.seconds_used + reserve
-            self.settings_file.unlink()  # A longer run needs a new plan.
+            # A longer run needs a new plan.
+            for path in (self.settings_file, self.real_images):
+                path.unlink()
             output.fail(
                 "No time is left for training: loading, planning and measuring "
                 f"take {duration(used)}. Pass at least --minutes "
@@ -262,9 +269,7 @@ class PlannedRun(Run):
             print(f"The run has made {steps} so far.")
 
     def _progress(self) -> list[keras.callbacks.Callback]:
-        line = callbacks.ProgressLine(
-            None if self._limit else self.epochs, self._steps, self._limit
-        )
+        line = callbacks.ProgressLine(self.epochs, self._steps, self._limit)
         return [line, *filter(None, [self._limit])]
 
     def _is_complete(self, steps_done: int) -> bool:

@@ -158,6 +158,8 @@ class Run(runs.RunFolder):
         self._scope = contextlib.ExitStack()
         self._scope.enter_context(devices.scope(self._device_names))
         self._device_count = devices.count()
+        if self.seed >= 2**32:
+            output.fail(f"--seed must be below 2**32. Received: {self.seed}")
         keras.utils.set_random_seed(self.seed)
 
     def __getattr__(self, name: str) -> Any:
@@ -511,20 +513,22 @@ class KeepBest(keras.callbacks.Callback):
         value = float(values["kid"])
         if not value <= self._limit:  # It may be NaN.
             return
-        self._limit = min(self._limit, value + float(values["kid_error"]))
+        limit = min(self._limit, value + float(values["kid_error"]))
         if not replicas.is_chief(self.model):
+            self._limit = limit
             return
-        with (
-            self._written(),
-            files.atomic_write(self.path, flush=True) as temporary,
-            replicas.undistributed(),
-        ):
-            self.model.save(temporary)
-            step = runs.steps_done(self.model)
-            best = {
-                "kid": value,
-                "kid_limit": self._limit,
-                "measure": self._measure,
-            }
-            settings = self.run.settings | best
-            runs.write_manifest(temporary, epoch + 1, step, settings)
+        with self._written():
+            with (
+                files.atomic_write(self.path, flush=True) as temporary,
+                replicas.undistributed(),
+            ):
+                self.model.save(temporary)
+                step = runs.steps_done(self.model)
+                best = {
+                    "kid": value,
+                    "kid_limit": limit,
+                    "measure": self._measure,
+                }
+                settings = self.run.settings | best
+                runs.write_manifest(temporary, epoch + 1, step, settings)
+            self._limit = limit  # The file has the model now.

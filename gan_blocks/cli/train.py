@@ -109,6 +109,11 @@ def _train(
             f"{run.data} has {plural(len(pixels), 'picture')}. At least "
             f"{_FEWEST_PICTURES} are needed, and good results need hundreds."
         )
+    if plan and labels is not None and labels.max() >= (plan.num_classes or 0):
+        fail(
+            f"{run.data} has {labels.max() + 1} classes, and the run has "
+            f"{plan.num_classes}. Start a new run, with another --output."
+        )
     if plan is None:
         seconds_used = run.seconds_before_training()
         plan = _make_plan(
@@ -265,14 +270,18 @@ def _settings_of_run(
         for name in ("Augmentation", "Steps", "Time"):
             settings["reasons"].pop(name, None)
     if "minutes" in chosen:
+        if not settings.get("minutes"):
+            fail(
+                f"{output} has a number of steps. Pass --steps, not --minutes."
+            )
         settings["steps"] = None
-        if before := settings.get("minutes"):
-            longer = chosen["minutes"] / before
-            settings["rounds"] = math.ceil(settings["rounds"] * longer)
+        longer = chosen["minutes"] / settings["minutes"]
+        settings["rounds"] = math.ceil(settings["rounds"] * longer)
     return settings
 
 
 def _default_output(pictures: str) -> pathlib.Path:
     path = pathlib.Path(pictures.removeprefix("tfds:")).resolve()
     name = path.stem if path.is_file() else path.name
-    return pathlib.Path("runs", name.replace(":", "_"))
+    # A pattern such as *.jpg must not be part of the name.
+    return pathlib.Path("runs", re.sub(r'[<>:"|?*]', "_", name))

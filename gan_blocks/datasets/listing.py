@@ -159,7 +159,13 @@ def _leave_out_runs(files, report):
             found["".join(f"{part}/" for part in folder)].add(mark)
     written = {run.settings_file.name, run.history.name}
     runs = (name for name in found if len(found[name]) > 1)
-    runs = tuple(sorted(name for name in runs if found[name] & written))
+    runs = {name for name in runs if found[name] & written}
+    for name in filter(None, found):
+        # `gan_blocks train --dry-run` saves a sample of the images.
+        sample = name + run.real_images.name
+        if [other for other in files if other.startswith(name)] == [sample]:
+            runs.add(name)
+    runs = tuple(sorted(runs))
     for name in runs:
         report.leave_out(name or "./", "skipped (folder of a training run)")
     return {

@@ -1,11 +1,12 @@
 import json
 
+import keras
 import numpy as np
 import pytest
 from support.models import pooling_model
 from support.trained_runs import command
 
-from gan_blocks import metrics
+from gan_blocks import metrics, runs
 
 
 @pytest.fixture
@@ -38,7 +39,7 @@ def test_a_run_is_compared_with_real_pictures(run, data, features, capsys):
     result = evaluate(run.path, *words, "--seed", 2)
     text = capsys.readouterr().out
     assert f"fid {result['values']['fid']:.4g}" in text
-    assert str(run.path / "quality_30_seed_2.json") in text
+    assert str(run.path / "quality_30_seed_2_features.json") in text
     protocol = result["protocol"]
     assert protocol["model"] == "epoch_0002.keras"
     assert protocol["step"] == 4
@@ -48,6 +49,20 @@ def test_a_run_is_compared_with_real_pictures(run, data, features, capsys):
     other = evaluate(first, *words, "--seed", 2)
     assert other["protocol"]["model"] == "epoch_0001.keras"
     assert other["values"] != result["values"]
+
+
+def test_a_model_file_is_compared_with_the_pictures_that_trained_it(
+    run, data, features, tmp_path
+):
+    path = tmp_path / "model.keras"
+    keras.saving.load_model(run.latest_checkpoint()).save(path)
+    words = ("--data", data, "--features", features, "--number", 30)
+    whole = evaluate(path, *words)
+    runs.write_manifest(path, 1, 4, {"crop": 0.5})
+    center = evaluate(path, *words)
+    assert center["values"] != whole["values"]
+    names = [file.name for file in tmp_path.glob("quality*")]
+    assert names == ["quality_30_seed_0_features_model.json"]
 
 
 def test_the_split_chooses_the_real_pictures(run, data, features):

@@ -104,7 +104,7 @@ def test_the_quality_can_be_measured(run, tmp_path):
     pooling_model(8, channels=3).save(tmp_path / "pool.keras")
     words = ("--features", tmp_path / "pool.keras", "--number", 20)
     command("evaluate", run.path, "--data", tmp_path / "pictures.npy", *words)
-    result = json.loads((run.path / "quality_20_seed_0.json").read_text())
+    result = json.loads((run.path / "quality_20_seed_0_pool.json").read_text())
     assert np.isfinite(result["values"]["kid"])
 
 

@@ -675,6 +675,16 @@ def test_a_full_disk_for_the_output_does_not_end_the_run(
     assert message.startswith("Printing failed")
 
 
+def test_an_output_that_lacks_letters_does_not_end_the_run(
+    tmp_path, monkeypatch
+):
+    path = tmp_path / "output.txt"
+    with path.open("w", encoding="cp1252") as output:
+        monkeypatch.setattr(sys, "stdout", output)
+        train(tmp_path / "写真")
+    assert r"\u5199\u771f" in path.read_text("cp1252")
+
+
 # Devices.
 
 

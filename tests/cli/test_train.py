@@ -240,6 +240,37 @@ def test_too_little_time_for_training_is_reported(pictures, tmp_path, capsys):
     assert "No time is left for training: loading, planning" in message
     assert "Pass at least --minutes 1." in message
     assert not (output / "arguments.json").exists()
+    assert not (output / "real.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--features", "none.keras"], "none.keras cannot be loaded"),
+        (["--seed", 2**32], "--seed must be below 2**32"),
+    ],
+)
+def test_wrong_settings_leave_no_run(
+    words, message, pictures, tmp_path, capsys
+):
+    words = (*SMALL, "--output", tmp_path / "run", "--steps", 1, *words)
+    with pytest.raises(SystemExit):
+        command("train", pictures, *words)
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.slow
+def test_a_resumed_run_cannot_have_more_classes(pictures, tmp_path, capsys):
+    output = tmp_path / "run"
+    words = (*SMALL, "--output", output, "--labels", "--steps", 1)
+    command("train", pictures, *words)
+    images = np.load(pictures)["x_train"]
+    np.savez(pictures, x_train=images, y_train=np.arange(20) % 4)
+    with pytest.raises(SystemExit):
+        command("train", "--resume", "--output", output, "--accept-new-data")
+    message = "pictures.npz has 4 classes, and the run has 3."
+    assert message in capsys.readouterr().err
 
 
 @pytest.mark.slow
@@ -257,6 +288,9 @@ def test_a_resumed_run_has_more_steps_in_more_time(pictures, tmp_path, capsys):
     output = tmp_path / "run"
     words = ("--output", output, "--dry-run", "--minutes")
     command("train", pictures, *SMALL, "--steps", 1, "--output", output)
+    with pytest.raises(SystemExit):
+        command("train", "--resume", *words, 20)
+    assert "has a number of steps. Pass --steps" in capsys.readouterr().err
     settings = runs.RunFolder(output).read_settings()
     settings |= {"steps": None, "minutes": 10, "rounds": 40}
     runs.RunFolder(output).write_settings(settings)

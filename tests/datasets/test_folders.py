@@ -142,6 +142,15 @@ def test_folders_of_training_runs_are_left_out(tmp_path):
         load(write_folder(tmp_path / "run", run))
 
 
+def test_the_sample_of_a_dry_run_is_left_out(tmp_path):
+    files = {"a.png": picture(1), "real.png": picture(2)}
+    files |= {"runs/cats/real.png": picture(3), "b/real.png": picture(4)}
+    files["b/c.png"] = picture(5)
+    with pytest.warns(UserWarning, match="training run.: runs/cats/"):
+        _, report = load(write_folder(tmp_path, files))
+    assert report.names == ["a.png", "b/c.png", "b/real.png", "real.png"]
+
+
 def test_hidden_files_are_ignored(tmp_path):
     names = [".a.png", "__MACOSX/._a.png", ".cache/deep/a.png", "a.png"]
     files = {name: picture(i) for i, name in enumerate(names)}
