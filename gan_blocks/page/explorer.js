@@ -6,6 +6,8 @@ const FRAMES = 24; // Of a walk that is saved, in one direction.
 const WALK_SECONDS = 2;
 const FILE_WIDTH = 256; // Saved pictures are at least as wide, in pixels.
 
+const LAST = 2 ** 32 - 1; // The largest seed.
+
 const byId = (id) => document.getElementById(id);
 const network = JSON.parse(byId("network").textContent);
 const [HEIGHT, WIDTH] = network.image;
@@ -94,7 +96,11 @@ function startWorkers() {
   const count = Math.min(navigator.hardwareConcurrency || 2, 4);
   for (let i = 0; i < count; i++) {
     const worker = new Worker(url);
-    worker.onerror = (event) => say("The generator failed: " + event.message);
+    worker.onerror = (event) => {
+      failure ||= "The generator failed: "
+        + (event.message || "The browser cannot start it.");
+      say(failure);
+    };
     worker.postMessage({ network, weights: weights.buffer });
     idle.push(worker);
   }
@@ -141,7 +147,8 @@ async function drawAll(pictures, kind, show) {
 // The page.
 
 const grid = byId("grid");
-const say = (text) => { byId("status").textContent = text; };
+let failure = ""; // The first one explains all others, so it stays.
+const say = (text) => { byId("status").textContent = failure || text; };
 
 function paint(canvas, colors) {
   canvas.width = WIDTH;
@@ -160,13 +167,17 @@ async function drawGrid() {
   queue = queue.filter((job) => job.kind !== "grid");
   const begin = performance.now();
   const seeds = [...grid.children].map((_, i) => state.seed + i);
+  byId("save-grid").disabled = true;
   await drawAll(seeds.map(gridPicture), "grid", (colors, i) => {
     const button = grid.children[i];
     if (button.drawing > drawing) return;
     button.drawing = drawing;
+    button.seed = seeds[i];
     paint(button.firstChild, colors);
     button.setAttribute("aria-label", nameOf(seeds[i]));
   });
+  if (drawing !== drawings) return;
+  byId("save-grid").disabled = false;
   const seconds = (performance.now() - begin) / 1000;
   say(`${COUNT} pictures in ${seconds.toFixed(1)} seconds`);
 }
@@ -187,8 +198,10 @@ function latest(draw) {
 }
 
 const drawLarge = latest(async () => {
+  const picture = state.picture;
   const [colors] = await drawPictures([walkPicture(state.place)], "large");
   paint(byId("large"), colors);
+  byId("large").picture = picture;
 });
 
 const drawEnds = latest(async () => {
@@ -198,22 +211,26 @@ const drawEnds = latest(async () => {
   paint(byId("end"), end);
 });
 
+function showPlace() {
+  const walked = `${Math.round(state.place * 100)}% of the way to picture `
+    + state.end;
+  byId("place").value = state.place;
+  byId("place").setAttribute("aria-valuetext", walked);
+  return walked;
+}
+
 // Shows the state in all controls and, a moment later, in the address.
 function showState() {
   byId("seed").value = state.seed;
   byId("class").value = state.class;
   byId("truncation").value = state.truncation;
-  byId("place").value = state.place;
+  const walked = showPlace();
   const moved = state.moves.some(Boolean);
-  const walked = `${Math.round(state.place * 100)}% of the way to picture `
-    + state.end;
-  byId("place").setAttribute("aria-valuetext", walked);
   byId("name").textContent = nameOf(state.picture);
   byId("large").setAttribute("aria-label", nameOf(state.picture)
     + (state.place ? ", " + walked : "") + (moved ? ", changed" : ""));
   byId("start").setAttribute("aria-label", "Start: picture " + state.picture);
   byId("end").setAttribute("aria-label", "End: picture " + state.end);
-  byId("reset").disabled = !moved;
   [...byId("moves").children].forEach((field, k) => {
     field.lastChild.value = state.moves[k];
   });
@@ -259,13 +276,13 @@ function readAddress() {
     const inside = Math.min(Math.max(value, low), high);
     return whole ? Math.round(inside) : inside;
   };
-  const seed = number("seed", randomSeed(), 0, 2 ** 32 - 1, true);
-  const picture = number("picture", seed, 0, 2 ** 32, true);
+  const seed = number("seed", randomSeed(), 0, LAST, true);
+  const picture = number("picture", seed, 0, LAST + COUNT - 1, true);
   stop();
   change({
     seed,
     picture,
-    end: number("end", picture + 1, 0, 2 ** 32 + 1, true),
+    end: number("end", picture + 1, 0, LAST + COUNT, true),
     place: number("place", 0, 0, 1),
     truncation: number("truncation", 1, 0, 1),
     class: number("class", -1, -1, (network.classes || 0) - 1, true),
@@ -297,14 +314,14 @@ function choose(seed) {
 let choosing = false; // True while the user chooses the end of the walk.
 
 function setChoosing(on) {
+  if (choosing === on) return;
   choosing = on;
   byId("choose").setAttribute("aria-pressed", on);
   grid.classList.toggle("choosing", on);
   byId("walk").textContent = on ? "Select another picture"
     : "Walk to another picture";
-  if (!on) return;
-  say("Select the picture where the walk ends.");
-  grid.scrollIntoView({ block: "nearest", behavior: "smooth" });
+  say(on ? "Select the picture where the walk ends." : "");
+  if (on) grid.scrollIntoView({ block: "nearest", behavior: "smooth" });
 }
 
 // Walks.
@@ -325,7 +342,7 @@ async function play() {
     const time = (performance.now() - begin) / 1000 / WALK_SECONDS % 2;
     // There and back again.
     state.place = Math.round(100 * (time < 1 ? time : 2 - time)) / 100;
-    byId("place").value = state.place;
+    showPlace();
     await drawLarge();
     await new Promise(requestAnimationFrame);
   }
@@ -359,18 +376,21 @@ function savePng(canvases, columns, factor, name) {
   sheet.toBlob((blob) => save(blob, name));
 }
 
+let saving = false; // True while an animation is drawn.
+
 async function saveWalk() {
+  if (saving) return;
+  saving = true;
   stop();
-  byId("save-walk").disabled = true;
   say("Drawing the animation.");
+  const name = `walk_${state.picture}_${state.end}.gif`;
   const places = Array.from({ length: FRAMES }, (_, i) => i / (FRAMES - 1));
   const frames = [];
   await drawAll(places.map(walkPicture), "walk",
     (colors, i) => { frames[i] = colors; });
   const back = frames.slice(1, -1).reverse();
-  save(encodeGif([...frames, ...back], WIDTH, HEIGHT, scale, 6),
-    `walk_${state.picture}_${state.end}.gif`);
-  byId("save-walk").disabled = false;
+  save(encodeGif([...frames, ...back], WIDTH, HEIGHT, scale, 6), name);
+  saving = false;
 }
 
 // Controls.
@@ -385,7 +405,7 @@ function createControls() {
     canvas.width = WIDTH;
     canvas.height = HEIGHT;
     button.append(canvas);
-    button.addEventListener("click", () => choose(state.seed + i));
+    button.addEventListener("click", () => choose(button.seed));
     grid.append(button);
   }
   if (network.classes) {
@@ -418,7 +438,7 @@ readAddress();
 addEventListener("hashchange", readAddress);
 listen("new", "click", () => showNew(randomSeed()));
 listen("seed", "change", (text) =>
-  showNew(Math.min(Math.max(Math.round(+text), 0), 2 ** 32 - 1)));
+  showNew(Math.min(Math.max(Math.round(+text), 0), LAST)));
 listen("class", "change", (text) => change({ class: +text }));
 listen("truncation", "input", (text) => change({ truncation: +text }));
 listen("place", "input", (text) => { stop(); change({ place: +text }); });
@@ -427,7 +447,7 @@ listen("play", "click", () => playing ? stop() : play());
 listen("choose", "click", () => setChoosing(!choosing));
 listen("save-walk", "click", saveWalk);
 listen("save-picture", "click", () => savePng([byId("large")], 1, scale,
-  `picture_${state.picture}.png`));
+  `picture_${byId("large").picture}.png`));
 listen("save-grid", "click", () => savePng(
   [...grid.children].map((button) => button.firstChild), 4,
   Math.ceil(scale / 2), `pictures_${state.seed}.png`));
@@ -440,7 +460,8 @@ addEventListener("keydown", (event) => {
   if (i >= 0 && event.key in step) {
     grid.children[i + step[event.key]]?.focus();
     event.preventDefault();
-  } else if (event.key === "n" && event.target.type !== "number") {
+  } else if (event.key.toLowerCase() === "n" && !event.repeat
+      && event.target.type !== "number") {
     showNew(randomSeed());
   } else if (event.key === "Escape") setChoosing(false);
 });

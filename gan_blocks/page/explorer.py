@@ -95,7 +95,7 @@ def write_explorer(
     with atomic_write(path) as temporary:
         text = _page(network, recorder.weights, title)
         # A hash in the page is that of the bytes, so lines end in "\n".
-        temporary.write_text(text, encoding="utf-8", newline="\n")
+        temporary.write_text(text, "utf-8", errors="replace", newline="\n")
     return path
 
 

@@ -370,8 +370,8 @@ def _concatenation(recorder, layer, values):
 def _arithmetic(recorder, layer, *inputs):
     values = inputs[0] if isinstance(inputs[0], list) else inputs
     shapes = {getattr(value, "shape", None) for value in values}
-    if len(shapes) > 1:
-        raise _error(layer, "Its inputs must have the same shape")
+    if len(shapes) > 1 or not all(isinstance(v, _Value) for v in values):
+        raise _error(layer, "Its inputs must be results of the same shape")
     name = type(layer).__name__.lower()
     return recorder.add("arithmetic", values, shapes.pop(), name=name)
 
@@ -406,6 +406,7 @@ def _attention(recorder, layer, value):
 # Layers that accept labels and models that pass them on.
 _FOR_LABELS = (
     *("CategoryEncoding", "Embedding", "Flatten", "Functional", "Reshape"),
+    "Sequential",
 )
 _Rules = dict[str, Callable[..., _Value]]
 

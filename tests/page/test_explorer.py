@@ -529,6 +529,36 @@ def test_pictures_and_walks_are_saved(explorer, browser):
 
 
 @pytest.mark.slow
+def test_a_click_selects_the_picture_that_one_sees(explorer, browser):
+    gan, path = explorer
+    open_page(browser, path, "seed=7")
+    chosen = browser.execute_script("""
+        showNew(500);  // The old pictures are still there.
+        grid.children[5].click();
+        return [state.picture, byId("save-grid").disabled];
+    """)
+    assert chosen == [12, True]
+    wait_for(lambda: browser.find_element("id", "save-grid").is_enabled())
+    first = browser.find_element("css selector", "#grid button")
+    assert first.accessible_name == "Picture 500, class 0"
+
+
+@pytest.mark.slow
+def test_the_first_error_of_a_worker_stays(explorer, browser, tmp_path):
+    gan, path = explorer
+    text = path.read_text("utf-8").replace('"op": "affine"', '"op": "none"')
+    (tmp_path / "wrong.html").write_text(text, "utf-8")
+    browser.get((tmp_path / "wrong.html").as_uri())
+    wait_for(lambda: "failed" in text_of(browser, "status"))
+    message = text_of(browser, "status")
+    browser.find_element("id", "new").click()
+    time.sleep(0.5)
+    assert text_of(browser, "status") == message
+    assert "generate is not" not in message
+    browser.get_log("browser")  # Other tests expect an empty log.
+
+
+@pytest.mark.slow
 def test_the_keyboard_is_enough(explorer, browser):
     gan, path = explorer
     open_page(browser, path, "seed=7")

@@ -411,6 +411,8 @@ def test_one_slider_moves_the_films_of_two_runs(tmp_path, browser):
         assert visible_pictures(browser) == shown
     where = browser.find_element("class name", "where").text
     assert where == "epoch 1, step 40 and epoch 1, step 60"
+    slider.send_keys("\ue011")  # Home: before the first picture of b.
+    assert slider.get_attribute("value") == "0"
     assert browser.get_log("browser") == []
 
 
