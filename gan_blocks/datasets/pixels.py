@@ -355,8 +355,9 @@ def _resize(images, target):
         scale = min(width / target.width, height / target.height)
         if not isinstance(target.crop, str):
             scale *= target.crop
-        left = (width - scale * target.width) / 2
-        top = (height - scale * target.height) / 2
+        # Rounding can make the sides of the box a little too long.
+        left = max(0.0, (width - scale * target.width) / 2)
+        top = max(0.0, (height - scale * target.height) / 2)
         box = (left, top, width - left, height - top)
         if target.crop == "top":
             box = (left, 0, width - left, height - 2 * top)

@@ -4,6 +4,7 @@ The optimizers of Keras average trainable weights only. These averages include
 the statistics of batch normalization, which depend on the other weights.
 """
 
+import keras
 from keras import ops
 
 from gan_blocks._types import Tensor
@@ -15,7 +16,8 @@ def create_averages(owner, network):
     for weight in network.weights:
         average = owner.add_weight(
             shape=weight.shape,
-            dtype=weight.dtype,
+            # A small change of a number is lost in bfloat16.
+            dtype=keras.backend.result_type(weight.dtype, "float32"),
             trainable=False,
             autocast=False,
             name=f"average_{weight.path.replace('/', '_')}",
@@ -38,8 +40,9 @@ def update_averages(averages, network, momentum: float, step: Tensor) -> None:
     step = ops.cast(step, "float32")
     momentum = ops.minimum(momentum, (1 + step) / (10 + step))
     for average, weight in zip(averages, network.weights, strict=True):
-        rate = ops.cast(1.0 - momentum, weight.dtype)
-        average.assign(average + rate * (weight - average))
+        rate = ops.cast(1.0 - momentum, average.dtype)
+        value = ops.cast(weight, average.dtype)
+        average.assign(average + rate * (value - average))
 
 
 def averaged_variables(averages, network):

@@ -17,8 +17,9 @@ class LabelledNetwork:
     def __init__(self, network, labels):
         self.network = network
         self.labels = labels
-        self.variables = network.variables
-        self.trainable_variables = network.trainable_variables
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.network, name)
 
     def __call__(self, inputs: Tensor, training: bool | None = None) -> Tensor:
         return self.network([inputs, self.labels], training=training)

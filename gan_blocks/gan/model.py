@@ -390,6 +390,7 @@ class GAN(keras.Model):
             history.epoch += part_history.epoch
             for name, values in part_history.history.items():
                 history.history.setdefault(name, []).extend(values)
+        self.history = history
         return history
 
     def evaluate(
@@ -902,7 +903,7 @@ class GAN(keras.Model):
         store["average_is_generator"] = np.asarray(self._average_is_generator)
 
     def load_own_variables(self, store):
-        store = seeds.restore(store, self._seed_states())
+        store = seeds.restore(store, self._seed_states(), self.compiled)
         # Version 0.1.0 did not save the next two values.
         self._steps_when_loaded = int(np.asarray(store.pop("steps", 0)))
         is_generator = bool(np.asarray(store.pop("average_is_generator", 0)))

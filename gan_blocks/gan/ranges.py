@@ -61,6 +61,9 @@ class RangeCheck(keras.callbacks.Callback):
         if batch > 0:
             self._check()
 
+    def on_test_begin(self, logs=None):
+        self._check()  # Validation resets the means.
+
     def on_epoch_end(self, epoch, logs=None):
         self._check()
 

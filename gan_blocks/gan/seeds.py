@@ -16,10 +16,13 @@ def store(store, states):
         store[f"seed_{i}"] = state
 
 
-def restore(store, states):
-    """Reads the states from the store. Returns the rest of the store."""
+def restore(store, states, compiled):
+    """Reads the states from the store. Returns the rest of the store.
+
+    A GAN that is not compiled has no penalties, whose seeds are the last.
+    """
     seeds = [key for key in store.keys() if key.startswith("seed_")]
-    if len(seeds) != len(states):
+    if len(seeds) < len(states) or compiled and len(seeds) > len(states):
         raise ValueError(
             f"The saved GAN has {len(seeds)} random seeds, and this GAN has "
             f"{len(states)}. They have different layers or penalties."

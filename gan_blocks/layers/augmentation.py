@@ -7,7 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from gan_blocks._checks import check_positive_integer
+from gan_blocks._checks import as_seed, check_positive_integer
 from gan_blocks._types import Tensor
 from gan_blocks.layers._data_format import DataFormat, Shape, standardize
 
@@ -99,8 +99,7 @@ class _Augment(keras.layers.Layer):
             )
         self.policy = policy
         self.seed = random.randint(1, 10**9) if seed is None else seed
-        # Each backend of Keras accepts other seeds.
-        self.seed_generator = keras.random.SeedGenerator(int(self.seed) % 2**31)
+        self.seed_generator = keras.random.SeedGenerator(as_seed(self.seed))
         self.data_format = standardize(data_format)
         self.input_spec = keras.layers.InputSpec(ndim=4)
 

@@ -38,7 +38,8 @@ class ProjectionHead(keras.layers.Layer):
         `(batch, 1)`. The logits are float32 under mixed precision.
 
     Raises:
-        ValueError: If `num_classes` is not a positive integer.
+        ValueError: If `num_classes` is not a positive integer, or if the inputs
+            have other shapes.
 
     Example:
 
@@ -83,7 +84,14 @@ class ProjectionHead(keras.layers.Layer):
             )
 
     def build(self, input_shape: Sequence[Shape]) -> None:
-        features, _ = input_shape
+        features, labels = input_shape
+        if len(features) != 2 or len(labels) != 1:
+            raise ValueError(
+                "`inputs` must be features of shape (batch, features), for "
+                "example after `keras.layers.Flatten`, and labels of shape "
+                "(batch,), for example `keras.Input((), dtype='int32')`. "
+                f"Received: inputs of shapes {features} and {labels}"
+            )
         self.judge.build(features)
         if self.spectral_normalization:
             self.embedding: Any = SpectralNormalization(

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from gan_blocks._precision import dtype_policy
 from gan_blocks._types import PathLike
 from gan_blocks.files import atomic_write, find_damage
-from gan_blocks.images import from_uint8
+from gan_blocks.metrics.features import as_floats
 
 __all__ = ["train_classifier"]
 
@@ -110,8 +110,7 @@ def _train(images: np.ndarray, labels: np.ndarray) -> keras.Model:
     # Explicit seeds keep the global random state unchanged.
     order = np.random.default_rng(0).permutation(len(images))
     images, labels = images[order], labels[order].astype("int32")
-    if images.dtype == np.uint8:
-        images = from_uint8(images)
+    images = as_floats(images)
     seeds = iter(range(5))
 
     def initializer():

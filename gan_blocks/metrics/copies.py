@@ -9,7 +9,7 @@ from PIL import Image
 
 from gan_blocks._checks import check_positive_integer
 from gan_blocks._precision import dtype_policy
-from gan_blocks.images import from_uint8, grid, to_uint8
+from gan_blocks.images import grid, to_uint8
 from gan_blocks.metrics._neighbors import squared_distances
 from gan_blocks.metrics.features import FeatureExtractor
 
@@ -173,12 +173,12 @@ def find_copies(
     extract = features
     if not isinstance(extract, FeatureExtractor):
         extract = FeatureExtractor(extract or _thumbnails(generated_images))
-    training = _features(extract, training_images)[originals]
+    training = extract(training_images, _BATCH_SIZE)[0][originals]
     sample = np.random.default_rng(0).permutation(len(originals))[:_SAMPLE]
 
     def views(images: np.ndarray) -> list[np.ndarray]:
         """Mirrors the images that are searched: they are fewer."""
-        return [_features(extract, part) for part in mirrored_too(images)]
+        return [extract(part, _BATCH_SIZE)[0] for part in mirrored_too(images)]
 
     real = views(training_images[originals[sample]])
     count = min(_NEIGHBORHOOD, len(originals) - 1)
@@ -210,16 +210,6 @@ def _thumbnails(images: np.ndarray) -> keras.Model:
     _, height, width, channels = images.shape
     shape = (min(height, _SIDE), min(width, _SIDE), channels)
     return keras.Sequential([keras.Input(shape), keras.layers.Flatten()])
-
-
-def _features(extract: FeatureExtractor, images: np.ndarray) -> np.ndarray:
-    parts = []
-    for i in range(0, len(images), _BATCH_SIZE):
-        part = images[i : i + _BATCH_SIZE]
-        if part.dtype == np.uint8:
-            part = from_uint8(part)
-        parts.append(extract(part, _BATCH_SIZE)[0])
-    return np.concatenate(parts)
 
 
 def _search(

@@ -9,6 +9,7 @@ from keras import ops
 from numpy.typing import ArrayLike
 
 from gan_blocks._precision import dtype_policy
+from gan_blocks.images import from_uint8
 
 __all__ = ["FeatureExtractor"]
 
@@ -74,6 +75,12 @@ class FeatureExtractor:
         if model is None:
             name = name or "InceptionV3, ImageNet"
         self.model = _load_inception() if model is None else model
+        inputs = getattr(self.model, "inputs", None) or []
+        if len(inputs) != 1 or len(inputs[0].shape) != 4:
+            raise ValueError(
+                "`model` must be a functional or Sequential model of images "
+                f"(batch, height, width, channels). Received: {self.model}"
+            )
         shapes = [output.shape for output in self.model.outputs]
         if len(shapes) > 2 or any(len(shape) != 2 for shape in shapes):
             raise ValueError(
@@ -98,7 +105,8 @@ class FeatureExtractor:
         """Computes features and logits.
 
         Args:
-            images: Array `(images, height, width, channels)`.
+            images: Array `(images, height, width, channels)` of uint8, or of
+                floats in [-1, 1].
             batch_size: Number of images per batch. Defaults to 100.
 
         Returns:
@@ -120,7 +128,7 @@ class FeatureExtractor:
         return features, logits[0] if logits else None
 
     def _predict(self, images: np.ndarray) -> Any:
-        inputs: Any = ops.convert_to_tensor(images, "float32")
+        inputs: Any = ops.convert_to_tensor(as_floats(images), "float32")
         if inputs.shape[3] == 4 and self.channels == 3:
             inputs = inputs[..., :3] * (inputs[..., 3:] + 1) / 2
         if None not in self.size and inputs.shape[1:3] != self.size:
@@ -134,6 +142,12 @@ class FeatureExtractor:
         if inputs.shape[3] == 1 and self.channels == 3:
             inputs = ops.repeat(inputs, 3, axis=3)
         return self.model.predict_on_batch(inputs)
+
+
+def as_floats(images: np.ndarray) -> np.ndarray:
+    """Returns images in [-1, 1], from uint8 or from such floats."""
+    is_integer = images.dtype.kind in "biu"
+    return from_uint8(images) if is_integer else images
 
 
 @dtype_policy("float32")

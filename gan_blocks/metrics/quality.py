@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from gan_blocks._checks import check_positive_integer
-from gan_blocks.images import from_uint8
 from gan_blocks.metrics.distances import (
     GaussianFit,
     frechet_distance,
@@ -203,9 +202,6 @@ class _Features:
         self.logits: list[np.ndarray] = []
 
     def update(self, images: ArrayLike) -> None:
-        images = np.asarray(images)
-        if images.dtype == np.uint8:
-            images = from_uint8(images)
         features, logits = self.extract(images)
         self.fit.update(features)
         self.batches.append(features)

@@ -9,7 +9,7 @@ from keras import ops
 
 from gan_blocks._checks import check_positive_integer
 from gan_blocks._precision import dtype_policy
-from gan_blocks.images import from_uint8
+from gan_blocks.metrics.features import as_floats
 
 __all__ = ["train_features"]
 
@@ -130,9 +130,7 @@ def _shrink(images: np.ndarray) -> np.ndarray:
     size = [math.ceil(side * scale) for side in sides]
     small = np.empty((number, *size, channels), "float32")
     for i in range(0, number, _BATCH_SIZE):  # Few large floats in memory.
-        part: Any = images[i : i + _BATCH_SIZE]
-        if part.dtype == np.uint8:
-            part = from_uint8(part)
+        part: Any = as_floats(images[i : i + _BATCH_SIZE])
         if scale < 1:
             part = ops.image.resize(
                 part,

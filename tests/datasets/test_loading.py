@@ -102,6 +102,13 @@ def test_images_are_cropped_around_their_center(tmp_path):
     assert is_color(tall[:, 2:-2], RED, 2)
 
 
+@pytest.mark.parametrize(("size", "side"), [(28, 225), (100, 109), (224, 450)])
+def test_squares_of_every_size_are_read(size, side):
+    # In floats, 225 / 28 * 28 is more than 225.
+    pixels = np.full((1, side, side, 3), RED, "uint8")
+    assert is_color(datasets.load(pixels, size)[0], RED)
+
+
 def test_crop_keeps_a_fraction_around_the_center(tmp_path):
     image = plain(GREEN, (178, 218))
     image.paste(RED, (35, 55, 143, 163))  # the centered 108 by 108 pixels

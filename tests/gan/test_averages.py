@@ -131,6 +131,22 @@ def test_an_averaged_generator_stays_the_same_while_training_continues():
     gans.assert_same(gans.values(averaged.variables), before)
 
 
+def test_the_averages_of_bfloat16_weights_are_float32(tmp_path):
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("bfloat16")
+    try:
+        gan = averaged_gan()
+    finally:
+        keras.config.set_dtype_policy(before)
+    assert gan.generator.weights[0].dtype == "bfloat16"
+    assert {average.dtype for average in gan.generator_averages} == {"float32"}
+    gan.save(tmp_path / "gan.keras")
+    again = keras.saving.load_model(tmp_path / "gan.keras")
+    np.testing.assert_array_equal(
+        again.generate(3, seed=0), gan.generate(3, seed=0)
+    )
+
+
 @pytest.mark.every_backend
 def test_an_averaged_generator_computes_with_float32():
     before = keras.config.dtype_policy()

@@ -23,6 +23,17 @@ def three_shades(number):
     return np.tile(shades[:, None, None, None], (1, 4, 4, 1)), labels
 
 
+def test_a_penalty_can_use_the_layers_of_a_conditional_discriminator():
+    def penalty(discriminator, real_images, fake_images):
+        kernel = discriminator.layers[-1].judge.kernel
+        return keras.ops.sum(keras.ops.square(kernel))
+
+    gan = GAN(*gans.conditional_networks(), num_classes=3, seed=0)
+    gans.compiled(gan, penalty=penalty)
+    logs = gan.train_on_batch(*three_shades(8), return_dict=True)
+    assert logs["penalty"] > 0
+
+
 def test_a_conditional_gan_learns_each_class_and_can_be_saved(tmp_path):
     gan = conditional_gan(ema_momentum=0.9)
     gan.fit(*three_shades(32 * 120), batch_size=32, verbose=0)

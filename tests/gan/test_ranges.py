@@ -52,9 +52,9 @@ def normalized():
     return keras.Sequential([*network, keras.layers.Reshape((4, 4, 1))])
 
 
-def found_warnings(network, images, recwarn, batch_size=8):
+def found_warnings(network, images, recwarn, batch_size=8, **options):
     gan = gans.compiled(GAN(network, gans.discriminator()))
-    gan.fit(images, batch_size=batch_size, epochs=2, verbose=0)
+    gan.fit(images, batch_size=batch_size, epochs=2, verbose=0, **options)
     return [str(w.message) for w in recwarn if "range" in str(w.message)]
 
 
@@ -93,6 +93,12 @@ def test_images_in_another_range_cause_one_warning(
 
 def test_the_warning_does_not_need_a_second_batch(recwarn):
     assert found_warnings(generator(), UNIT, recwarn, batch_size=32)
+
+
+@pytest.mark.every_backend
+def test_the_warning_comes_before_validation(recwarn):
+    options = {"batch_size": 32, "validation_data": UNIT}
+    assert found_warnings(generator(), UNIT, recwarn, **options)
 
 
 @pytest.mark.parametrize(

@@ -87,6 +87,7 @@ def test_an_interrupted_epoch_is_completed_first():
     history = fit(gan, 3, watch)
     assert watch.epochs == [(1, 2), (2, 4)]
     assert history.epoch == [1, 2]
+    assert gan.history is history
     assert len(history.history["d_loss"]) == 2
 
 

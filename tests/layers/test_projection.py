@@ -75,3 +75,10 @@ def test_no_weight_of_a_frozen_head_is_trained(spectral_normalization):
 def test_a_number_of_classes_below_one_is_an_error():
     with pytest.raises(ValueError, match="`num_classes` must be a positive"):
         layers.ProjectionHead(0)
+
+
+@pytest.mark.parametrize("shapes", [((5,), (1,)), ((4, 4, 5), ())])
+def test_inputs_of_other_shapes_are_refused(shapes):
+    features, labels = map(keras.Input, shapes)
+    with pytest.raises(ValueError, match="Flatten.*Received.*shapes"):
+        layers.ProjectionHead(3)([features, labels])

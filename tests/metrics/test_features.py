@@ -61,6 +61,18 @@ def test_a_model_that_returns_feature_maps_is_an_error():
         metrics.FeatureExtractor(model)
 
 
+def test_a_model_without_images_is_an_error():
+    model = keras.Sequential([keras.Input((8,)), keras.layers.ReLU()])
+    with pytest.raises(ValueError, match="of images .batch, height"):
+        metrics.FeatureExtractor(model)
+
+
+def test_integers_that_are_not_uint8_are_refused():
+    extract = metrics.FeatureExtractor(pooling_model())
+    with pytest.raises(ValueError, match="must be of dtype uint8.*int64"):
+        extract(np.zeros((2, 8, 8, 1), "int64"))
+
+
 def test_the_error_without_inception_weights_suggests_another_model(
     monkeypatch,
 ):
