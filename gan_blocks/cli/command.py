@@ -138,9 +138,7 @@ def _add_train(parser: Parser) -> None:
     alphas = ("auto", "white", "black", "gray", "drop")
     parser.add("alpha", text, choices=alphas)
     text = "augmentation against memorizing few pictures (default: auto, which "
-    text += (
-        "is diff for color pictures that are seen more than 300 times each; "
-    )
+    text += "is diff for color pictures that are seen more than 300 times; "
     text += "with --start-from, augmentation in the trained GAN stays)"
     augment = ("auto", "none", "diff", "adaptive")
     parser.add("augment", text, choices=augment)

@@ -145,11 +145,9 @@ class PlannedRun(Run):
         labels: np.ndarray | None = None,
     ) -> None:
         self.settings |= dataclasses.asdict(self.plan)
-        # It follows from the time.
-        self.settings.pop("evaluate_every", None)
-        features = (
-            self._load_features()
-        )  # Before the run is saved: it may fail.
+        self.settings.pop("evaluate_every", None)  # It follows from the time.
+        # First, because a wrong file must not leave a run behind.
+        features = self._load_features()
         steps_done = runs.steps_done(gan)
         if not self.plan.minutes and steps_done > self.plan.steps:
             output.fail(

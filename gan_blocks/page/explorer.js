@@ -405,7 +405,7 @@ function createControls() {
     canvas.width = WIDTH;
     canvas.height = HEIGHT;
     button.append(canvas);
-    button.addEventListener("click", () => choose(button.seed));
+    button.addEventListener("click", () => choose(button.seed ?? state.seed + i));
     grid.append(button);
   }
   if (network.classes) {
