@@ -114,6 +114,8 @@ def _verdict(
     values = _describe(logs)
     if not values:
         return None
+    if "nan" in values:
+        return f"The training has diverged: {values}."
     names = " and ".join(problems)
     if not problems:
         names = "mode collapse" if "spread" in logs else "a problem"

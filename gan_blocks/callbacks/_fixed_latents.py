@@ -73,7 +73,9 @@ class FixedLatents(keras.callbacks.Callback):
     def _draw_grid(self, **options: Any) -> Image.Image | None:
         """Returns a grid of images in the chief process, otherwise `None`."""
         # On JAX, all processes compute together.
-        generated = self.model.generate(latents=self._latents, **options)
+        generated = keras.ops.convert_to_numpy(
+            self.model.generate(latents=self._latents, **options)
+        )
         if not replicas.is_chief(self.model):
             return None
         return images.grid(generated, self.rows, self.columns)

@@ -195,9 +195,9 @@ class Run(runs.RunFolder):
         """Creates the folder and prints what will happen.
 
         Saves the settings, with the number and a checksum of the images, and a
-        hundred of the images as `real.png`. Ends the process if a resumed run
-        would train on other images than before, or has trained for more than
-        `epochs` already.
+        hundred of the images as `real.png`. Ends the process if there are more
+        classes than in the GAN, or if a resumed run would train on other images
+        than before or has trained for more than `epochs` already.
 
         Args:
             gan: The GAN to train.
@@ -205,6 +205,13 @@ class Run(runs.RunFolder):
             labels: Array of their labels. Defaults to `None`.
         """
         number = len(real_images)
+        classes = 0 if labels is None else int(labels.max()) + 1
+        if classes > (gan.num_classes or 0):
+            output.fail(
+                f"{self.data} has {classes} classes, and the GAN has "
+                f"{gan.num_classes or 'none'}. Pass other pictures, or train "
+                "another GAN in a new folder."
+            )
         if self.batch_size % self._device_count:
             output.fail(
                 f"--batch-size {self.batch_size} is not a multiple of the "

@@ -109,11 +109,6 @@ def _train(
             f"{run.data} has {plural(len(pixels), 'picture')}. At least "
             f"{_FEWEST_PICTURES} are needed, and good results need hundreds."
         )
-    if plan and labels is not None and labels.max() >= (plan.num_classes or 0):
-        fail(
-            f"{run.data} has {labels.max() + 1} classes, and the run has "
-            f"{plan.num_classes}. Start a new run, with another --output."
-        )
     if plan is None:
         seconds_used = run.seconds_before_training()
         plan = _make_plan(

@@ -6,6 +6,7 @@ import dataclasses
 import gzip
 import io
 import lzma
+import posixpath
 import re
 import tarfile
 import tempfile
@@ -44,7 +45,7 @@ def list_archive(
         if ".." in path.split("/") or re.match("/|[A-Za-z]:", path):
             report.leave_out(path, "skipped (path outside of the archive)")
         else:
-            files[path] = member
+            files[posixpath.normpath(path)] = member  # Without "./".
     return files
 
 

@@ -24,7 +24,7 @@ Openers: TypeAlias = tuple[
     Iterator[tuple[str, Callable[[], AbstractContextManager[Image.Image]]]],
 ]
 # Names of the arrays in an `.npz` file.
-_NAME = re.compile(r"[xy]_\w+|(\w+_)?(images|labels)")
+_NAME = re.compile(r"[xy]_\w+|(\w+_)?(images|labels)", re.IGNORECASE)
 _PACKED_LIMIT = 4 * 1024**3  # bytes; compressed data is unpacked in memory
 _CHUNK = 1024**2  # bytes
 _PIXEL_LIMIT = 178_956_970  # pixels per image, the limit of Pillow for files
@@ -67,9 +67,10 @@ def _read_named(files, split, source, letter, word):
     names = [f"{letter}_{split}", f"{split}_{word}"]
     names += [word] * (split == "train")
     stems = {PurePosixPath(name).stem: file for name, file in files.items()}
+    found = {stem.lower(): file for stem, file in stems.items()}
     for name in names:
-        if name in stems:
-            return read_npy(stems[name], source)
+        if name in found:
+            return read_npy(found[name], source)
     held = ", ".join(map(escape, stems)) or "none"
     raise ValueError(
         f"`source` must hold an array named {' or '.join(names)}. Received: "

@@ -43,6 +43,8 @@ def group_by_split(
     The folders of the splits are at the top or one folder deeper. Two or more
     splits are needed, because a single folder `train` may be a class.
 
+    Images beside such a deeper folder belong to no split.
+
     Returns:
         For each split, the name of each image, and this name without the folder
         of the split. Images outside of the splits are in the split None, as are
@@ -56,7 +58,9 @@ def group_by_split(
             split = split_of(path[level]) if len(path) > level + 1 else None
             rest = path[:level] + path[level + (split is not None) :]
             groups.setdefault(split, {})[name] = "/".join(rest)
-        if len({*groups} - {None}) > 1 and (level == top or None not in groups):
+        outside = (paths[name] for name in groups.get(None, ()))
+        beside = all(len(path) == top + 1 for path in outside)
+        if len({*groups} - {None}) > 1 and (level == top or beside):
             for split, group in groups.items():
                 _remove_repetition(group, split, level)
             return groups

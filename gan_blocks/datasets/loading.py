@@ -247,6 +247,8 @@ def _read_images(found, target, number, strict, verbose):
             and images.shape[1:] == target.shape
             and min(target.shape[:2]) >= (target.min_size or 1)
             and (isinstance(target.crop, str) or target.crop == 1)
+            # The colors of transparent pixels change.
+            and (target.channels < 4 or images[..., 3].min() == 255)
         ):
             mode = {1: "L", 3: "RGB", 4: "RGBA"}[target.channels]
             size = images.shape[2:0:-1]

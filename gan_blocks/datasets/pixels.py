@@ -21,6 +21,7 @@ _RESAMPLES = {
     "nearest": Image.Resampling.NEAREST,
 }
 _LUMINANCE = np.array([[0.299], [0.587], [0.114]], np.float32)
+_PHOTOMETRIC, _WHITE_IS_ZERO = 262, 0
 _BITS_PER_SAMPLE, _PLANAR_CONFIGURATION, _EXTRA_SAMPLES = 258, 284, 338
 
 # Satellite images are often stored as bands without a color space, which Pillow
@@ -134,19 +135,26 @@ def read(opener: Opener, target: Target) -> Pixels:
             _set_raw_modes(image)
         frame = image.tell()
         stored_size = image.size
-        ImageOps.exif_transpose(image, in_place=True)
+        _turn_upright(image)
         if image.size != stored_size:  # It is turned by 90 degrees.
             width, height = pixels.size
             pixels.size = height, width
         if _is_deep_gray(image):
             pixels.integers = image.mode != "F"
-            _add_values(pixels, np.asarray(image)[..., np.newaxis], target)
+            values = np.asarray(image)
+            if image.mode.startswith("I;16") and (
+                _tags(image).get(_PHOTOMETRIC) == _WHITE_IS_ZERO
+            ):
+                values = 65535 - values
+            _add_values(pixels, values[..., np.newaxis], target)
             return pixels
         values, has_other_colors = None, profiles.has_other_colors(image)
         if has_16_bits and not pixels.is_cut:
             high = np.float32(256) * np.asarray(image)
             values = high + _read_low_bytes(opener, frame)
         image = profiles.to_srgb(image)
+        if image.mode == "LAB":  # Pillow converts it to RGB only.
+            image = image.convert("RGB")
         if image.has_transparency_data:
             image, pixels.alpha = _separate_alpha(image, values)
         drop = target.alpha == "drop" or (
@@ -205,6 +213,19 @@ def _ignoring_bad_pages(image):
             raise
 
 
+def _turn_upright(image):
+    """Turns an image as its EXIF data says."""
+    image.load()
+    try:
+        ImageOps.exif_transpose(image, in_place=True)
+    except MemoryError:
+        raise
+    except Exception:
+        # The EXIF data is damaged. If it has an orientation, Pillow has turned
+        # the pixels before it fails to write the rest of the data.
+        pass
+
+
 def _is_deep_gray(image):
     return image.mode.startswith(("I", "F"))
 
@@ -260,7 +281,7 @@ def _read_low_bytes(opener, frame):
             image.tile = [image.tile[0]._replace(args="RGBA")]
             return np.asarray(image)[..., [1, 1, 1, 3]]
         _set_raw_modes(image, low=True)
-        ImageOps.exif_transpose(image, in_place=True)
+        _turn_upright(image)
         return np.asarray(image)
 
 

@@ -33,7 +33,9 @@ def find_scale(array: np.ndarray, source: str) -> ranges.Scale:
         array = array[..., :3]  # A constant alpha may have another range.
     if array.dtype == np.uint8:
         if _highest_is_one(array):
-            return ranges.Scale(255, 0, ranges.BINARY_NOTE)
+            # Not in uint8, where an alpha of 255 would overflow.
+            factor = np.float32(255)
+            return ranges.Scale(factor, np.float32(0), ranges.BINARY_NOTE)
         return ranges.Scale(1, 0)
     with np.errstate(invalid="ignore"):
         low, high = array.min(), array.max()

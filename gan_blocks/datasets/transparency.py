@@ -50,6 +50,9 @@ def classify(image: Image.Image, values: np.ndarray | None = None) -> str:
 
 def is_plain(image: Image.Image) -> bool:
     """Returns whether all pixels of an image are equal."""
+    if image.mode.startswith("I;16"):  # Pillow has no extrema for I;16B.
+        values = np.asarray(image)
+        return bool(values.min() == values.max())
     extrema: Any = image.getextrema()
     return all(low == high for low, high in np.reshape(extrema, (-1, 2)))
 

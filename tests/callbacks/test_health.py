@@ -137,6 +137,7 @@ def test_nan_is_not_a_mode_collapse(caplog):
             "about 71% of real and 78% of generated pictures.",
         ),
         ({"spread": 0.82}, 3, "No sign of mode collapse: spread 0.82."),
+        ({"spread": np.nan}, 3, "The training has diverged: spread nan."),
         ({"spread": 0.03}, 3, "Mode collapse: spread 0.03."),
         (
             {"spread": 0.03},

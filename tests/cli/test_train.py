@@ -269,7 +269,7 @@ def test_a_resumed_run_cannot_have_more_classes(pictures, tmp_path, capsys):
     np.savez(pictures, x_train=images, y_train=np.arange(20) % 4)
     with pytest.raises(SystemExit):
         command("train", "--resume", "--output", output, "--accept-new-data")
-    message = "pictures.npz has 4 classes, and the run has 3."
+    message = "pictures.npz has 4 classes, and the GAN has 3."
     assert message in capsys.readouterr().err
 
 

@@ -184,6 +184,15 @@ def test_an_archive_in_an_archive_in_an_archive_is_not_read(tmp_path):
 # Members of zip archives
 
 
+def test_a_dot_is_no_folder(tmp_path):
+    contents = [content for name, content in FILES.items() if "png" in name]
+    names = ("./a/0.png", "./a/1.png", "b/2.png")
+    files = dict(zip(names, contents, strict=False))
+    path = write_zip(tmp_path / "a.zip", files)
+    _, labels = datasets.load(path, 8, labels=True)
+    assert labels.tolist() == [0, 0, 1]
+
+
 def test_backslashes_in_a_zip_archive_separate_folders(tmp_path):
     files = {n.replace("/", "\\"): content for n, content in FILES.items()}
     files |= {"__MACOSX\\a\\._0.png": b"x", "c\\": b""}

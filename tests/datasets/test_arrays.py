@@ -94,6 +94,8 @@ def test_arrays_of_an_npz_file_are_found_by_name_and_split(tmp_path):
     np.testing.assert_array_equal(load("a.npz")[..., 0], train)
     np.testing.assert_array_equal(load("a.npz", "test")[..., 0], test)
     np.testing.assert_array_equal(load("b.npz")[..., 0], train)
+    np.savez(tmp_path / "d.npz", Y_train=labels, X_train=train, X_test=test)
+    np.testing.assert_array_equal(load("d.npz", "test")[..., 0], test)
     with pytest.raises(ValueError, match="split='test'.* holds labels, images"):
         load("b.npz", "test")
     with pytest.raises(ValueError, match="holds labels, pictures"):

@@ -2,6 +2,7 @@
 
 import os
 import re
+import struct
 import warnings
 import zipfile
 from unittest import mock
@@ -34,6 +35,10 @@ from support.image_sources import (
 from gan_blocks import datasets
 from gan_blocks.datasets import source_files
 
+# The orientation 3 and, as text, the unit of the resolution.
+ODD_EXIF = b"Exif\0\0II*\0\x08\0\0\0\x02\0" + struct.pack(
+    *("<HHIIHHI4sI", 0x112, 3, 1, 3, 0x128, 2, 2, b"2", 0)
+)
 JPEG = encode(Image.effect_noise((64, 64), 99), "JPEG")
 ANIMATION = {"save_all": True, "append_images": [plain(BLUE)]}
 
@@ -49,6 +54,11 @@ UNUSUAL = {
     "long and thin": (encode(plain(RED, (4000, 1))), RED),
     "damaged EXIF": (
         encode(plain(RED), "JPEG", quality=95, exif=b"Exif\0\0II*\0\xff"),
+        RED,
+    ),
+    "damaged EXIF in a PNG": (encode(plain(RED), exif=b"damaged data"), RED),
+    "EXIF with a number as text": (
+        encode(plain(RED), "JPEG", quality=95, exif=ODD_EXIF),
         RED,
     ),
 }

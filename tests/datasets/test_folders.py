@@ -257,6 +257,14 @@ def test_images_beside_the_folders_of_splits_are_in_no_split(tmp_path):
     assert report.names == ["train/1.png"]
 
 
+def test_one_image_beside_a_folder_of_splits_does_not_mix_them(tmp_path):
+    names = ["data/test/1.png", "data/train/1.png", "preview.png"]
+    write_folder(tmp_path, {n: picture(i) for i, n in enumerate(names)})
+    with pytest.warns(UserWarning, match="1 in no split: preview.png"):
+        _, report = load(tmp_path)
+    assert report.names == ["data/train/1.png"]
+
+
 # Lists of paths, patterns and single files
 
 

@@ -217,6 +217,14 @@ def test_masks_of_zeros_and_ones_are_scaled_with_four_channels(tmp_path):
     assert (found[..., 3] == 255).all()
 
 
+def test_an_opaque_alpha_stays_opaque_beside_zeros_and_ones():
+    array = np.full((3, 8, 8, 4), 255, "uint8")
+    array[..., :3] = values(0, 1.99, 3, dtype="uint8")
+    found = datasets.load(array, 8, channels=4)
+    np.testing.assert_array_equal(found[..., :3], 255 * array[..., :3])
+    assert (found[..., 3] == 255).all()
+
+
 # Arrays
 
 
@@ -314,6 +322,22 @@ def test_a_deep_page_after_blank_ones_is_read(tmp_path):
     (found,), report = load(tmp_path, [content])
     np.testing.assert_allclose(found, scaled(page), atol=0.51)
     assert report.frames_left_out == 2
+
+
+@pytest.mark.parametrize("order", "<>")
+def test_a_gray_page_of_16_bits_after_a_blank_one_is_read(order, tmp_path):
+    page = values(0, 4095, 1)
+    content = tiff(page * 0, page, order=order)
+    (found,), report = load(tmp_path, [content], channels=1)
+    np.testing.assert_allclose(found, scaled(page), atol=0.51)
+    assert report.frames_left_out == 1
+
+
+def test_16_bits_of_which_zero_is_white_are_read(tmp_path):
+    page = values(0, 65535, 1)
+    content = tiff(65535 - page, photometric=0)
+    (found,), _ = load(tmp_path, [content], channels=1)
+    np.testing.assert_allclose(found, scaled(page), atol=0.51)
 
 
 def test_blank_frames_are_a_likely_cause_of_a_black_set(tmp_path):
@@ -528,6 +552,13 @@ def test_the_color_of_invisible_pixels_is_not_read(resample, tmp_path):
     visible = found[..., 3] > 32
     assert is_color(found[visible][:, :3], RED, 4)
     assert not found[found[..., 3] == 0].any()
+
+
+def test_the_color_of_invisible_pixels_of_an_array_is_not_kept():
+    array = noise(3, 8, 8, 4)
+    array[:, :4, :, 3] = 0
+    found = datasets.load(array, 8, channels=4)
+    assert not found[:, :4].any()
 
 
 def test_black_icons_with_transparency_do_not_look_like_masks(tmp_path):
