@@ -28,9 +28,7 @@ def generate(
         fail("--folder needs --separate.")
     gan = loading.load_gan(run)
     latents = gan.sample_latents(number, seed)
-    name = f"generated_{number}_seed_{seed}"
-    if labels:
-        name += "_labels_" + "_".join(map(str, labels))
+    name = loading.result_name("generated", number, seed, labels)
     if truncation != 1:
         if gan.latent_distribution != "normal":
             fail(

@@ -24,9 +24,7 @@ def interpolate(
     file: pathlib.Path | None = None,
 ) -> None:
     """Saves a film that ends where it starts, and its frames as strips."""
-    name = f"interpolated_{number}_seed_{seed}"
-    if labels:
-        name += "_labels_" + "_".join(map(str, labels))
+    name = loading.result_name("interpolated", number, seed, labels)
     file = file or loading.find_folder(run).path / f"{name}.gif"
     animate.check_format(file)
     gan = loading.load_gan(run)

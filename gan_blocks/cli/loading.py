@@ -22,6 +22,7 @@ __all__ = [
     "load_gan",
     "load_options",
     "load_pictures",
+    "result_name",
 ]
 
 
@@ -54,6 +55,16 @@ def describe_model(path: pathlib.Path | None, folder: RunFolder) -> str:
 def find_folder(run: pathlib.Path) -> RunFolder:
     """Returns the folder of a run, or the folder of a `.keras` file."""
     return RunFolder(run.parent if run.suffix == ".keras" else run)
+
+
+def result_name(
+    kind: str, number: int, seed: int, labels: Sequence[int] | None
+) -> str:
+    """Returns, for example, "generated_64_seed_0_labels_3_5"."""
+    name = f"{kind}_{number}_seed_{seed}"
+    if labels:
+        name += "_labels_" + "_".join(map(str, labels))
+    return name
 
 
 def load_gan(run: pathlib.Path) -> GAN:

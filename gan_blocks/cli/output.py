@@ -214,7 +214,9 @@ class TolerantStream:
     def __init__(self, stream: Any):
         # A process that was started without stdout has `None`.
         self._stream = stream or open(os.devnull, "w")
-        with contextlib.suppress(AttributeError):  # Not of this kind.
+        # A path can have letters that the stream cannot encode. A stream that
+        # is not a text file may have no such method.
+        with contextlib.suppress(AttributeError):
             self._stream.reconfigure(errors="backslashreplace")
 
     def __getattr__(self, name):

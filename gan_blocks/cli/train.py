@@ -278,5 +278,5 @@ def _settings_of_run(
 def _default_output(pictures: str) -> pathlib.Path:
     path = pathlib.Path(pictures.removeprefix("tfds:")).resolve()
     name = path.stem if path.is_file() else path.name
-    # A pattern such as *.jpg must not be part of the name.
+    # Windows does not allow these characters in names.
     return pathlib.Path("runs", re.sub(r'[<>:"|?*]', "_", name))

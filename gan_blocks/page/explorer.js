@@ -5,7 +5,6 @@ const BATCH = 4; // Pictures that a worker draws at a time.
 const FRAMES = 24; // Of a walk that is saved, in one direction.
 const WALK_SECONDS = 2;
 const FILE_WIDTH = 256; // Saved pictures are at least as wide, in pixels.
-
 const LAST = 2 ** 32 - 1; // The largest seed.
 
 const byId = (id) => document.getElementById(id);
@@ -405,7 +404,8 @@ function createControls() {
     canvas.width = WIDTH;
     canvas.height = HEIGHT;
     button.append(canvas);
-    button.addEventListener("click", () => choose(button.seed ?? state.seed + i));
+    button.addEventListener("click",
+      () => choose(button.seed ?? state.seed + i));
     grid.append(button);
   }
   if (network.classes) {

@@ -131,13 +131,17 @@ def test_an_averaged_generator_stays_the_same_while_training_continues():
     gans.assert_same(gans.values(averaged.variables), before)
 
 
-def test_the_averages_of_bfloat16_weights_are_float32(tmp_path):
+def averaged_gan_with(policy):
     before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy("bfloat16")
+    keras.config.set_dtype_policy(policy)
     try:
-        gan = averaged_gan()
+        return averaged_gan()
     finally:
         keras.config.set_dtype_policy(before)
+
+
+def test_the_averages_of_bfloat16_weights_are_float32(tmp_path):
+    gan = averaged_gan_with("bfloat16")
     assert gan.generator.weights[0].dtype == "bfloat16"
     assert {average.dtype for average in gan.generator_averages} == {"float32"}
     gan.save(tmp_path / "gan.keras")
@@ -149,12 +153,7 @@ def test_the_averages_of_bfloat16_weights_are_float32(tmp_path):
 
 @pytest.mark.every_backend
 def test_an_averaged_generator_computes_with_float32():
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy("mixed_bfloat16")
-    try:
-        gan = averaged_gan()
-    finally:
-        keras.config.set_dtype_policy(before)
+    gan = averaged_gan_with("mixed_bfloat16")
     generator = gan.averaged_generator()
     assert {x.compute_dtype for x in generator._flatten_layers()} == {"float32"}
     assert "bfloat16" in {
