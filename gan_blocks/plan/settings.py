@@ -23,7 +23,8 @@ _CHOSEN: Any = None  # Default of the fields that `__post_init__` chooses.
 _LATENT_DIM = 100
 _LABEL_DIM = 32  # Numbers per class that the generator learns.
 _BETA_1 = 0.5  # Adam's momentum. The default of 0.9 makes GANs oscillate.
-EMA_MOMENTUM = 0.999
+# The average is over about the last ninth of all steps, at most 10,000.
+EMA_MOMENTUM = 0.9999
 _POLICY = ("translation", "cutout")
 AUGMENTATIONS = ("none", "diff", "adaptive")
 PRECISIONS = {"float32": "float32", "bfloat16": "mixed_bfloat16"}

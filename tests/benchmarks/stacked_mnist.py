@@ -40,18 +40,19 @@ from gan_blocks import (  # noqa: E402
     networks,
     penalties,
 )
-from gan_blocks.plan import Plan  # noqa: E402
+from gan_blocks._precision import dtype_policy  # noqa: E402
+from gan_blocks.plan.settings import PRECISIONS, Plan  # noqa: E402
 
 SHAPE = (28, 28, 3)
 SAMPLES = 26_000
 CHUNK = 1_000
 
 
-def plain(seed):
+def plain(arguments):
     gan = GAN(
         networks.dcgan_generator(SHAPE, base_filters=32),
         networks.dcgan_discriminator(SHAPE, base_filters=32),
-        seed=seed,
+        seed=arguments.seed,
     )
     gan.compile(
         keras.optimizers.Adam(2e-4, beta_1=0.5),
@@ -60,17 +61,24 @@ def plain(seed):
     return gan
 
 
-def plan(seed):
-    return Plan(SHAPE, base_filters=32, learning_rate=8e-4, seed=seed).build()
+def plan(arguments):
+    plan = Plan(
+        SHAPE,
+        base_filters=32,
+        learning_rate=8e-4,
+        precision=arguments.precision,
+        seed=arguments.seed,
+    )
+    return plan.build()
 
 
-def relativistic(seed):
+def relativistic(arguments):
     block = functools.partial(layers.StridedConvBlock, normalization=None)
     gan = GAN(
         networks.dcgan_generator(SHAPE, base_filters=32),
         networks.dcgan_discriminator(SHAPE, base_filters=32, block=block),
         ema_momentum=0.999,
-        seed=seed,
+        seed=arguments.seed,
     )
     gan.compile(
         keras.optimizers.Adam(5e-4, beta_1=0.5),
@@ -108,11 +116,14 @@ def main():
     parser = argument_parser(__doc__, candidates, "stacked_mnist")
     parser.add_argument("--steps", type=int, default=8000)
     parser.add_argument("--measurements", type=int, default=8)
+    parser.add_argument("--batch-size", type=int, default=64)
+    parser.add_argument("--precision", choices=PRECISIONS, default="float32")
     arguments = parser.parse_args()
     digits, _, classifier = prepare(arguments)
     extract = metrics.FeatureExtractor(classifier)
     real_images = stacked(digits, 100_000, arguments.seed)
-    gan = candidates[arguments.name](arguments.seed)
+    with dtype_policy(PRECISIONS[arguments.precision]):
+        gan = candidates[arguments.name](arguments)
     steps = arguments.steps // arguments.measurements
     seconds = 0.0
     for measurement in range(arguments.measurements):
@@ -120,8 +131,8 @@ def main():
         gan.fit(
             datasets.batches(
                 real_images,
-                batch_size=64,
-                seed=arguments.seed,
+                arguments.batch_size,
+                arguments.seed,
             ),
             steps_per_epoch=steps,
             verbose=0,

@@ -104,7 +104,7 @@ def test_optimizers_with_schedules_and_loss_scaling_get_new_rates():
 def test_a_gan_without_average_or_optimizers_gets_those_of_a_plan():
     gan = gans.small_gan()
     tuned = fine_tune(gan, plan_for(gan))
-    assert tuned.ema_momentum == 0.999
+    assert tuned.ema_momentum == 0.9999
     assert tuned.loss.label_smoothing == 0.1
     assert float(tuned.optimizer.generator_optimizer.learning_rate) > 0
 

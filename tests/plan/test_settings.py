@@ -32,7 +32,7 @@ def test_cats_of_64_pixels_have_the_measured_networks_and_settings():
     generator, discriminator = gan.generator, gan.discriminator
     assert generator.count_params() == 2_119_427
     assert discriminator.count_params() == 695_585
-    assert gan.ema_momentum == 0.999
+    assert gan.ema_momentum == 0.9999
     assert gan.loss.label_smoothing == 0.1
     config = gan.get_compile_config()
     (penalty,) = config["penalty"]
