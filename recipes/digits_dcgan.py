@@ -7,9 +7,9 @@
 This is the network of Carl Fredriksson's tutorial, "Deep Convolutional
 Generative Adversarial Networks",
 https://cfml.se/deep-convolutional-generative-adversarial-networks/. An epoch of
-MNIST takes minutes on a CPU and seconds on a GPU. Digits are readable after the
-first epoch; the tutorial trains for 20. runs/digits_dcgan/grids has a grid of
-10 x 10 digits for each epoch.
+MNIST takes a few minutes on a CPU. Digits are readable after the first; the
+tutorial trains for 20. runs/digits_dcgan/grids has a grid of 10 x 10 digits for
+each epoch.
 """
 
 from gan_blocks.cli import start  # isort: skip (hides TensorFlow's log)

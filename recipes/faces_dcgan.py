@@ -8,9 +8,8 @@ This is the network of Dominic Monn's tutorial, "Deep convolutional generative
 adversarial networks with TensorFlow",
 https://www.oreilly.com/content/deep-convolutional-generative-adversarial-networks-with-tensorflow/
 
-An epoch of CelebA (202,599 images) takes half an hour on a CPU and one or two
-minutes on a GPU; the tutorial trains for 2. Most images are faces after the
-first. runs/faces_dcgan/grids has a grid of 8 x 8 faces for every 400 batches.
+An epoch of CelebA (202,599 images) takes about an hour on one CPU core; the
+tutorial trains for 2. Most images are faces after the first. runs/faces_dcgan/grids has a grid of 8 x 8 faces for every 400 batches.
 Faces of other sizes: `gan_blocks train path/to/faces`.
 """
 
