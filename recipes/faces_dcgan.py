@@ -9,8 +9,9 @@ adversarial networks with TensorFlow",
 https://www.oreilly.com/content/deep-convolutional-generative-adversarial-networks-with-tensorflow/
 
 An epoch of CelebA (202,599 images) takes about an hour on one CPU core; the
-tutorial trains for 2. Most images are faces after the first. runs/faces_dcgan/grids has a grid of 8 x 8 faces for every 400 batches.
-Faces of other sizes: `gan_blocks train path/to/faces`.
+tutorial trains for 2. Most images are faces after the first.
+runs/faces_dcgan/grids has a grid of 8 x 8 faces for every 400 batches. Faces of
+other sizes: `gan_blocks train path/to/faces`.
 """
 
 from gan_blocks.cli import start  # isort: skip (hides TensorFlow's log)

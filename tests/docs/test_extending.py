@@ -5,7 +5,9 @@ import runpy
 import sys
 from pathlib import Path
 
+import keras
 import pytest
+from PIL import Image
 
 from gan_blocks.cli import command
 
@@ -26,7 +28,9 @@ def test_the_recipe_of_the_page_trains_and_its_run_generates(
 
     runpy.run_path("rings.py", run_name="__main__")
     run = tmp_path / "runs" / "rings"
-    assert (run / "checkpoints" / "epoch_0001.keras").is_file()
+    checkpoint = run / "checkpoints" / "epoch_0001.keras"
+    assert keras.saving.load_model(checkpoint).optimizer.iterations == 2
 
     command.main(["generate", str(run), "--number", "4", "--seed", "7"])
-    assert (run / "generated_4_seed_7.png").is_file()
+    with Image.open(run / "generated_4_seed_7.png") as picture:
+        assert picture.width == picture.height > 0

@@ -239,7 +239,7 @@ def test_a_refused_fit_and_saved_weights_keep_the_average(tmp_path):
     trained = gans.compiled(gans.small_gan(ema_momentum=0.9))
     trained.fit(gans.images(8), batch_size=4, verbose=0)
     gan = gans.compiled(gans.small_gan(ema_momentum=0.9))
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match=r"3, 3, 1"):
         batches = (batch for batch in np.zeros((2, 8, 3, 3, 1)))
         gan.fit(batches, shuffle=False, verbose=0)
     gan.generator.set_weights(trained.generator.get_weights())

@@ -139,7 +139,9 @@ def test_subclassed_models_can_be_used_after_they_are_built():
     network = Subclassed()
     network.build((None, 6))
     gan = gans.compiled(GAN(network, gans.discriminator(), ema_momentum=0.9))
+    before = gans.values(network.trainable_variables)
     gan.fit(gans.images(), verbose=0)
+    gans.assert_changed(before, gans.values(network.trainable_variables))
     assert gan.generate(3).shape == (3, 4, 4, 1)
 
 

@@ -125,7 +125,9 @@ def test_settings_of_odd_types_do_not_stop_the_page(tmp_path, name):
     folder = write_run(tmp_path)
     for value in ("text", 3, ["text"], {"Steps": 3}, None):
         (folder / "arguments.json").write_text(json.dumps({name: value}))
-        assert "text" not in str(value) or "text" in page_of(folder)
+        text = page_of(folder)
+        assert text.count("data:image/png") == 3
+        assert "text" not in str(value) or "text" in text
 
 
 @pytest.mark.parametrize(

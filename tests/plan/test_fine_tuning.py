@@ -106,7 +106,8 @@ def test_a_gan_without_average_or_optimizers_gets_those_of_a_plan():
     tuned = fine_tune(gan, plan_for(gan))
     assert tuned.ema_momentum == 0.9999
     assert tuned.loss.label_smoothing == 0.1
-    assert float(tuned.optimizer.generator_optimizer.learning_rate) > 0
+    rate = tuned.optimizer.generator_optimizer.learning_rate
+    assert float(rate) == pytest.approx(plan_for(gan).learning_rate)
 
 
 def test_the_precision_stays():
@@ -128,6 +129,9 @@ def test_the_seed_decides_the_noise():
     for tuned in (one, other):
         tuned.fit(gans.images(), batch_size=8, shuffle=False, verbose=0)
     gans.assert_same_state(one, other)
+    third = fine_tune(gan, plan_for(gan, seed=4, augment="adaptive"))
+    states = [gans.values([tuned.noise.state]) for tuned in (other, third)]
+    gans.assert_changed(*states)
 
 
 @pytest.mark.parametrize("build", [averaging_gan, conditional_gan])
