@@ -291,9 +291,12 @@ def read_history(path: PathLike) -> list[dict[str, str]]:
     )
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.DictReader(file, restval=""))
+            reader = csv.DictReader(file, restval="")
+            rows = list(reader)
     except (ValueError, csv.Error) as error:
         raise ValueError(f"{what} ({error})") from error
+    if not {"epoch", "step"} <= {*(reader.fieldnames or ("epoch", "step"))}:
+        raise ValueError(f"{what} with the columns {reader.fieldnames}"[:400])
     for row in rows:
         row.pop(None, None)  # Cells without a column.
         if not all(

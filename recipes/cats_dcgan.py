@@ -12,6 +12,8 @@ settings for a CPU. The CAT dataset contains the positions of eyes and ears; its
 faces are turned upright and cut out first.
 """
 
+from pathlib import Path
+
 from gan_blocks.cli import Run, start  # isort: skip (hides TensorFlow's log)
 import keras
 import numpy as np
@@ -123,7 +125,7 @@ def load_images(run: Run) -> np.ndarray:
         return samples.synthetic_cats(6000, size, run.seed)
     if faces.has_landmarks(data):
         side = max(size)  # Prepared faces are square.
-        folder = run.path.parent / f"cat_faces_{side}"
+        folder = run.path.parent / f"{Path(data).stem}_faces_{side}"
         data = faces.prepare(data, folder, side)
     return datasets.load(data, size, verbose=True)
 

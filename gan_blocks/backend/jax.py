@@ -156,9 +156,13 @@ class _InterruptBetweenSteps(keras.callbacks.Callback):
     pressed = False
 
     def __enter__(self):
+        handler = signal.getsignal(signal.SIGINT)
+        owner = getattr(handler, "__self__", None)
+        if isinstance(owner, _InterruptBetweenSteps) and not owner.active:
+            handler = signal.default_int_handler  # An earlier `fit` failed.
         self.active = (
             threading.current_thread() is threading.main_thread()
-            and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+            and handler is signal.default_int_handler
         )
         if self.active:
             signal.signal(signal.SIGINT, self._handle)

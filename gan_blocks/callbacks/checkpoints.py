@@ -63,8 +63,8 @@ class EpochCheckpoint(keras.callbacks.Callback):
         ValueError: If `every_n_epochs` or `keep` is not a positive integer, or
             `arguments` is not a dictionary. When training begins, if another
             process is training with the same folder.
-        TypeError: When training begins, if a key of `arguments` is not a
-            string.
+        TypeError: When training begins, if a key of `arguments` cannot be one
+            in JSON, such as a tuple.
         OSError: When training begins or later, if a checkpoint cannot be
             written.
 

@@ -173,8 +173,9 @@ def _check_rollback(model):
     for optimizer in _optimizers(model):
         try:
             optimizer.learning_rate = _rate(optimizer)
-        except TypeError as error:
+        except (TypeError, AttributeError) as error:
             raise ValueError(
                 "`rollbacks` needs constant learning rates, because they are "
-                f"halved. Received: a schedule in {optimizer.name}"
+                "halved. Received: a schedule or a function in "
+                f"{optimizer.name}"
             ) from error

@@ -156,7 +156,12 @@ class ImageGrid(FixedLatents):
         if self.every_n_epochs is None:
             return
         if epoch == 0 or (epoch + 1) % self.every_n_epochs == 0:
-            self._save(f"epoch_{epoch + 1:04d}.png")
+            done = self._step - self._steps_before_epoch
+            steps = (self.params or {}).get("steps") or done
+            if done < steps:  # Training was stopped.
+                self._save(f"epoch_{epoch:04d}_step_{self._step:07d}.png")
+            else:
+                self._save(f"epoch_{epoch + 1:04d}.png")
 
     def _save(self, name):
         options = {}

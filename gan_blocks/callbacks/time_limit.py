@@ -90,21 +90,15 @@ class TimeLimit(keras.callbacks.Callback):
         self.minutes = minutes
         self.seconds_used = seconds_used
         self.stopped = False
-        # When `seconds_used` was updated. `None` while nothing is trained.
-        self._updated = None
 
     def seconds_left(self) -> float:
         """Returns the time that is left, in seconds."""
-        if self._updated is not None:
-            now = time.monotonic()
-            self.seconds_used += now - self._updated
-            self._updated = now
         return max(0.0, 60 * self.minutes - self.seconds_used)
 
     def on_train_begin(self, logs=None):
         # On JAX, `self.model` moves all weights out of the training loop.
         self._trained_model = self.model
-        self._updated = time.monotonic()
+        self._counted = time.monotonic()  # Only training counts.
         self.stopped = False
         self._stop_if_time_is_up()
         if self.stopped:
@@ -126,12 +120,17 @@ class TimeLimit(keras.callbacks.Callback):
             logs["seconds"] = self.seconds_used
 
     def on_train_end(self, logs=None):
-        self.seconds_left()  # Counts the time of the other callbacks.
-        self._updated = None
+        self._count_time()  # Of the other callbacks.
         if self.stopped:
             self.model._initial_epoch = None
 
+    def _count_time(self):
+        now = time.monotonic()
+        self.seconds_used += now - self._counted
+        self._counted = now
+
     def _stop_if_time_is_up(self):
+        self._count_time()
         time_is_up = self.seconds_left() == 0
         # A process that stops before the others would leave them waiting.
         if replicas.from_chief(time_is_up, self._trained_model):

@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import json
 import pathlib
+from typing import Any
 
 from gan_blocks import metrics
 from gan_blocks.cli import loading
@@ -25,8 +26,8 @@ def evaluate(
     path = loading.find_model(run)
     gan = loading.load_gan(run)
     *size, channels = gan.image_shape
-    folder = loading.find_folder(run)
     options = {"image_size": size, "channels": channels}
+    settings: dict[str, Any] = {}
     with contextlib.suppress(ValueError):  # A model without a run.
         settings = read_manifest(path)["arguments"] or {}
         options |= loading.load_options(settings)
@@ -34,19 +35,20 @@ def evaluate(
         labeled = loading.load_pictures(data, labels=True, **options)
         model = metrics.train_classifier(*labeled)
     else:
-        model = loading.load_features(features)
+        model = loading.load_features(features, gan.image_shape)
     images = loading.load_pictures(data, split=split, **options)
     result = metrics.Quality(images, model, number, seed)(gan)
-    protocol = {**result.protocol, "model": path.name, "step": steps_done(gan)}
+    protocol = {"data": data, "split": split, **result.protocol}
+    protocol |= {"model": path.name, "step": steps_done(gan)}
     result = dataclasses.replace(result, protocol=protocol)
     name = f"quality_{number}_seed_{seed}"
+    if data != settings.get("data", data):  # Not the pictures of the run.
+        name += "_" + pathlib.Path(data).stem.replace(":", "_")
     if split != "train":
         name += f"_{split}"
     if features:
         name += f"_{pathlib.Path(features).stem}"
-    if path == run:
-        name += f"_{path.stem}"
-    file = folder.path / f"{name}.json"
+    file = loading.result_path(run, name, ".json")
     with atomic_write(file) as temporary:
         parts = {"values": result.values, "protocol": protocol}
         temporary.write_text(json.dumps(parts, indent=2) + "\n")

@@ -12,7 +12,7 @@ __all__ = ["explore"]
 def explore(run: pathlib.Path, file: pathlib.Path | None = None) -> None:
     """Writes the explorer of a run."""
     gan = loading.load_gan(run)
-    file = file or loading.find_folder(run).path / "explorer.html"
+    file = file or loading.result_path(run, "explorer", ".html")
     name = run.stem if run.suffix == ".keras" else run.resolve().name
     try:
         print(write_explorer(gan, file, title=name))

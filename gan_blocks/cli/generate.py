@@ -28,7 +28,7 @@ def generate(
         fail("--folder needs --separate.")
     gan = loading.load_gan(run)
     latents = gan.sample_latents(number, seed)
-    name = loading.result_name("generated", number, seed, labels)
+    name = f"generated_{number}_seed_{seed}"
     if truncation != 1:
         if gan.latent_distribution != "normal":
             fail(
@@ -38,14 +38,13 @@ def generate(
         latents *= truncation
         name += f"_truncation_{truncation:g}"
     classes = loading.choose_labels(gan, labels, number)
-    place = loading.find_folder(run).path
     if not separate:
-        output = output or place / f"{name}.png"
+        output = output or loading.result_path(run, name, ".png", labels)
         generated = gan.generate(latents=latents, labels=classes)
         images.save_png(images.grid(generated, scale=scale), output)
         print(output)
         return
-    folder = folder or place / name
+    folder = folder or loading.result_path(run, name, "", labels)
     for start in range(0, number, _BATCH):
         part = slice(start, start + _BATCH)
         generated = gan.generate(

@@ -24,8 +24,8 @@ def interpolate(
     file: pathlib.Path | None = None,
 ) -> None:
     """Saves a film that ends where it starts, and its frames as strips."""
-    name = loading.result_name("interpolated", number, seed, labels)
-    file = file or loading.find_folder(run).path / f"{name}.gif"
+    name = f"interpolated_{number}_seed_{seed}"
+    file = file or loading.result_path(run, name, ".gif", labels)
     animate.check_format(file)
     gan = loading.load_gan(run)
     path = gan.interpolate_latents(

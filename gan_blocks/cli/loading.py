@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from gan_blocks import datasets
+from gan_blocks import datasets, metrics
 from gan_blocks.cli.output import fail, shorten
 from gan_blocks.gan.model import GAN
 from gan_blocks.runs import RunFolder, read_history, read_manifest
@@ -22,7 +22,7 @@ __all__ = [
     "load_gan",
     "load_options",
     "load_pictures",
-    "result_name",
+    "result_path",
 ]
 
 
@@ -57,14 +57,22 @@ def find_folder(run: pathlib.Path) -> RunFolder:
     return RunFolder(run.parent if run.suffix == ".keras" else run)
 
 
-def result_name(
-    kind: str, number: int, seed: int, labels: Sequence[int] | None
-) -> str:
-    """Returns, for example, "generated_64_seed_0_labels_3_5"."""
-    name = f"{kind}_{number}_seed_{seed}"
+def result_path(
+    run: pathlib.Path,
+    name: str,
+    ending: str,
+    labels: Sequence[int] | None = None,
+) -> pathlib.Path:
+    """Returns where a result is saved: in the folder of the run.
+
+    The labels are in its name, and so is the model if `run` is a `.keras` file,
+    as in "generated_64_seed_0_labels_3_5_epoch_0010.png".
+    """
     if labels:
         name += "_labels_" + "_".join(map(str, labels))
-    return name
+    if run.suffix == ".keras":
+        name += f"_{run.stem}"
+    return find_folder(run).path / f"{name}{ending}"
 
 
 def load_gan(run: pathlib.Path) -> GAN:
@@ -86,12 +94,19 @@ def load_gan(run: pathlib.Path) -> GAN:
     return gan
 
 
-def load_features(path: str | None) -> Any:
-    """Loads the model of `--features`, or returns `None`."""
+def load_features(path: str | None, image_shape: Sequence[int]) -> Any:
+    """Loads the model of `--features`, or returns `None`.
+
+    Ends the process if the model cannot compute features of such images.
+    """
+    if path is None:
+        return None
     try:
-        return path and keras.saving.load_model(path, compile=False)
-    except (ValueError, OSError) as error:
-        fail(f"--features {path} cannot be loaded: {shorten(error)}")
+        model = keras.saving.load_model(path, compile=False)
+        metrics.FeatureExtractor(model)(np.zeros((1, *image_shape), "uint8"))
+    except Exception as error:  # Keras raises many types.
+        fail(f"--features {path} cannot be used: {shorten(error)}")
+    return model
 
 
 def load_options(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -130,10 +130,10 @@ class Parser(argparse.ArgumentParser):
         """
         kind = kind or _kind(default)
         if default is not None:
-            help += f" (default: {show(default)}"
+            shown = show(default)
             if sample is not None:
-                help += f"; with --data sample: {show(sample)}"
-            help += ")"
+                shown += f"; with --data sample: {show(sample)}"
+            help += f" (default: {shown})".replace("%", "%%")
         if kind is bool:
             how["action"] = argparse.BooleanOptionalAction
         else:
@@ -217,17 +217,22 @@ def parse_options(
         parser.set_defaults(**sample)
     options = parser.parse_args(argv)
     settings = {name: vars(options).pop(name) for name in defaults}
-    fixed = [
-        f"--{name.replace('_', '-')}"
+    fixed = _flags(
+        name
         for name, value in known.items()
         if name not in _CHANGEABLE and settings[name] != value
-    ]
+    )
     if fixed and RunFolder(options.output).latest_checkpoint():
         fail(
-            "A resumed run keeps its settings, except for --epochs. Received: "
-            f"{' '.join(fixed)}. {start_from_hint(options.output)}"
+            "A resumed run keeps its settings, except for "
+            f"{_flags(sorted(_CHANGEABLE))}. Received: {fixed}. "
+            f"{start_from_hint(options.output)}"
         )
     return options, settings
+
+
+def _flags(names):
+    return ", ".join(f"--{name.replace('_', '-')}" for name in names)
 
 
 def start_from_hint(run: pathlib.Path) -> str:

@@ -42,7 +42,8 @@ _logger = logging.getLogger(__name__)
 _CHECK_USER_INPUT = (
     *("gan_blocks._locks", "gan_blocks.callbacks", "gan_blocks.cli"),
     "gan_blocks.datasets",
-    *("gan_blocks.faces", "gan_blocks.metrics", "gan_blocks.page"),
+    *("gan_blocks.faces", "gan_blocks.images", "gan_blocks.metrics"),
+    "gan_blocks.page",
     *("gan_blocks.plan", "gan_blocks.runs", "gan_blocks.samples", "__main__"),
 )
 

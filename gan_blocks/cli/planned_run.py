@@ -147,7 +147,7 @@ class PlannedRun(Run):
         self.settings |= dataclasses.asdict(self.plan)
         self.settings.pop("evaluate_every", None)  # It follows from the time.
         # First, because a wrong file must not leave a run behind.
-        features = self._load_features()
+        features = self._load_features(gan.image_shape)
         steps_done = runs.steps_done(gan)
         if not self.plan.minutes and steps_done > self.plan.steps:
             output.fail(
@@ -197,13 +197,13 @@ class PlannedRun(Run):
             + _RESERVED_MEASUREMENTS * self._seconds_to_measure
         )
 
-    def _load_features(self) -> keras.Model | None:
+    def _load_features(self, image_shape) -> keras.Model | None:
         """Loads the model of --features, or that of the resumed run."""
         path = self.features
         own = self._own_features
         if path is None and self._resume and not files.find_damage(own):
             path = str(own)
-        return loading.load_features(path)
+        return loading.load_features(path, image_shape)
 
     def _train_features(self) -> keras.Model:
         """Trains features on the pictures, in about 2% of the time."""

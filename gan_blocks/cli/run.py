@@ -212,6 +212,8 @@ class Run(runs.RunFolder):
                 f"{gan.num_classes or 'none'}. Pass other pictures, or train "
                 "another GAN in a new folder."
             )
+        steps_done = runs.steps_done(gan)
+        data_changed = self._record_data(real_images, labels, steps_done)
         if self.batch_size % self._device_count:
             output.fail(
                 f"--batch-size {self.batch_size} is not a multiple of the "
@@ -226,8 +228,6 @@ class Run(runs.RunFolder):
         self._steps = self.steps_per_epoch or number // self.batch_size
         self._real = real_images
         self._scope.close()
-        steps_done = runs.steps_done(gan)
-        data_changed = self._record_data(real_images, labels, steps_done)
         if steps_done > self.epochs * self._steps:
             output.fail(
                 f"The run has trained for {output.plural(steps_done, 'step')}, "
@@ -428,7 +428,7 @@ class Run(runs.RunFolder):
     def _quality_monitor(self):
         quality = metrics.Quality(
             self._sample(_REAL_IMAGES),
-            loading.load_features(self.features),
+            loading.load_features(self.features, self._real.shape[1:]),
             num_images=_GENERATED_IMAGES,
             seed=self.seed,
         )

@@ -60,7 +60,10 @@ def train(
     if output is None and pictures is not None:
         output = _default_output(pictures)
     if output is None or (pictures is None and not resume):
-        fail("Pass the pictures to train on, or --resume --output FOLDER.")
+        fail(
+            "Pass the pictures to train on, before any --devices, or --resume "
+            "--output FOLDER."
+        )
     chosen = {name: v for name, v in chosen.items() if v is not None}
     saved = _settings_of_run(output, chosen) if resume else {}
     trained = None

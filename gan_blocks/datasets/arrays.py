@@ -117,7 +117,7 @@ def read_slices(
         An array of all images, and the number of images of each file.
     """
     headers = {}
-    with _reading_numpy(source), warnings.catch_warnings(action="ignore"):
+    with _reading_numpy(source):
         for name, file in files.items():
             file.size()  # Reading from a pipe could block.
             with file.open() as stream:

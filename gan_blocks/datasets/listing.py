@@ -160,11 +160,17 @@ def _leave_out_runs(files, report):
     written = {run.settings_file.name, run.history.name}
     runs = (name for name in found if len(found[name]) > 1)
     runs = {name for name in runs if found[name] & written}
-    for name in filter(None, found):
-        # `gan_blocks train --dry-run` saves a sample of the images.
-        sample = name + run.real_images.name
-        if [other for other in files if other.startswith(name)] == [sample]:
-            runs.add(name)
+    # `gan_blocks train --dry-run` saves a sample of the images, and nothing
+    # else. More such folders are images of the user.
+    inside = collections.Counter(
+        f"{parent}/"
+        for name in files
+        for parent in pathlib.PurePosixPath(name).parents
+    )
+    sample = run.real_images.name
+    samples = [n for n in found if inside[n] == 1 and n + sample in files]
+    if len(samples) == 1:
+        runs.update(samples)
     runs = tuple(sorted(runs))
     for name in runs:
         report.leave_out(name or "./", "skipped (folder of a training run)")

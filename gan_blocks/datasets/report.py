@@ -5,6 +5,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from gan_blocks._screens import table
+from gan_blocks.datasets.errors import escape
 
 __all__ = ["Report"]
 
@@ -161,7 +162,7 @@ class Report:
         names = list(self.folders)[:_LINES]
         rest = self.folders.total() - sum(self.folders[n] for n in names)
         lines = [
-            f"{_escape(name) or '(no folder)'}: {self.folders[name]:,}"
+            f"{escape(name) or '(no folder)'}: {self.folders[name]:,}"
             for name in names
         ]
         others = len(self.folders) - len(names)
@@ -177,18 +178,14 @@ class Report:
         return lines + [frames] * bool(number)
 
 
-def _escape(name):
-    return repr(name)[1:-1]
-
-
 def _some(names, number):
     """Returns the first names of a list."""
-    shown = [_escape(name) for name in names[:number]]
+    shown = [escape(name) for name in names[:number]]
     return ", ".join(shown + ["..."] * (len(names) > number))
 
 
 def _counts(counter):
     """Returns the numbers of images, largest first."""
     return ", ".join(
-        f"{number:,} {_escape(name)}" for name, number in counter.most_common()
+        f"{number:,} {escape(name)}" for name, number in counter.most_common()
     )

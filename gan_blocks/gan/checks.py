@@ -217,7 +217,7 @@ def list_of_penalties(penalty) -> list[Any]:
     if penalty is None:
         return []
     penalties = penalty if isinstance(penalty, (list, tuple)) else [penalty]
-    if not all(callable(one) for one in penalties):
+    if any(isinstance(one, type) or not callable(one) for one in penalties):
         raise ValueError(
             "`penalty` must be a `Penalty`, a function, or a list of these. "
             f"Received: penalty={penalty}"

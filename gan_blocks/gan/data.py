@@ -99,7 +99,7 @@ def _check_batch(batch, image_shape, num_classes):
             "images only. Remove the rest, for example with "
             "`dataset.map(lambda images, labels: images)`"
             if num_classes is None
-            else "pairs of images and labels"
+            else "pairs of images and labels. Pass arrays as `x` and `y`"
         )
         received = parts if len(parts) > 1 else images
         kind = type(received).__name__

@@ -431,6 +431,11 @@ class GAN(keras.Model):
         if batch_size is not None:
             check_positive_integer("batch_size", batch_size)
         if self.num_classes is not None and isinstance(x, (list, tuple)):
+            if len(x) != 2:
+                raise ValueError(
+                    "`x` must be `[latents, labels]`. Received: a "
+                    f"{type(x).__name__} of {len(x)} elements"
+                )
             data.check_labels(x[1], self.num_classes)
         with backend.keep_values(self) as added:
             callbacks = data.with_callbacks(callbacks, added, self)
@@ -510,7 +515,7 @@ class GAN(keras.Model):
             )
             d_loss, penalty, real_logits, fake_logits = results
             for layer in self._observers:
-                layer.observe(real_logits - (self._threshold or 0.0))
+                layer.observe(real_logits - self._threshold)
             batch_logs.append(
                 logs.values(
                     real_images,
@@ -909,11 +914,17 @@ class GAN(keras.Model):
         is_generator = bool(np.asarray(store.pop("average_is_generator", 0)))
         # The file or this GAN may be without a moving average.
         has_average = bool(store and self.generator_averages)
-        if has_average:
+        # The averages, and the variables of a subclass.
+        own = self._trainable_variables + self._non_trainable_variables
+        if store and own:
             super().load_own_variables(store)
         self._set_average_is_generator(
             bool(self.generator_averages) and (is_generator or not has_average)
         )
+
+    def get_weights(self):
+        self._copy_generator_to_average()
+        return super().get_weights()
 
     def set_weights(self, weights):
         super().set_weights(weights)

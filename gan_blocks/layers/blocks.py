@@ -409,8 +409,9 @@ class ResizeConvBlock(_ConvBlock):
                 "`interpolation` must be 'nearest' or 'bilinear'. "
                 f"Received: interpolation={interpolation!r}"
             )
-        pair = (strides,) * 2 if isinstance(strides, int) else tuple(strides)
-        if len(pair) != 2 or min(pair) < 1:
+        is_pair = isinstance(strides, (list, tuple))
+        pair = tuple(strides) if is_pair else (strides,) * 2
+        if len(pair) != 2 or not all(type(n) is int and n > 0 for n in pair):
             raise ValueError(
                 "`strides` must be a positive integer or a pair of them. "
                 f"Received: strides={strides}"

@@ -141,6 +141,11 @@ class FeatureExtractor:
             )
         if inputs.shape[3] == 1 and self.channels == 3:
             inputs = ops.repeat(inputs, 3, axis=3)
+        if inputs.shape[3] != self.channels:
+            raise ValueError(
+                f"The model of the features takes {self.channels} channels. "
+                f"Received: images with {inputs.shape[3]} channels"
+            )
         return self.model.predict_on_batch(inputs)
 
 

@@ -194,11 +194,10 @@ def make_plan(
         left = max(0.0, 60 * minutes - used()) * _SHARE_OF_TRAINING
         return steps or left / seconds
 
-    narrow = Plan(**{**_NARROW, **chosen})
     is_slow = not steps and possible_steps() < _STEPS_OF_WIDE_NETWORKS
-    if is_slow and gan is None and narrow != plan:
-        plan = narrow
+    if is_slow and gan is None and "base_filters" not in chosen:
         reasons["Networks"] = "the time is short"
+        plan = Plan(**{**_NARROW, **chosen})
         seconds = _seconds_per_step(plan)
     if "augment" not in chosen:
         times = possible_steps() * plan.batch_size / number
@@ -221,10 +220,14 @@ def make_plan(
     )
     if gan is None and plan.steps < _USEFUL_STEPS:
         needed = _USEFUL_STEPS * seconds / _SHARE_OF_TRAINING + used()
-        plan.reasons["Time"] = (
+        text = (
             "too little for more than colors and blobs; at least "
             f"{_USEFUL_STEPS} steps are useful, in {duration(needed)}"
         )
+        if plan.minutes:
+            plan.reasons["Time"] = text
+        else:
+            plan.reasons["Steps"] += f"; {text}"
     return plan
 
 

@@ -130,9 +130,11 @@ def _decided_settings(gan, settings):
         other = settings.get(name, value)
         is_chosen = name == "num_classes" or other not in (None, "auto")
         if is_chosen and other != value:
+            no_choice = name == "base_filters"
+            must = "cannot be chosen" if no_choice else f"must be {value}"
             raise ValueError(
-                f"`{name}` must be {value}, because the networks are those of "
-                f"the trained GAN. Received: {name}={other}"
+                f"`{name}` {must}, because the networks are those of the "
+                f"trained GAN. Received: {name}={other}"
             )
     return decided
 

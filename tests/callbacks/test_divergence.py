@@ -176,11 +176,18 @@ def test_training_in_a_strategy_of_tensorflow_can_be_rolled_back():
     assert all(np.isfinite(value).all() for value in state(gan))
 
 
-def test_learning_rate_schedules_do_not_allow_rollbacks():
-    schedule = keras.optimizers.schedules.ExponentialDecay(0.1, 10, 0.9)
+@pytest.mark.parametrize(
+    "rate",
+    [
+        keras.optimizers.schedules.ExponentialDecay(0.1, 10, 0.9),
+        lambda: 0.1,
+    ],
+    ids=["schedule", "function"],
+)
+def test_rates_that_are_computed_do_not_allow_rollbacks(rate):
     gan = make_gan()
-    gan.compile(keras.optimizers.Adam(schedule), "sgd")
-    with pytest.raises(ValueError, match="`rollbacks` needs .*schedule in ad"):
+    gan.compile(keras.optimizers.Adam(rate), "sgd")
+    with pytest.raises(ValueError, match="`rollbacks` needs .*function in ada"):
         fit(gan, make_images(), StopOnDivergence(rollbacks=1))
     fit(gan, make_images(), StopOnDivergence())
 

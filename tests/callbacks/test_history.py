@@ -50,7 +50,9 @@ def test_new_logs_get_new_columns(tmp_path):
     assert lines[2].endswith(",7.0")
 
 
-@pytest.mark.parametrize("text", ["name,age\nTom,3\n", "step\nmany\n"])
+@pytest.mark.parametrize(
+    "text", ["name,age\nTom,3\n", "step\nmany\n", "Ages\n"]
+)
 def test_another_table_is_not_overwritten(tmp_path, text):
     path = tmp_path / "ages.csv"
     path.write_text(text)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from support.models import (
+    StopAfter,
     assert_same_variables,
     list_names,
     make_data,
@@ -269,6 +270,15 @@ def channels_first():
     keras.config.set_image_data_format("channels_first")
     yield
     keras.config.set_image_data_format("channels_last")
+
+
+def test_the_grid_of_an_epoch_that_was_stopped_has_the_number_of_its_step(
+    tmp_path,
+):
+    model, grids = make_model(), ImageGrid(tmp_path, every_n_epochs=2)
+    train(model, StopAfter(2, 1), grids, steps=3, epochs=4)
+    names = ["epoch_0001.png", "epoch_0001_step_0000004.png"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == names
 
 
 @pytest.mark.every_backend

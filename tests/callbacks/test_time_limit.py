@@ -88,6 +88,7 @@ def test_the_time_between_a_failed_training_and_the_next_does_not_count(clock):
     with pytest.raises(RuntimeError):
         train(make_model(), Tick(clock), limit, failing)
     clock.now += 1000
+    assert limit.seconds_left() == 50
     train(make_model(), Tick(clock), limit, steps=3)
     assert limit.seconds_left() == 20
 

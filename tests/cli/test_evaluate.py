@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import keras
 import numpy as np
@@ -45,6 +46,7 @@ def test_a_run_is_compared_with_real_pictures(run, data, features, capsys):
     assert protocol["step"] == 4
     assert protocol["number_of_images"] == 30
     assert protocol["number_of_real_images"] == 60
+    assert (protocol["data"], protocol["split"]) == (str(data), "train")
     first = run.checkpoints / "epoch_0001.keras"
     other = evaluate(first, *words, "--seed", 2)
     assert other["protocol"]["model"] == "epoch_0001.keras"
@@ -63,6 +65,24 @@ def test_a_model_file_is_compared_with_the_pictures_that_trained_it(
     assert center["values"] != whole["values"]
     names = [file.name for file in tmp_path.glob("quality*")]
     assert names == ["quality_30_seed_0_features_model.json"]
+
+
+def test_results_with_other_pictures_than_those_of_the_run_are_kept(
+    run, data, features, tmp_path
+):
+    path = tmp_path / "model.keras"
+    keras.saving.load_model(run.latest_checkpoint()).save(path)
+    runs.write_manifest(path, 1, 4, {"data": str(data)})
+    other = shutil.copy(data, tmp_path / "other.npz")
+    for source in (data, other):
+        evaluate(
+            path,
+            *("--data", source, "--features", features, "--number", 30),
+        )
+    assert {file.name for file in tmp_path.glob("quality*")} == {
+        "quality_30_seed_0_features_model.json",
+        "quality_30_seed_0_other_features_model.json",
+    }
 
 
 def test_the_split_chooses_the_real_pictures(run, data, features):
@@ -92,7 +112,7 @@ def test_a_classifier_of_the_labels_can_give_the_features(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--features", "none.keras"], "none.keras cannot be loaded"),
+        (["--features", "none.keras"], "none.keras cannot be used"),
         (["--split", "other"], "real.npz: "),
         (["--number", "3"], "must be at least 4"),
     ],

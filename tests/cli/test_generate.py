@@ -19,10 +19,13 @@ def test_a_run_and_its_newest_checkpoint_generate_the_same_pictures(
     run, gan, capsys
 ):
     expected = images.grid(gan.generate(6, seed=3))
-    for model in (run.path, run.latest_checkpoint()):
+    for model, name in (
+        (run.path, "generated_6_seed_3.png"),
+        (run.latest_checkpoint(), "generated_6_seed_3_epoch_0002.png"),
+    ):
         command("generate", model, "--number", 6, "--seed", 3)
         path = capsys.readouterr().out.strip()
-        assert path.endswith("generated_6_seed_3.png")
+        assert path.endswith(name)
         np.testing.assert_array_equal(pixels(path), np.asarray(expected))
     assert pixels(path).std() > 0
 
@@ -90,10 +93,30 @@ def test_labels_choose_the_classes_in_turn(class_run, tmp_path):
         )
 
 
+def test_models_of_one_folder_have_pictures_of_their_own(run, tmp_path):
+    for path in runs.list_checkpoints(run.checkpoints):
+        shutil.copy(path, tmp_path)
+    for path in sorted(tmp_path.glob("*.keras")):
+        command("generate", path, "--number", 2)
+        command("interpolate", path, "--number", 2, "--steps", 3)
+        command("explore", path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
+        name.format(f"epoch_000{epoch}")
+        for epoch in (1, 2)
+        for name in (
+            "{}.keras",
+            "explorer_{}.html",
+            "generated_2_seed_0_{}.png",
+            "interpolated_2_seed_0_{}.gif",
+            "interpolated_2_seed_0_{}_strips.png",
+        )
+    )
+
+
 def test_the_file_names_tell_labels_and_truncation(class_run):
     words = ("--labels", "0,2", "--truncation", 0.7)
     command("generate", class_run, *words)
-    name = "generated_64_seed_0_labels_0_2_truncation_0.7.png"
+    name = "generated_64_seed_0_truncation_0.7_labels_0_2.png"
     assert (class_run / name).is_file()
 
 

@@ -392,8 +392,11 @@ def test_a_run_is_resumed_with_other_data_only_if_that_is_accepted(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--batch-size", "4"], "Received: --batch-size."),
-        (["--steps-per-epoch", "2", "--seed", "7"], "--steps-per-epoch --seed"),
+        (["--batch-size", "4"], "--tensorboard. Received: --batch-size."),
+        (
+            ["--steps-per-epoch", "2", "--seed", "7"],
+            "Received: --steps-per-epoch, --seed.",
+        ),
         (
             ["--epochs", "1"],
             "trained for 10 steps, more than --epochs 1. Pass ",
@@ -411,6 +414,21 @@ def test_a_run_is_not_resumed_with_settings_that_do_not_fit(
     assert line.endswith(f"train NEW_PICTURES --start-from {tmp_path}")
     after = run.settings_file.read_text(), run.history.read_text()
     assert after == before
+
+
+def test_a_resumed_run_without_enough_pictures_says_that_they_changed(
+    tmp_path, capsys
+):
+    train(tmp_path, "--epochs", 1)
+    assert fails(tmp_path, "--resume", "--epochs", 2, pictures=IMAGES[:3]) == 1
+    assert "sample now has 3. Restore" in capsys.readouterr().err
+
+
+def test_a_percent_sign_in_a_default_is_shown_in_the_help(capsys):
+    with pytest.raises(SystemExit) as error:
+        parse("--help", split="train[:10%]")
+    assert error.value.code == 0
+    assert "train[:10%]" in re.sub(r"\s+", "", capsys.readouterr().out)
 
 
 def test_a_run_without_a_checkpoint_can_be_resumed_with_other_settings(

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import pytest
 from PIL import Image
+from support import gans
 from support.models import assert_same_variables, pooling_model
 from support.trained_runs import command
 
@@ -185,8 +186,8 @@ def test_wrong_options_are_reported_in_one_line(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ([], "Pass the pictures to train on, or --resume --output FOLDER."),
-        (["--output", "run"], "Pass the pictures to train on, or --resume"),
+        ([], "Pass the pictures to train on, before any --devices, or"),
+        (["--output", "run"], "Pass the pictures to train on, before any"),
         (["--output", "run", "--resume"], "No run found in run"),
         (["--output", "run", "--resume", "--no-flip"], "Received: --flip"),
     ],
@@ -246,13 +247,16 @@ def test_too_little_time_for_training_is_reported(pictures, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--features", "none.keras"], "none.keras cannot be loaded"),
+        (["--features", "none.keras"], "none.keras cannot be used"),
+        (["--features", "gan.keras"], "gan.keras cannot be used: `model` must"),
         (["--seed", 2**32], "--seed must be below 2**32"),
     ],
 )
 def test_wrong_settings_leave_no_run(
-    words, message, pictures, tmp_path, capsys
+    words, message, pictures, tmp_path, monkeypatch, capsys
 ):
+    monkeypatch.chdir(tmp_path)
+    gans.small_gan().save("gan.keras")
     words = (*SMALL, "--output", tmp_path / "run", "--steps", 1, *words)
     with pytest.raises(SystemExit):
         command("train", pictures, *words)

@@ -151,6 +151,12 @@ def test_the_sample_of_a_dry_run_is_left_out(tmp_path):
     assert report.names == ["a.png", "b/c.png", "b/real.png", "real.png"]
 
 
+def test_one_image_with_the_name_of_a_sample_in_each_folder_is_kept(tmp_path):
+    files = {f"{i}/real.png": picture(i) for i in range(3)}
+    _, report = load(write_folder(tmp_path, files))
+    assert report.names == [*files]
+
+
 def test_hidden_files_are_ignored(tmp_path):
     names = [".a.png", "__MACOSX/._a.png", ".cache/deep/a.png", "a.png"]
     files = {name: picture(i) for i, name in enumerate(names)}

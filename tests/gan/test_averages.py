@@ -207,6 +207,14 @@ def test_a_loaded_gan_shows_the_saved_average(tmp_path):
     assert_shows(copied, averaged)
 
 
+def test_weights_of_a_gan_that_was_not_trained_contain_its_generator():
+    gan, other = (gans.small_gan(ema_momentum=0.9) for _ in range(2))
+    weights = [array + 1 for array in gan.generator.get_weights()]
+    gan.generator.set_weights(weights)
+    other.set_weights(gan.get_weights())
+    assert_shows(other, gan.generator)
+
+
 def test_load_weights_works_with_the_average_switched_on_or_off(tmp_path):
     averaged = averaged_gan()
     plain = gans.compiled()

@@ -142,7 +142,8 @@ class PenaltyWith(penalties.R1):
         ({"penalty": PenaltyWith(keras.Variable(1.0))}, "`penalty` must not"),
         ({"loss": keras.ops.mean}, "two methods.*function mean"),
         ({"loss": "l2"}, "loss"),
-        ({"penalty": 3}, "penalty"),
+        ({"penalty": 3}, "`penalty` must be a `Penalty`"),
+        ({"penalty": [penalties.R1]}, "`penalty` must be a `Penalty`"),
         ({"discriminator_steps": 0}, "discriminator_steps"),
     ],
 )

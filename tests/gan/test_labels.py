@@ -95,3 +95,5 @@ def test_evaluate_and_predict_take_labels():
         gan.generate(latents=latents),
         atol=1e-6,
     )
+    with pytest.raises(ValueError, match=r"\[latents, labels\].*1 elements"):
+        gan.predict([latents])

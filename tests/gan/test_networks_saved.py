@@ -117,6 +117,8 @@ class OwnGAN(GAN):
         super().__init__(*networks, **kwargs)
         self.factor = factor
 
+        self.own = self.add_weight(name="own")
+
     def get_config(self):
         return {**super().get_config(), "factor": self.factor}
 

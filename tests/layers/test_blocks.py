@@ -61,6 +61,12 @@ def test_convolution_blocks_have_the_documented_output_shape(
     assert first.compute_output_shape((2, 3, *size)) == (2, 4, *expected)
 
 
+@pytest.mark.parametrize("strides", [0, 2.0, "2", (1, 2, 3), np.int64(2)])
+def test_factors_that_are_no_integers_or_pairs_are_refused(strides):
+    with pytest.raises(ValueError, match="`strides` must be a positive"):
+        layers.ResizeConvBlock(4, strides=strides)
+
+
 @every_backend
 @pytest.mark.parametrize(
     ("block", "normalization"),

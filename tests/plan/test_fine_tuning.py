@@ -179,7 +179,7 @@ def test_a_plan_follows_the_trained_gan():
         (
             gans.small_gan,
             *((4, 4, 1), None, {"base_filters": 8}),
-            "`base_filters` must be None",
+            "`base_filters` cannot be chosen",
         ),
     ],
 )

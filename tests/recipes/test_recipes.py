@@ -364,7 +364,7 @@ def test_photographs_with_landmarks_are_prepared_once(tmp_path):
     runs = tmp_path / "runs"
 
     def times():
-        paths = (runs / "cat_faces_48").rglob("*")
+        paths = (runs / "CAT_faces_48").rglob("*")
         return {path: path.stat().st_mtime_ns for path in paths}
 
     images = read("cats_dcgan", *words, "--output", runs / "one")
