@@ -183,7 +183,7 @@ def test_training_with_a_problem_is_detected(
     )
     warn = WarnOnTrouble()
     options = {"batch_size": 16, "epochs": 3, "verbose": 0}
-    shades = np.random.default_rng(0).uniform(-1, 1, (3200, 1, 1, 1))
+    shades = np.random.default_rng(0).uniform(-1, 1, (1280, 1, 1, 1))
     images = shades.repeat(8, 1).repeat(8, 2)
     history = gan.fit(images, callbacks=[warn], **options)
     assert history.epoch == [0, 1, 2]  # A problem does not stop training.

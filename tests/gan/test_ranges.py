@@ -53,7 +53,8 @@ def normalized():
 
 
 def found_warnings(network, images, recwarn, batch_size=8, **options):
-    gan = gans.compiled(GAN(network, gans.discriminator()))
+    network = GAN(network, gans.discriminator())
+    gan = gans.compiled(network, run_eagerly=True)  # Tracing takes longer.
     gan.fit(images, batch_size=batch_size, epochs=2, verbose=0, **options)
     return [str(w.message) for w in recwarn if "range" in str(w.message)]
 

@@ -260,7 +260,9 @@ def test_second_derivatives_of_r1_are_correct():
 
 
 @on_tensorflow
-@pytest.mark.parametrize("jit_compile", [False, True])
+@pytest.mark.parametrize(
+    "jit_compile", [False, pytest.param(True, marks=pytest.mark.slow)]
+)
 def test_compiled_gradients_equal_those_of_a_linear_function(jit_compile):
     import tensorflow as tf
 

@@ -302,7 +302,9 @@ def test_the_dtype_policy_applies_to_all_inner_layers(
 
 
 @on_tensorflow
-@pytest.mark.parametrize("jit_compile", [False, True])
+@pytest.mark.parametrize(
+    "jit_compile", [False, pytest.param(True, marks=pytest.mark.slow)]
+)
 def test_compiled_blocks_train_with_mixed_precision(jit_compile):
     keras.config.set_dtype_policy("mixed_bfloat16")
     model = keras.Sequential(

@@ -229,7 +229,9 @@ def test_second_derivatives_of_group_normalization_are_correct(groups):
 
 
 @on_tensorflow
-@pytest.mark.parametrize("jit_compile", [False, True])
+@pytest.mark.parametrize(
+    "jit_compile", [False, pytest.param(True, marks=pytest.mark.slow)]
+)
 def test_second_derivatives_are_correct_in_a_compiled_function(jit_compile):
     import tensorflow as tf
 
@@ -244,6 +246,7 @@ def test_second_derivatives_have_the_precision_of_float64():
     assert second_derivative_error(layer) < 1e-7
 
 
+@pytest.mark.slow
 @on_tensorflow
 @pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])
 def test_xla_updates_the_averages_as_tensorflow_does(dtype):

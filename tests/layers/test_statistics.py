@@ -54,7 +54,9 @@ def test_vectors_have_a_deviation_too():
 
 
 @on_tensorflow
-@pytest.mark.parametrize("jit_compile", [False, True])
+@pytest.mark.parametrize(
+    "jit_compile", [False, pytest.param(True, marks=pytest.mark.slow)]
+)
 def test_graphs_accept_an_unknown_batch_size(jit_compile):
     import tensorflow as tf
 
