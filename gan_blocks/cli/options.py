@@ -130,7 +130,7 @@ class Parser(argparse.ArgumentParser):
         """
         kind = kind or _kind(default)
         if default is not None:
-            shown = show(default)
+            shown = str(show(default))
             if sample is not None:
                 shown += f"; with --data sample: {show(sample)}"
             help += f" (default: {shown})".replace("%", "%%")

@@ -36,8 +36,9 @@ _BATCH_SIZE_OF_COLORS = 16  # On a CPU.
 _NARROW = {"base_filters": 32}
 _STEPS_OF_WIDE_NETWORKS = 3000  # With fewer steps, narrow networks are better.
 # A discriminator memorizes color pictures that it sees more often. Measured
-# with 300 cats. Digits are better without augmentation even after 2,500 times.
-_TIMES_WITHOUT_AUGMENTATION = 300
+# with 4,853 cats, seen 135 times, and 300 cats, seen 730 and 2,300 times.
+# Digits are better without augmentation even after 2,500 times.
+_AUGMENTATIONS = {"diff": 300, "adaptive": 100}
 _SQUARE = 1.3  # Pictures with a smaller aspect ratio are cropped to squares.
 _SAME_ASPECT = 0.1  # Relative difference.
 
@@ -261,10 +262,10 @@ def _augmentation(plan: Plan, times: float) -> tuple[str, str]:
     """Chooses an augmentation by how often each picture will be seen."""
     if plan.image_shape[2] == 1:
         return "none", "digits are better without"
-    limit = _TIMES_WITHOUT_AUGMENTATION
-    if times > limit:
-        return "diff", f"each picture is seen more than {limit} times"
-    return "none", f"each picture is seen fewer than {limit} times"
+    for augmentation, limit in _AUGMENTATIONS.items():
+        if times > limit:
+            return augmentation, f"each picture is seen more than {limit} times"
+    return "none", "each picture is seen fewer than 100 times"
 
 
 def _common_aspect(pairs: np.ndarray) -> float:

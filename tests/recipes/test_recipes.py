@@ -19,7 +19,7 @@ from PIL import Image
 from support.cats import place, save_cat
 from support.image_sources import plain, write_tfds
 
-from gan_blocks import GAN, datasets, losses, samples
+from gan_blocks import GAN, datasets, layers, losses, samples
 from gan_blocks.callbacks import EpochCheckpoint, ImageGrid
 from gan_blocks.cli import devices
 
@@ -405,9 +405,10 @@ def test_without_arguments_the_cats_are_small_and_drawn(few_drawings):
     fit = run_until_fit("cats_dcgan", "--batch-size", 8)
     assert fit.gan.image_shape == (48, 48, 3)
     assert blocks(fit.gan.discriminator)[0].filters == 32
+    assert isinstance(blocks(fit.gan.generator)[-2], layers.ResizeConvBlock)
     for optimizer in fit.gan.optimizer.optimizers:
         assert float(optimizer.learning_rate) == pytest.approx(4e-4)
-    assert fit.epochs == 20
+    assert fit.epochs == 12
     expected = samples.synthetic_cats(16, 48, 0)
     np.testing.assert_array_equal(fit.batches.images, expected)
 
