@@ -137,12 +137,12 @@ def _add_train(parser: Parser) -> None:
     )
     alphas = ("auto", "white", "black", "gray", "drop")
     parser.add("alpha", text, choices=alphas)
-    text = "augmentation against memorizing few pictures (default: auto, which "
-    text += "is adaptive for color pictures that are seen more than 100 times, "
-    text += (
-        "and diff above 300; with --start-from, augmentation in the trained "
+    text = (
+        "augmentation against memorizing few pictures (default: auto, which is "
+        "adaptive for color pictures that are seen more than 100 times, and "
+        "diff above 300; with --start-from, augmentation in the trained GAN "
+        "stays)"
     )
-    text += "GAN stays)"
     augment = ("auto", "none", "diff", "adaptive")
     parser.add("augment", text, choices=augment)
     parser.add("flip", f"{HELP['flip']} (default: color pictures)", kind=bool)

@@ -196,9 +196,10 @@ def make_plan(
         return steps or left / seconds
 
     is_slow = not steps and possible_steps() < _STEPS_OF_WIDE_NETWORKS
-    if is_slow and gan is None and "base_filters" not in chosen:
+    is_wide = gan is None and plan.base_filters > _NARROW["base_filters"]
+    if is_slow and is_wide and "base_filters" not in chosen:
         reasons["Networks"] = "the time is short"
-        plan = Plan(**{**_NARROW, **chosen})
+        plan = Plan(**{**chosen, **_NARROW})
         seconds = _seconds_per_step(plan)
     if "augment" not in chosen:
         times = possible_steps() * plan.batch_size / number
