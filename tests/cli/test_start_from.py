@@ -102,7 +102,7 @@ def test_a_model_with_classes_learns_the_labels_of_the_pictures(
         (["--image-size", 16], "--image-size must be 8x8, because the"),
         (["--channels", 1], "--channels must be 3, because the"),
         (["--labels"], "--labels must be no, because the networks are"),
-        (["--base-filters", 8], "--base-filters must be None, because"),
+        (["--base-filters", 8], "--base-filters cannot be chosen, because"),
         (["--precision", "bfloat16"], "--precision must be float32, because"),
         (["--resume"], "Received: --start-from"),
     ],
