@@ -250,11 +250,12 @@ def code_blocks():
             line = text[: match.start()].count("\n") + 2
             code = textwrap.dedent(match[2])
             tools = {tool for tool in OTHER_TOOLS if tool in code}
-            slow = tools or re.search(
+            long = tools or re.search(
                 "train_(classifier|features)|make_plan", code
             )
+            slow = long or path in pages[1:]
             marks = [pytest.mark.slow] if slow else []
-            if path in pages and not slow:
+            if path in pages and not long:
                 marks.append(pytest.mark.every_backend)
             yield pytest.param(
                 *(path, line, code, tools),

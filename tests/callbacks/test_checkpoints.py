@@ -218,6 +218,7 @@ def test_longer_epochs_are_reported_and_the_newest_checkpoints_are_kept(
     assert runs.latest_checkpoint(tmp_path) == tmp_path / "epoch_0002.keras"
 
 
+@pytest.mark.slow
 def test_shorter_epochs_are_reported_in_the_middle_of_an_epoch(
     tmp_path, caplog
 ):
@@ -229,6 +230,7 @@ def test_shorter_epochs_are_reported_in_the_middle_of_an_epoch(
     assert message.endswith("in epoch 2, is now step 2 of epoch 3.")
 
 
+@pytest.mark.slow
 @pytest.mark.every_backend
 def test_short_epochs_resume_with_the_weights_of_one_long_epoch(tmp_path):
     pixels = np.random.default_rng(0).integers(0, 256, (12, 2, 2, 1), "uint8")

@@ -162,6 +162,7 @@ def test_the_number_of_rollbacks_is_limited(caplog):
     assert not stop.diverged
 
 
+@pytest.mark.slow
 @on_tensorflow
 @pytest.mark.filterwarnings("ignore:The real images contain NaN:UserWarning")
 def test_training_in_a_strategy_of_tensorflow_can_be_rolled_back():

@@ -73,6 +73,7 @@ def test_each_point_is_the_mean_since_the_previous_point(tmp_path):
         np.testing.assert_allclose(shown, means, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_curves_continue_in_another_fit(tmp_path):
     live, gan = LivePlot(2, path=tmp_path / "live.png"), make_gan()
     fit(gan, live, steps=4)
@@ -85,6 +86,7 @@ def test_the_curves_continue_in_another_fit(tmp_path):
         assert name == "g_loss" or all(0 <= y < 10 for _, y in points)
 
 
+@pytest.mark.slow
 @pytest.mark.every_backend
 def test_the_training_does_not_change(tmp_path):
     watched, alone = make_gan(), make_gan()
@@ -93,6 +95,7 @@ def test_the_training_does_not_change(tmp_path):
     assert_same_variables(watched, alone)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     keras.backend.backend() == "torch",
     reason="Keras has no steps_per_execution on torch",

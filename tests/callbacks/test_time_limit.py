@@ -111,6 +111,7 @@ def test_a_run_without_time_left_makes_no_step(clock, caplog):
     assert runs.steps_done(gan) == 4 and not limit.stopped
 
 
+@pytest.mark.slow
 @pytest.mark.every_backend
 def test_a_stopped_run_resumes_exactly_with_the_rest_of_its_time(
     tmp_path, clock

@@ -29,6 +29,10 @@ EPOCHS = 3
 IMAGES = np.random.default_rng(0).integers(0, 256, (40, 8, 8, 1), np.uint8)
 
 
+def slow(*values):
+    return pytest.param(*values, marks=pytest.mark.slow)
+
+
 @pytest.fixture(autouse=True)
 def restore_process(monkeypatch):
     """Undoes what `start` does to the whole process."""
@@ -518,11 +522,11 @@ def test_evaluate_every_logs_the_quality_and_keeps_a_model(tmp_path, capsys):
     [
         ([5, 3, 4, 6], 1, 2),
         ([5, 3, 3.5, 3.9], 1, 3),  # Within the standard error, 0.5.
-        ([5, 3, 3.5, 2.9], 1, 4),
-        ([5, 3, 3.4, 3.8], 1, 3),  # The limit does not rise.
-        ([3, 5, 6], 2, 1),
-        ([5, 3], 3, 3),  # Epoch 4 repeats the values of epoch 3.
-        ([float("nan"), 3, float("nan"), 4], 1, 2),
+        slow([5, 3, 3.5, 2.9], 1, 4),
+        slow([5, 3, 3.4, 3.8], 1, 3),  # The limit does not rise.
+        slow([3, 5, 6], 2, 1),
+        slow([5, 3], 3, 3),  # Epoch 4 repeats the values of epoch 3.
+        slow([float("nan"), 3, float("nan"), 4], 1, 2),
     ],
 )
 def test_the_best_model_is_the_newest_within_a_standard_error_of_the_lowest(
@@ -750,6 +754,7 @@ def test_devices_of_torch_need_a_process_each(tmp_path, name, message, capsys):
 # Hints.
 
 
+@pytest.mark.slow
 def test_a_large_run_without_a_gpu_suggests_smaller_settings(
     tmp_path, capsys, monkeypatch
 ):

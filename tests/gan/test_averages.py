@@ -167,7 +167,14 @@ def test_an_averaged_generator_computes_with_float32():
     )
 
 
-@pytest.mark.parametrize("by", ["compile", "load", "load without compile"])
+@pytest.mark.parametrize(
+    "by",
+    [
+        "compile",
+        pytest.param("load", marks=pytest.mark.slow),
+        pytest.param("load without compile", marks=pytest.mark.slow),
+    ],
+)
 def test_the_average_survives_a_second_compile(tmp_path, by):
     gan = averaged_gan()
     train(gan, steps=60)

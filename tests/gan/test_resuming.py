@@ -71,6 +71,7 @@ def test_a_stopped_training_ends_with_the_same_bits(whole, stop_at):
     gans.assert_same_state(stopped, whole)
 
 
+@pytest.mark.slow
 def test_the_rest_of_an_epoch_may_need_fewer_steps_per_execution(whole):
     gan = make_gan()
     fit(gan, 3, Stop(3))

@@ -128,6 +128,7 @@ def test_a_gan_with_random_penalties_can_be_loaded_only_to_generate(tmp_path):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.every_backend
 def test_a_second_compile_with_other_penalties_can_be_saved(tmp_path):
     gan = compiled(penalty=penalties.GradientPenalty())
@@ -148,6 +149,7 @@ class Crash(keras.callbacks.Callback):
             raise KeyboardInterrupt
 
 
+@pytest.mark.slow
 def test_backup_and_restore_restores_both_optimizers(tmp_path):
     keras.utils.set_random_seed(0)
     whole = compiled()
@@ -203,7 +205,10 @@ def test_a_lambda_penalty_is_loaded_only_with_safe_mode_off(tmp_path):
 
 
 @pytest.mark.every_backend
-@pytest.mark.parametrize("policy", ["float32", "mixed_float16"])
+@pytest.mark.parametrize(
+    "policy",
+    ["float32", pytest.param("mixed_float16", marks=pytest.mark.slow)],
+)
 def test_variables_excluded_from_weight_decay_stay_excluded(tmp_path, policy):
     keras.config.set_dtype_policy(policy)
     gan = build()

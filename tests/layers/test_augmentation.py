@@ -380,6 +380,7 @@ def fit(gan, logit=None):
     return gan.fit(images, batch_size=16, shuffle=False, verbose=0).history
 
 
+@pytest.mark.slow
 @every_backend
 def test_a_gan_with_augmentation_trains_and_resumes(tmp_path):
     # Few operations, because JAX compiles each of them for two GANs.

@@ -204,6 +204,7 @@ def test_every_kernel_of_a_layer_is_divided_by_its_singular_value(
         assert_close(layer(inputs), expected, atol=1e-5)
 
 
+@pytest.mark.slow
 @every_backend
 def test_a_gan_with_spectral_normalization_trains_and_resumes(tmp_path):
     generator = keras.Sequential(

@@ -16,7 +16,9 @@ def disks(count, seed=0, side=8):
 
 
 @pytest.mark.every_backend
-@pytest.mark.parametrize("shape", [(5, 9, 1), (70, 90, 4)])
+@pytest.mark.parametrize(
+    "shape", [(5, 9, 1), pytest.param((70, 90, 4), marks=pytest.mark.slow)]
+)
 def test_images_of_any_shape_have_features(shape, tmp_path):
     random = np.random.default_rng(0)
     real = random.integers(0, 256, (12, *shape), "uint8")
@@ -65,6 +67,7 @@ def test_worse_images_have_larger_distances():
     assert abs(good) < 0.1 * ghost
 
 
+@pytest.mark.slow
 def test_grain_of_single_pixels_counts_less_than_a_wrong_shape():
     features = metrics.train_features(disks(300, side=64), steps=20)
     quality = metrics.Quality(disks(300, side=64), features)
