@@ -203,6 +203,7 @@ def resume(folder, epochs, steps_per_epoch, keep=None):
     return runs.steps_done(gan)
 
 
+@pytest.mark.slow
 @pytest.mark.every_backend
 def test_longer_epochs_are_reported_and_the_newest_checkpoints_are_kept(
     tmp_path, caplog

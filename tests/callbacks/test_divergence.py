@@ -94,6 +94,7 @@ def test_training_that_does_not_diverge_is_not_stopped():
     assert not stop.diverged
 
 
+@pytest.mark.slow
 def test_weights_are_checked_at_the_end_of_an_epoch():
     class Break(keras.callbacks.Callback):
         def on_train_batch_end(self, batch, logs=None):

@@ -56,6 +56,7 @@ class EachStep(keras.callbacks.Callback):
         self.sums = sums
 
 
+@pytest.mark.slow
 @pytest.mark.every_backend
 def test_each_point_is_the_mean_since_the_previous_point(tmp_path):
     live, each = LivePlot(4, path=tmp_path / "live.png"), EachStep()

@@ -255,6 +255,7 @@ class SendSignal(keras.callbacks.Callback):
             signal.raise_signal(self.number)
 
 
+@pytest.mark.slow
 def test_a_run_that_is_stopped_within_an_epoch_continues_there(
     tmp_path, capsys
 ):

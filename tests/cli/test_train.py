@@ -232,6 +232,7 @@ def test_a_signal_before_or_after_training_ends_it_in_one_line(
     assert signal.getsignal(number) == before
 
 
+@pytest.mark.slow
 def test_too_little_time_for_training_is_reported(pictures, tmp_path, capsys):
     output = tmp_path / "run"
     words = (*SMALL, "--output", output, "--minutes", 0.001)

@@ -66,7 +66,8 @@ def test_images_from_a_generator_train_like_an_array():
 @pytest.mark.parametrize("dtype", ["uint8", "bool", "float64", "float16"])
 def test_images_may_be_numbers_of_every_dtype(dtype):
     results = []
-    for images in ((IMAGES > 0).astype(dtype), (IMAGES > 0).astype("float32")):
+    ones = IMAGES[:8] > 0
+    for images in (ones.astype(dtype), ones.astype("float32")):
         keras.utils.set_random_seed(0)
         gan = gans.compiled(run_eagerly=True)
         gan.fit(images, batch_size=8, shuffle=False, verbose=0)

@@ -222,6 +222,7 @@ def test_weights_of_a_gan_that_was_not_trained_contain_its_generator():
     assert_shows(other, gan.generator)
 
 
+@pytest.mark.slow
 def test_load_weights_works_with_the_average_switched_on_or_off(tmp_path):
     averaged = averaged_gan()
     plain = gans.compiled()

@@ -71,9 +71,7 @@ def assert_all_close(ours, theirs, tolerance):
         ((1, 1), 3, 1),
     ],
 )
-@pytest.mark.parametrize(
-    ("padding", "channels"), [("same", 1), ("same", 3), ("valid", 3)]
-)
+@pytest.mark.parametrize(("padding", "channels"), [("same", 3), ("valid", 1)])
 def test_convolutions_equal_keras_in_outputs_and_two_derivatives(
     name, size, kernel_size, strides, padding, channels
 ):

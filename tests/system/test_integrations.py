@@ -110,6 +110,7 @@ def test_a_missing_tensorboard_is_an_error_before_training(
     callbacks.ImageGrid(tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.every_backend
 def test_keras_callbacks_work_together_with_ours(tmp_path, capsys):
     seen = []
