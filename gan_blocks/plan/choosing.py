@@ -266,7 +266,8 @@ def _augmentation(plan: Plan, times: float) -> tuple[str, str]:
     for augmentation, limit in _AUGMENTATIONS.items():
         if times > limit:
             return augmentation, f"each picture is seen more than {limit} times"
-    return "none", "each picture is seen fewer than 100 times"
+    limit = min(_AUGMENTATIONS.values())
+    return "none", f"each picture is seen fewer than {limit} times"
 
 
 def _common_aspect(pairs: np.ndarray) -> float:
