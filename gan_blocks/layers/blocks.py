@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 import keras
 
+from gan_blocks import backend
 from gan_blocks._types import Tensor
 from gan_blocks.layers import _inner
 from gan_blocks.layers._data_format import DataFormat, Shape
@@ -14,7 +15,11 @@ from gan_blocks.layers._inner import (
     Padding,
     Pair,
 )
-from gan_blocks.layers.convolution import Conv2D, Conv2DTranspose
+from gan_blocks.layers.convolution import (
+    Conv2D,
+    Conv2DTranspose,
+    upsample_and_convolve,
+)
 from gan_blocks.layers.spectral import SpectralNormalization
 
 __all__ = [
@@ -348,7 +353,10 @@ class ResizeConvBlock(_ConvBlock):
 
     Use it instead of `TransposedConvBlock` when checkerboard patterns must not
     appear: every output pixel depends on the same number of weights, for every
-    kernel size. It needs more computation for the same number of filters.
+    kernel size. In our measurements, generators of photographs learned faster
+    with it. Without a GPU, a step takes about as long: for `"nearest"`,
+    `padding="same"` and an odd kernel size, resizing and convolution become one
+    transposed convolution.
 
     `StridedConvBlock` describes the other arguments.
 
@@ -443,6 +451,28 @@ class ResizeConvBlock(_ConvBlock):
             **_inner.arguments(self, "resize"),
         )
         self.layers.insert(0, resize)
+
+    def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
+        if not self._can_join():
+            return super().call(inputs)
+        _, convolution, *others = self.layers
+        outputs = upsample_and_convolve(
+            inputs, convolution.kernel, self.strides
+        )
+        if convolution.use_bias:
+            outputs = outputs + convolution.bias
+        return _inner.call(others, outputs)
+
+    def _can_join(self):
+        """Returns whether resizing and convolution can be one operation."""
+        return (
+            self.interpolation == "nearest"
+            and self.padding == "same"
+            and all(size % 2 for size in self.kernel_size)
+            and self.data_format == "channels_last"
+            and not self.spectral_normalization
+            and not backend.gpu_names()
+        )
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "interpolation": self.interpolation}

@@ -1,4 +1,4 @@
-"""Keras' convolutions, computed faster at the two ends of a GAN.
+"""Keras' convolutions, computed faster at the two ends of a GAN and between.
 
 On a CPU, TensorFlow computes convolutions for 16 output channels at a time.
 Images have 1 or 3 channels, so most of this work is wasted if the output is an
@@ -28,16 +28,32 @@ time. On a GPU they are not faster.
 At the other end of both networks, the kernel of a convolution covers the whole
 input, or a transposed convolution has an input of one pixel. Both are matrix
 products, on every backend.
+
+On a CPU, the gradient of JAX's transposed convolution with respect to its
+kernel takes a hundred times as long as the convolution. Blocks of `stride`
+pixels, for any number of channels, avoid this.
+
+Between the ends, a generator may repeat each pixel and then convolve. In one
+dimension, this adds feature `i`, multiplied by `kernel[tap]`, to the pixels
+
+    stride * i + repeat - (tap - kernel_size // 2),    0 <= repeat < stride.
+
+The weights that multiply the same feature for the same pixel can be added
+first. The result is a transposed convolution with `stride - 1` more weights and
+fewer products: for two dimensions, a kernel of 3 and a stride of 2, there are 4
+per pixel and channel instead of 9. On a GPU, the two steps are faster.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
 
+from gan_blocks import backend
 from gan_blocks._types import Tensor
 from gan_blocks.layers._kernels import kernels
 
-__all__ = ["Conv2D", "Conv2DTranspose"]
+__all__ = ["Conv2D", "Conv2DTranspose", "upsample_and_convolve"]
 
 
 def _is_plain(layer: Any) -> bool:
@@ -45,14 +61,13 @@ def _is_plain(layer: Any) -> bool:
     return layer.data_format == "channels_last" and not dilated
 
 
-def _block_side(layer: Any, images_shape: Any) -> int:
+def _block_side(strides: Any, images_shape: Any) -> int:
     """Returns the side of the blocks, or 0 if blocks would not be faster."""
-    stride = layer.strides[0]
+    stride = strides[0]
     _, height, width, channels = images_shape
     if (
         kernels is None
-        or not _is_plain(layer)
-        or layer.strides[1] != stride
+        or strides[1] != stride
         or height is None
         or width is None
         or kernels.has_gpu()
@@ -112,8 +127,12 @@ class Conv2D(keras.layers.Conv2D):
             return keras.ops.reshape(outputs, (-1, 1, 1, self.filters))
         # TensorFlow's own convolution adds a bias at no cost, which saves more
         # time than blocks do.
-        can_use_blocks = self.groups == 1 and not self.use_bias
-        if can_use_blocks and (block := _block_side(self, inputs.shape)):
+        can_use_blocks = (
+            _is_plain(self) and self.groups == 1 and not self.use_bias
+        )
+        if can_use_blocks and (
+            block := _block_side(self.strides, inputs.shape)
+        ):
             return kernels.convolution(
                 inputs, kernel, self.strides[0], self.padding.upper(), block
             )
@@ -126,12 +145,13 @@ class Conv2DTranspose(keras.layers.Conv2DTranspose):
 
     It has the arguments, variables, config and results of
     `keras.layers.Conv2DTranspose`, up to rounding, and can load its weights. It
-    computes two cases differently:
+    computes three cases differently:
 
     - With an input of one pixel, as at the beginning of a generator, it is a
       matrix product.
     - On TensorFlow without a GPU, an output with few channels, such as images,
       takes about half the time.
+    - On JAX without a GPU, training takes a quarter of the time.
 
     Args:
         *args: The arguments of `keras.layers.Conv2DTranspose`.
@@ -169,19 +189,78 @@ class Conv2DTranspose(keras.layers.Conv2DTranspose):
                 inputs[:, 0, 0], keras.ops.transpose(kernel)
             )
             outputs = keras.ops.reshape(outputs, (-1, *shape[1:]))
-        elif self.output_padding is None and (
-            block := _block_side(self, shape)
-        ):
-            outputs = kernels.transposed_convolution(
-                inputs,
-                self.kernel,
-                shape[1:3],
-                self.strides[0],
-                self.padding.upper(),
-                block,
+        elif _is_plain(self) and self.output_padding is None:
+            outputs = _transposed_convolution(
+                inputs, self.kernel, shape[1:3], self.strides, self.padding
             )
         else:
             return super().call(inputs)
         if self.use_bias:
             outputs = outputs + self.bias
         return outputs if self.activation is None else self.activation(outputs)
+
+
+def upsample_and_convolve(
+    inputs: Tensor, kernel: Tensor, strides: Sequence[int]
+) -> Tensor:
+    """Repeats pixels `strides` times and convolves, as one convolution.
+
+    Args:
+        inputs: Tensor `(batch, height, width, channels)`.
+        kernel: Kernel of the convolution, `(height, width, channels, filters)`.
+            Its height and width are odd. The convolution has `"same"` padding.
+        strides: How often each pixel is repeated, vertically and horizontally.
+    """
+    for axis, stride in enumerate(strides):
+        shifted = []
+        for i in range(stride):
+            paddings = [[0, 0]] * 4
+            paddings[axis] = [i, stride - 1 - i]
+            shifted.append(keras.ops.pad(kernel, paddings))
+        kernel = sum(shifted)
+    # A transposed convolution has a turned kernel, with the filters before the
+    # channels.
+    kernel = keras.ops.flip(keras.ops.transpose(kernel, (0, 1, 3, 2)), (0, 1))
+    sides = zip(inputs.shape[1:3], strides, strict=True)
+    size = [None if n is None else n * stride for n, stride in sides]
+    return _transposed_convolution(inputs, kernel, size, strides, "same")
+
+
+def _transposed_convolution(inputs, kernel, size, strides, padding):
+    """Computes a transposed convolution of channels-last inputs to `size`."""
+    if block := _block_side(strides, (None, *size, kernel.shape[2])):
+        return kernels.transposed_convolution(
+            inputs, kernel, size, strides[0], padding.upper(), block
+        )
+    if keras.backend.backend() == "jax" and not backend.gpu_names():
+        return _in_blocks(inputs, kernel, size, strides, padding)
+    return keras.ops.conv_transpose(
+        inputs, kernel, tuple(strides), padding, data_format="channels_last"
+    )
+
+
+def _in_blocks(inputs, kernel, size, strides, padding):
+    """Computes a transposed convolution in blocks of `strides` pixels."""
+    ops = keras.ops
+    height, width, filters, channels = kernel.shape
+    high, wide = strides
+    # The features that reach a block, in both directions.
+    rows, columns = -(-height // high), -(-width // wide)
+    missing = rows * high - height, columns * wide - width
+    kernel = ops.pad(kernel, [*((0, n) for n in missing), (0, 0), (0, 0)])
+    kernel = ops.reshape(kernel, (rows, high, columns, wide, filters, channels))
+    kernel = ops.transpose(ops.flip(kernel, (0, 2)), (0, 2, 5, 1, 3, 4))
+    kernel = ops.reshape(kernel, (rows, columns, channels, -1))
+    borders = (rows - 1,) * 2, (columns - 1,) * 2
+    inputs = ops.pad(inputs, [(0, 0), *borders, (0, 0)])
+    blocks = ops.conv(
+        inputs, kernel, padding="valid", data_format="channels_last"
+    )
+    down, across = blocks.shape[1:3]
+    blocks = ops.reshape(blocks, (-1, down, across, high, wide, filters))
+    blocks = ops.transpose(blocks, (0, 1, 3, 2, 4, 5))
+    images = ops.reshape(blocks, (-1, down * high, across * wide, filters))
+    top = left = 0
+    if padding == "same":
+        top, left = max(height - high, 0) // 2, max(width - wide, 0) // 2
+    return images[:, top : top + size[0], left : left + size[1]]

@@ -36,10 +36,11 @@ class Plan:
     """Networks and settings to train a GAN on images of a given shape.
 
     The networks are those of DCGAN with few filters, so that the generator
-    sees many images in little time. Label smoothing, a lazy R1 penalty and a
-    moving average of the generator keep the training stable at a high learning
-    rate. The settings were measured with gray images of 28 pixels and color
-    images of 28 and 64 pixels.
+    sees many images in little time. It has `layers.ResizeConvBlock` instead of
+    transposed convolutions, and learns faster with it. Label smoothing, a lazy
+    R1 penalty and a moving average of the generator keep the training stable at
+    a high learning rate. The settings were measured with gray images of 28
+    pixels and color images of 28, 64 and 128 pixels.
 
     `make_plan` also chooses what depends on the number of images and on the
     time. Settings that are not given depend on the shape alone.
@@ -226,7 +227,12 @@ class Plan:
     def _generator(self) -> keras.Model:
         code_dim = _LATENT_DIM + (_LABEL_DIM if self.num_classes else 0)
         generator = networks.dcgan_generator(
-            self.image_shape, code_dim, self.base_filters, self._max_filters
+            self.image_shape,
+            code_dim,
+            self.base_filters,
+            self._max_filters,
+            block=layers.ResizeConvBlock,
+            last_block=layers.ResizeConvBlock,
         )
         if self.num_classes is None:
             return generator

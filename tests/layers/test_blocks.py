@@ -5,11 +5,13 @@ import numpy as np
 import pytest
 from support.layers import (
     assert_close,
+    assert_close_to_scale,
     assert_equal,
     normal,
     on_tensorflow,
     readable,
     shifted,
+    squared_gradient,
     to_numpy,
 )
 
@@ -340,3 +342,43 @@ def test_only_kernels_not_divisible_by_the_stride_leave_checkerboards(
     outputs = to_numpy(layer(np.ones((1, 8, 8, 1), "float32")))
     inside = outputs[0, 4:-4, 4:-4, 0]
     assert (np.ptp(inside) > 0.1) == has_checkerboard
+
+
+@every_backend
+@pytest.mark.parametrize(
+    ("kernel_size", "strides", "filters", "is_joined"),
+    [
+        (3, 2, 3, True),
+        (3, 2, 16, True),
+        ((1, 5), (3, 2), 2, True),
+        (3, 1, 2, True),
+        (4, 2, 2, False),
+    ],
+)
+def test_upsampling_and_convolution_in_one_equal_the_two_layers(
+    kernel_size, strides, filters, is_joined, monkeypatch
+):
+    monkeypatch.setattr("gan_blocks.backend.gpu_names", list)
+    shape = (2, 5, 4, 8)
+    layer = layers.ResizeConvBlock(
+        filters,
+        kernel_size,
+        strides,
+        normalization=None,
+        activation=None,
+        kernel_initializer=small_kernel,
+    )
+    layer.build(shape)
+    assert layer._can_join() == is_joined
+    resize, convolution = layer.layers
+    convolution.bias.assign(np.arange(filters))
+    inputs = normal(*shape)
+    results = []
+    for parts in ([layer], [resize, convolution]):
+        network = keras.Sequential([*parts, keras.layers.Activation("sigmoid")])
+        value, gradients = squared_gradient(
+            network, keras.ops.convert_to_tensor(inputs), [convolution.kernel]
+        )
+        results.append([network(inputs), value, gradients[0]])
+    for actual, expected in zip(*results, strict=True):
+        assert_close_to_scale(actual, expected, 1e-4)

@@ -10,6 +10,7 @@ from support.layers import (
     readable,
     shifted,
     skip_if_channels_first_is_unsupported,
+    squared_gradient,
     to_numpy,
 )
 
@@ -180,3 +181,22 @@ def test_convolutions_with_channels_first_equal_keras(name):
     )
     ours, theirs = (layer(shifted(*shape)) for layer in pair)
     assert_close(ours, theirs, atol=1e-5)
+
+
+@every_backend
+@pytest.mark.parametrize("padding", ["same", "valid"])
+@pytest.mark.parametrize(
+    ("kernel_size", "strides"), [(4, 2), (5, 2), ((3, 4), (1, 3)), ((2, 5), 3)]
+)
+def test_transposed_convolutions_equal_keras(kernel_size, strides, padding):
+    shape = (2, 4, 3, 6)
+    pair = build_pair(
+        "Conv2DTranspose", shape, 5, kernel_size, strides, padding
+    )
+    images = keras.ops.convert_to_tensor(shifted(*shape))
+    results = []
+    for layer in pair:
+        network = keras.Sequential([layer, keras.layers.Activation("sigmoid")])
+        square, derivatives = squared_gradient(network, images, [layer.kernel])
+        results.append([layer(images), square, derivatives[0]])
+    assert_all_close(*results, 1e-4)

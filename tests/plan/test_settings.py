@@ -30,7 +30,7 @@ def test_defaults_depend_on_the_images(shape, filters, rate, flip):
 def test_cats_of_64_pixels_have_the_measured_networks_and_settings():
     gan = Plan((64, 64, 3)).build()
     generator, discriminator = gan.generator, gan.discriminator
-    assert generator.count_params() == 2_119_427
+    assert generator.count_params() == 1_372_611
     assert discriminator.count_params() == 695_585
     assert gan.ema_momentum == 0.9999
     assert gan.loss.label_smoothing == 0.1
