@@ -53,7 +53,12 @@ from gan_blocks import backend
 from gan_blocks._types import Tensor
 from gan_blocks.layers._kernels import kernels
 
-__all__ = ["Conv2D", "Conv2DTranspose", "upsample_and_convolve"]
+__all__ = [
+    "Conv2D",
+    "Conv2DTranspose",
+    "upsample_and_convolve",
+    "upsampling_kernel",
+]
 
 
 def _is_plain(layer: Any) -> bool:
@@ -211,6 +216,19 @@ def upsample_and_convolve(
             Its height and width are odd. The convolution has `"same"` padding.
         strides: How often each pixel is repeated, vertically and horizontally.
     """
+    kernel = upsampling_kernel(kernel, strides)
+    sides = zip(inputs.shape[1:3], strides, strict=True)
+    size = [None if n is None else n * stride for n, stride in sides]
+    return _transposed_convolution(inputs, kernel, size, strides, "same")
+
+
+def upsampling_kernel(kernel: Tensor, strides: Sequence[int]) -> Tensor:
+    """Returns the kernel of the transposed convolution that does both.
+
+    Args:
+        kernel: See `upsample_and_convolve`.
+        strides: See `upsample_and_convolve`.
+    """
     for axis, stride in enumerate(strides):
         shifted = []
         for i in range(stride):
@@ -220,10 +238,7 @@ def upsample_and_convolve(
         kernel = sum(shifted)
     # A transposed convolution has a turned kernel, with the filters before the
     # channels.
-    kernel = keras.ops.flip(keras.ops.transpose(kernel, (0, 1, 3, 2)), (0, 1))
-    sides = zip(inputs.shape[1:3], strides, strict=True)
-    size = [None if n is None else n * stride for n, stride in sides]
-    return _transposed_convolution(inputs, kernel, size, strides, "same")
+    return keras.ops.flip(keras.ops.transpose(kernel, (0, 1, 3, 2)), (0, 1))
 
 
 def _transposed_convolution(inputs, kernel, size, strides, padding):

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 
 from gan_blocks import layers
+from gan_blocks.layers.convolution import upsampling_kernel
 
 __all__ = ["Recorder"]
 
@@ -145,6 +146,25 @@ def _error(layer, reason):
 
 def _sequential(recorder, layer, value):
     return recorder.run_all(layer.layers, value)
+
+
+def _resize(recorder, block, value):
+    """Records resizing and convolution in one, which computes faster."""
+    if not block._can_join():
+        return _sequential(recorder, block, value)
+    _, convolution, *others = block.layers
+    kernel = upsampling_kernel(convolution.kernel, block.strides)
+    transposed = layers.Conv2DTranspose(
+        block.filters,
+        kernel.shape[:2],
+        block.strides,
+        "same",
+        data_format="channels_last",
+        use_bias=convolution.use_bias,
+    )
+    transposed.build((None, *value.shape))
+    transposed.set_weights([kernel, *convolution.get_weights()[1:]])
+    return recorder.run_all([transposed, *others], value)
 
 
 def _functional(recorder, layer, *inputs):
@@ -430,8 +450,8 @@ _LAYERS: _Rules = {
     **dict.fromkeys(("Cropping2D", "ZeroPadding2D"), _padding),
     **dict.fromkeys(
         (
-            *("DenseBlock", "ResizeConvBlock", "Sequential"),
-            *("StridedConvBlock", "TransposedConvBlock"),
+            *("DenseBlock", "Sequential", "StridedConvBlock"),
+            "TransposedConvBlock",
         ),
         _sequential,
     ),
@@ -451,6 +471,7 @@ _LAYERS: _Rules = {
     "ReLU": _relu,
     "Rescaling": _rescaling,
     "ResidualUpBlock": _residual,
+    "ResizeConvBlock": _resize,
     "SelfAttention2D": _attention,
     "SpectralNormalization": _spectral,
     "UpSampling2D": _upsampling,
