@@ -139,6 +139,15 @@ GENERATORS = {
 }
 
 
+def test_resizing_blocks_become_transposed_convolutions(tmp_path):
+    generator = networks.dcgan_generator(
+        (8, 8, 3), LATENT_DIM, base_filters=2, last_block=layers.ResizeConvBlock
+    )
+    path = page.write_explorer(make_gan(generator), tmp_path / "page.html")
+    network = re.search('id="network">(.*?)<', path.read_text(), re.DOTALL)[1]
+    assert "convolution" not in network and "upsampling" not in network
+
+
 @pytest.mark.every_backend
 @pytest.mark.parametrize("name", GENERATORS)
 def test_a_dcgan_generator_draws_the_same(name, tmp_path):
