@@ -12,10 +12,6 @@ import tensorflow as tf
 from gan_blocks._types import Tensor
 
 
-def has_gpu() -> bool:
-    return bool(tf.config.list_logical_devices("GPU"))
-
-
 def convolution(
     images: Tensor, kernel: Tensor, stride: int, padding: Any, block: int
 ) -> Tensor:

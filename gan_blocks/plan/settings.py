@@ -36,11 +36,11 @@ class Plan:
     """Networks and settings to train a GAN on images of a given shape.
 
     The networks are those of DCGAN with few filters, so that the generator
-    sees many images in little time. It has `layers.ResizeConvBlock` instead of
-    transposed convolutions, and learns faster with it. Label smoothing, a lazy
-    R1 penalty and a moving average of the generator keep the training stable at
-    a high learning rate. The settings were measured with gray images of 28
-    pixels and color images of 28, 64 and 128 pixels.
+    sees many images in little time. The generator has `layers.ResizeConvBlock`
+    instead of transposed convolutions, and learns faster with it. Label
+    smoothing, a lazy R1 penalty and a moving average of the generator keep the
+    training stable at a high learning rate. The settings were measured with
+    gray images of 28 pixels and color images of 28, 64 and 128 pixels.
 
     `make_plan` also chooses what depends on the number of images and on the
     time. Settings that are not given depend on the shape alone.

@@ -72,7 +72,15 @@ def assert_all_close(ours, theirs, tolerance):
         ((1, 1), 3, 1),
     ],
 )
-@pytest.mark.parametrize(("padding", "channels"), [("same", 3), ("valid", 1)])
+@pytest.mark.parametrize(
+    ("padding", "channels"),
+    [
+        ("same", 3),
+        ("valid", 1),
+        pytest.param("same", 1, marks=pytest.mark.slow),
+        pytest.param("valid", 3, marks=pytest.mark.slow),
+    ],
+)
 def test_convolutions_equal_keras_in_outputs_and_two_derivatives(
     name, size, kernel_size, strides, padding, channels
 ):
