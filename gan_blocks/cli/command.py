@@ -139,19 +139,21 @@ def _add_train(parser: Parser) -> None:
     parser.add("alpha", text, choices=alphas)
     text = (
         "augmentation against memorizing few pictures (default: auto, which is "
-        "adaptive for color pictures that are seen more than 100 times, and "
-        "diff above 300; with --start-from, augmentation in the trained GAN "
-        "stays)"
+        "adaptive for photographs that are seen more than 100 times, and diff "
+        "above 300; with --start-from, augmentation in the trained GAN stays)"
     )
     augment = ("auto", "none", "diff", "adaptive")
     parser.add("augment", text, choices=augment)
-    parser.add("flip", f"{HELP['flip']} (default: color pictures)", kind=bool)
+    parser.add("flip", f"{HELP['flip']} (default: photographs)", kind=bool)
+    text = "settings for digits and other drawings instead of photographs "
+    text += "(default: gray pictures that are mostly background)"
+    parser.add("drawings", text, kind=bool)
     text = "bfloat16 is faster on some processors (default: auto)"
     parser.add("precision", text, choices=("auto", "float32", "bfloat16"))
     for name, kind, default in (
         ("base_filters", at_least(1), "depends on the pictures"),
         ("learning_rate", positive, "depends on the pictures"),
-        ("batch_size", at_least(1), "16 for color on a CPU, otherwise 64"),
+        ("batch_size", at_least(1), "16 for photographs on a CPU, else 64"),
         ("seed", at_least(0), "0"),
     ):
         parser.add(name, f"{HELP[name]} (default: {default})", kind=kind)

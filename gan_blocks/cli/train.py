@@ -27,8 +27,8 @@ _FINE_TUNING_MINUTES = 20.0
 _FEWEST_PICTURES = 4  # For the measures of quality.
 _SAMPLE = 200  # Pictures that are looked at before the size is chosen.
 _GRAY = 2  # Largest mean difference between the colors of a gray picture.
-_CHOOSABLE = {"augment", "base_filters", "batch_size", "flip", "learning_rate"}
-_CHOOSABLE |= {"precision", "seed", "start_from"}
+_CHOOSABLE = {"augment", "base_filters", "batch_size", "drawings", "flip"}
+_CHOOSABLE |= {"learning_rate", "precision", "seed", "start_from"}
 _CHANGEABLE = {"minutes", "steps"}  # In a resumed run.
 
 

@@ -22,6 +22,7 @@ __all__ = [
 _CHOSEN: Any = None  # Default of the fields that `__post_init__` chooses.
 _LATENT_DIM = 100
 _LABEL_DIM = 32  # Numbers per class that the generator learns.
+_FEATURES = 128  # Computed from the latents by the generator of drawings.
 _BETA_1 = 0.5  # Adam's momentum. The default of 0.9 makes GANs oscillate.
 # The average is over about the last ninth of all steps, at most 10,000.
 EMA_MOMENTUM = 0.9999
@@ -53,6 +54,11 @@ class Plan:
             `networks.dcgan_generator` for the sizes that are possible.
         num_classes: Number of classes of a conditional GAN. Defaults to
             `None`: the images have no labels.
+        drawings: If True, the images are digits or other drawings, and not
+            photographs. The generator then starts from the latents and from
+            features that a `DenseBlock` computes of them. With it, fewer
+            digits are half one digit and half another, but photographs get
+            much worse. Defaults to True for gray images.
         base_filters: Filters of the discriminator's first block. Defaults to
             64 for color images of up to 32 pixels, otherwise to 32.
         learning_rate: Learning rate of both networks. Defaults to 8e-4 for
@@ -66,8 +72,8 @@ class Plan:
             `"diff"` (`layers.DiffAugment`) or `"adaptive"`
             (`layers.AdaptiveAugment`). Defaults to `"none"`.
         flip: If True, half of the images are mirrored, left to right. Defaults
-            to True for color images and to False for gray images, which may
-            be digits or letters.
+            to False for drawings, which may be digits or letters, and otherwise
+            to True.
         precision: `"float32"`, or `"bfloat16"` to compute with 16 bits.
             Defaults to `"float32"`.
         seed: Seed of the weights, the noise and the order of the images.
@@ -96,6 +102,7 @@ class Plan:
 
     image_shape: tuple[int, int, int]
     num_classes: int | None = None
+    drawings: bool = _CHOSEN
     base_filters: int = _CHOSEN
     learning_rate: float = _CHOSEN
     batch_size: int = 64
@@ -118,6 +125,8 @@ class Plan:
         height, width, channels = self.image_shape
         self.image_shape = (height, width, channels)
         gray = channels == 1
+        if self.drawings is None:
+            self.drawings = gray
         names = ["batch_size", "steps_per_round", "rounds"]
         if self.start_from is None:
             # Raises an error if DCGAN's networks cannot have this size.
@@ -131,10 +140,10 @@ class Plan:
             self.learning_rate = 8e-4 if gray else 4e-4
             self.reasons.setdefault("Learning rate", _MEASURED)
         if self.flip is None:
-            self.flip = not gray
+            self.flip = not self.drawings
             self.reasons["Mirrored"] = (
-                "gray pictures may be letters or digits"
-                if gray
+                "drawings may be letters or digits"
+                if self.drawings
                 else "mirrored photographs usually look natural"
             )
         for name in names:
@@ -198,11 +207,12 @@ class Plan:
     def __str__(self) -> str:
         height, width, channels = self.image_shape
         kind = {1: "gray", 3: "color", 4: "color with transparency"}[channels]
+        use = ", for drawings" if self.drawings else ""
         rows = {
             "Size": f"{height} x {width} pixels (height x width), {kind}",
             "Classes": str(self.num_classes or "none"),
             "Starts from": self.start_from or "",
-            "Networks": f"DCGAN with {self.base_filters} base filters",
+            "Networks": f"DCGAN with {self.base_filters} base filters{use}",
             "Learning rate": f"{self.learning_rate:g} (Adam, both networks)",
             "Batch size": str(self.batch_size),
             "Augmentation": self.augment,
@@ -225,22 +235,27 @@ class Plan:
         return 8 * self.base_filters
 
     def _generator(self) -> keras.Model:
-        code_dim = _LATENT_DIM + (_LABEL_DIM if self.num_classes else 0)
+        code = latents = keras.Input((_LATENT_DIM,), name="latents")
+        inputs = [latents]
+        if self.num_classes is not None:
+            labels = keras.Input((), dtype="int32", name="labels")
+            label_code = keras.layers.Embedding(self.num_classes, _LABEL_DIM)
+            code = keras.layers.Concatenate()([latents, label_code(labels)])
+            inputs.append(labels)
+        if self.drawings:
+            features = layers.DenseBlock(_FEATURES)(code)
+            code = keras.layers.Concatenate()([code, features])
         generator = networks.dcgan_generator(
             self.image_shape,
-            code_dim,
+            code.shape[1],
             self.base_filters,
             self._max_filters,
             block=layers.ResizeConvBlock,
             last_block=layers.ResizeConvBlock,
         )
-        if self.num_classes is None:
+        if code is latents:
             return generator
-        latents = keras.Input((_LATENT_DIM,), name="latents")
-        labels = keras.Input((), dtype="int32", name="labels")
-        code = keras.layers.Embedding(self.num_classes, _LABEL_DIM)(labels)
-        code = keras.layers.Concatenate()([latents, code])
-        return keras.Model([latents, labels], generator(code), name="generator")
+        return keras.Model(inputs, generator(code), name="generator")
 
     def _discriminator(self) -> keras.Model:
         network = networks.dcgan_discriminator(

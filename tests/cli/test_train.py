@@ -143,6 +143,16 @@ def test_the_colors_of_the_pictures_decide(side, gray, tmp_path, capsys):
     assert f", {'gray' if gray else 'color'}" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("option", ["--drawings", "--no-drawings"])
+def test_an_option_says_whether_the_pictures_are_drawings(
+    option, pictures, tmp_path, capsys
+):
+    words = ("train", pictures, *SMALL, "--output", tmp_path / "run", option)
+    command(*words, "--dry-run")
+    are_drawings = ", for drawings" in capsys.readouterr().out
+    assert are_drawings is (option == "--drawings")
+
+
 def test_a_crop_leaves_fewer_pixels_to_train_on(tmp_path, capsys):
     array = np.random.default_rng(0).integers(0, 256, (20, 64, 64), np.uint8)
     np.save(tmp_path / "a.npy", array)

@@ -90,8 +90,25 @@ def test_few_pictures_get_small_batches(number, batch_size):
     assert ("there are only" in str(plan)) is (batch_size < 16)
 
 
-def test_gray_pictures_get_larger_batches():
-    assert make_plan(images(5000, (28, 28, 1)), 5, **SMALL).batch_size == 64
+def test_gray_pictures_on_an_empty_background_are_drawings():
+    random = np.random.default_rng(0)
+    photographs = random.integers(0, 256, (1500, 28, 28, 1), "uint8")
+    background = random.random(photographs.shape) < 0.6
+    drawings = np.where(background, 255, photographs).astype("uint8")
+    in_color = np.repeat(drawings, 3, axis=3)
+    for pictures, are_drawings in (
+        (photographs, False),
+        (drawings, True),
+        (in_color, False),
+    ):
+        plan = make_plan(pictures, steps=6000, **SMALL)
+        assert plan.drawings is are_drawings
+        assert plan.flip is not are_drawings
+        assert plan.batch_size == (64 if are_drawings else 16)
+        assert ("digits are" in plan.reasons["Augmentation"]) is are_drawings
+    plan = make_plan(drawings, steps=6000, drawings=False, **SMALL)
+    assert not plan.drawings
+    assert plan.batch_size == 16
 
 
 @pytest.mark.parametrize(
@@ -104,7 +121,7 @@ def test_gray_pictures_get_larger_batches():
         (300, 1, "none", "digits are better without"),
     ],
 )
-def test_color_pictures_that_are_often_seen_are_augmented(
+def test_photographs_that_are_often_seen_are_augmented(
     number, channels, augment, reason
 ):
     pictures = images(number, (64, 64, channels))

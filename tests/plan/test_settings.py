@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from support.models import assert_same_variables
 
+from gan_blocks import layers
 from gan_blocks.plan import Plan
 
 
@@ -50,6 +51,19 @@ def test_small_gray_images_have_one_more_block(shape):
         return sum("conv" in layer.name for layer in discriminator.layers)
 
     assert convolutions(shape) == convolutions((*shape[:2], 3)) + 1
+
+
+@pytest.mark.parametrize("num_classes", [None, 3])
+def test_generators_of_drawings_compute_features(num_classes):
+    def has_features(channels, **settings):
+        shape = 8, 8, channels
+        gan = small(shape, num_classes=num_classes, **settings).build()
+        return layers.DenseBlock in map(type, gan.generator.layers)
+
+    assert has_features(1)
+    assert not has_features(1, drawings=False)
+    assert not has_features(3)
+    assert has_features(3, drawings=True)
 
 
 @pytest.mark.parametrize(
@@ -108,6 +122,7 @@ def test_a_plan_prints_as_a_table():
         "Augmentation   none",
     ]
     assert "Steps          5,000 (125 per round): a b a" in text
+    assert "32 base filters, for drawings: best" in str(Plan((28, 28, 1)))
     assert "Time           20 min 00 s" in text
 
 
