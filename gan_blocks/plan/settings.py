@@ -55,10 +55,10 @@ class Plan:
         num_classes: Number of classes of a conditional GAN. Defaults to
             `None`: the images have no labels.
         drawings: If True, the images are digits or other drawings, and not
-            photographs. The generator then starts from the latents and from
-            features that a `DenseBlock` computes of them. With it, fewer
-            digits are half one digit and half another, but photographs get
-            much worse. Defaults to True for gray images.
+            photographs. Without classes, the generator then starts from the
+            latents and from features that a `DenseBlock` computes of them.
+            With it, fewer digits are half one digit and half another, but
+            photographs get much worse. Defaults to True for gray images.
         base_filters: Filters of the discriminator's first block. Defaults to
             64 for color images of up to 32 pixels, otherwise to 32.
         learning_rate: Learning rate of both networks. Defaults to 8e-4 for
@@ -242,7 +242,7 @@ class Plan:
             label_code = keras.layers.Embedding(self.num_classes, _LABEL_DIM)
             code = keras.layers.Concatenate()([latents, label_code(labels)])
             inputs.append(labels)
-        if self.drawings:
+        elif self.drawings:
             features = layers.DenseBlock(_FEATURES)(code)
             code = keras.layers.Concatenate()([code, features])
         generator = networks.dcgan_generator(
