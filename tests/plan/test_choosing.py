@@ -97,7 +97,8 @@ def test_gray_pictures_on_an_empty_background_are_drawings():
     random = np.random.default_rng(0)
     photographs = random.integers(0, 256, (1500, 28, 28, 1), "uint8")
     background = random.random(photographs.shape) < 0.6
-    drawings = np.where(background, 255, photographs).astype("uint8")
+    paper = random.integers(241, 256, photographs.shape, "uint8")
+    drawings = np.where(background, paper, photographs)
     in_color = np.repeat(drawings, 3, axis=3)
     for pictures, are_drawings in (
         (photographs, False),
