@@ -235,16 +235,15 @@ class Plan:
         return 8 * self.base_filters
 
     def _generator(self) -> keras.Model:
-        code = latents = keras.Input((_LATENT_DIM,), name="latents")
-        inputs = [latents]
+        inputs = code = latents = keras.Input((_LATENT_DIM,), name="latents")
         if self.num_classes is not None:
             labels = keras.Input((), dtype="int32", name="labels")
             label_code = keras.layers.Embedding(self.num_classes, _LABEL_DIM)
             code = keras.layers.Concatenate()([latents, label_code(labels)])
-            inputs.append(labels)
+            inputs = [latents, labels]
         elif self.drawings:
-            features = layers.DenseBlock(_FEATURES)(code)
-            code = keras.layers.Concatenate()([code, features])
+            features = layers.DenseBlock(_FEATURES)(latents)
+            code = keras.layers.Concatenate()([latents, features])
         generator = networks.dcgan_generator(
             self.image_shape,
             code.shape[1],
