@@ -43,8 +43,9 @@ class Plan:
     training stable at a high learning rate. The settings were measured with
     gray images of 28 pixels and color images of 28, 64 and 128 pixels.
 
-    `make_plan` also chooses what depends on the number of images and on the
-    time. Settings that are not given depend on the shape alone.
+    `make_plan` also chooses what depends on the images themselves, on their
+    number and on the time. Settings that are not given depend on the shape
+    alone.
 
     For gray images whose smallest feature map would have 6 or 7 pixels, such
     as images of 28 pixels, the discriminator has one more block.
