@@ -208,12 +208,12 @@ class Plan:
     def __str__(self) -> str:
         height, width, channels = self.image_shape
         kind = {1: "gray", 3: "color", 4: "color with transparency"}[channels]
-        use = ", for drawings" if self.drawings else ""
         rows = {
             "Size": f"{height} x {width} pixels (height x width), {kind}",
+            "Pictures": "drawings" if self.drawings else "",
             "Classes": str(self.num_classes or "none"),
             "Starts from": self.start_from or "",
-            "Networks": f"DCGAN with {self.base_filters} base filters{use}",
+            "Networks": f"DCGAN with {self.base_filters} base filters",
             "Learning rate": f"{self.learning_rate:g} (Adam, both networks)",
             "Batch size": str(self.batch_size),
             "Augmentation": self.augment,

@@ -149,7 +149,7 @@ def test_an_option_says_whether_the_pictures_are_drawings(
 ):
     words = ("train", pictures, *SMALL, "--output", tmp_path / "run", option)
     command(*words, "--dry-run")
-    are_drawings = ", for drawings" in capsys.readouterr().out
+    are_drawings = "Pictures       drawings" in capsys.readouterr().out
     assert are_drawings is (option == "--drawings")
 
 

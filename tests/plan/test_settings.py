@@ -121,7 +121,7 @@ def test_a_plan_prints_as_a_table():
         "Augmentation   none",
     ]
     assert "Steps          5,000 (125 per round): a b a" in text
-    assert "32 base filters, for drawings: best" in str(Plan((28, 28, 1)))
+    assert "Pictures       drawings\n" in str(Plan((28, 28, 1)))
     assert "Time           20 min 00 s" in text
 
 
