@@ -137,7 +137,7 @@ def send_ctrl_c(delay, raised):
     """Sends signals until one is raised; Python ignores it in a destructor."""
     while not raised.wait(delay):
         signal.raise_signal(signal.SIGINT)
-        delay = 5
+        delay = 30
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
