@@ -57,7 +57,7 @@ class Plan:
             `None`: the images have no labels.
         drawings: If True, the images are digits or other drawings, and not
             photographs. Without classes, the generator then starts from the
-            latents and from features that a `DenseBlock` computes of them.
+            latents and from features that a `DenseBlock` computes from them.
             With it, fewer digits are half one digit and half another, but
             photographs get much worse. Defaults to True for gray images.
         base_filters: Filters of the discriminator's first block. Defaults to
