@@ -4,7 +4,9 @@
     python tests/benchmarks/pictures_quality.py NAME RECIPE --data pictures.zip
 
 RECIPE is one of `cats` (photographs at 64 pixels, mirrored), `faces` (CelebA
-at 28 pixels) and `quickdraw`. NAME is one of:
+at 28 pixels, cropped to the face), `quickdraw`, and with `plan` also `faces64`
+and `heads64` (CelebA at 64 pixels, mirrored, with and without the crop). NAME
+is one of:
 
 - source: the recipe. Cats have 24 filters instead of 64, and both networks
   have the learning rate of the generator.
@@ -48,6 +50,8 @@ SIDE_OF_FEATURES = 128
 RECIPES = {
     "cats": ("cats_dcgan", 64, {"image_size": 64}),
     "faces": ("faces_dcgan", 16, {"image_size": 28, "crop": 108 / 178}),
+    "faces64": ("faces_dcgan", 16, {"image_size": 64, "crop": 108 / 178}),
+    "heads64": ("faces_dcgan", 16, {"image_size": 64}),
     "quickdraw": (
         *("quickdraw_cats_gan", 256, {"image_size": 28, "channels": 1}),
     ),
@@ -147,7 +151,7 @@ def main():
                 train,
                 batch_size,
                 arguments.seed,
-                flip=arguments.recipe == "cats",
+                flip=arguments.recipe not in ("faces", "quickdraw"),
             ),
             steps_per_epoch=steps,
             verbose=0,
